@@ -1,0 +1,239 @@
+"""The trainer service: cold start, fine-tuning, the gate, promotion, and a threshold that follows by bounded steps.
+
+One trainer is active at a time: a lease gives a fencing token, and every promotion carries it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from training.calibrate import merge
+from training.cold import cold_columns
+from training.corpus import corpus_of
+from training.versioning import Trained, train_version
+from worker.core.histogram import BUCKETS
+from worker.core.partition import PartitionState
+from worker.core.trail import EMPTY, Trail
+from worker.errors import BundleRefused
+from worker.lifecycle import StopToken
+from worker.ports import Champion, Lease, MissingPart, Registry, SampleStore, SnapshotStore, StoreUnavailable
+from worker.settings import Settings
+from worker.streams import Committed, LogUnavailable, TopicPartition
+
+LEASE_S = 15.0
+TICK_S = 1.0
+FOLLOW_S = 15.0
+REJECTED_PAUSE = 2.0
+"""After a rejection the next try waits this many times `fine_tune.at_most_every`."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Stores:
+    registry: Registry
+    samples: SampleStore
+    snapshots: SnapshotStore
+    lease: Lease
+    commits: Callable[[], dict[TopicPartition, Committed]]
+
+
+class Trainer:
+    """`run()` is a loop over `tick()`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        stop: StopToken,
+        seed: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._spec = settings.spec
+        self._stores = stores
+        self._stop = stop
+        self._seed = seed
+        self._monotonic = monotonic
+        self._token: int | None = None
+        self._renew_at = 0.0
+        self._trained_at: float | None = None
+        self._not_before = 0.0
+        self._trained_offset = 0
+        self._follow_at = 0.0
+
+    def run(self) -> None:
+        """Tick until told to stop; an unreachable Redis or Kafka is waited for."""
+        waiting = ""
+        while not self._stop.is_set():
+            try:
+                self.tick()
+                waiting = ""
+            except (StoreUnavailable, LogUnavailable, MissingPart, BundleRefused) as error:
+                if waiting != str(error):
+                    log.warning("trainer_waits", reason=str(error))
+                waiting = str(error)
+            self._stop.wait(TICK_S)
+        if self._token is not None:
+            self._stores.lease.release()
+
+    def tick(self) -> None:
+        """Do what is due: hold the lease, then cold start, or fine-tune, or follow the threshold."""
+        if not self._hold_lease():
+            return
+        champion = self._stores.registry.champion(self._spec.spec_hash)
+        if champion is None:
+            self._cold_start()
+            return
+        now = self._monotonic()
+        commits = self._stores.commits()
+        offset = sum(commit.offset or 0 for commit in commits.values())
+        if self._trained_at is None:  # a trainer that has just started counts from here
+            self._trained_at, self._trained_offset = now, offset
+        if self._due(now, offset):
+            self._fine_tune(champion, commits, now)
+            self._trained_at, self._trained_offset = now, offset
+        elif now >= self._follow_at:
+            self._follow_at = now + FOLLOW_S
+            self._follow(champion, commits)
+
+    def _hold_lease(self) -> bool:
+        now = self._monotonic()
+        if self._token is not None and now < self._renew_at:
+            return True
+        if self._token is not None and self._stores.lease.renew():
+            self._renew_at = now + LEASE_S / 3
+            return True
+        self._token = self._stores.lease.acquire()
+        self._renew_at = now + LEASE_S / 3
+        if self._token is not None:
+            log.info("lease_acquired", token=self._token)
+        return self._token is not None
+
+    def _due(self, now: float, offset: int) -> bool:
+        rule = self._settings.fine_tune
+        assert self._trained_at is not None
+        elapsed = now - self._trained_at
+        if now < self._not_before or elapsed < rule.at_most_every:
+            return False
+        return elapsed >= rule.every or offset - self._trained_offset >= rule.events
+
+    # Versions.
+
+    def _cold_start(self) -> None:
+        ready = cold_columns(self._stores.samples, self._spec)
+        if ready is None:
+            return
+        log.info("cold_start", rows=len(ready.columns))
+        trained = train_version(
+            self._settings,
+            ready.columns,
+            calibrate_on=None,
+            version=self._stores.registry.next_version(),
+            parent=None,
+            ranges=ready.ranges,
+            seed=self._seed,
+            created_at=_now(),
+        )
+        if self._promote(trained, "cold_start"):
+            self._stores.samples.clear()
+
+    def _fine_tune(self, champion: Champion, commits: dict[TopicPartition, Committed], now: float) -> None:
+        states = self._states(commits)
+        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states])
+        if len(corpus.fit) < 256 or len(corpus.calibrate) < 128:
+            log.info("fine_tune_waits", fit_rows=len(corpus.fit), calibration_rows=len(corpus.calibrate))
+            return
+        parent = self._stores.registry.bundle(champion.bundle)
+        trained = train_version(
+            self._settings,
+            corpus.fit,
+            calibrate_on=corpus.calibrate,
+            version=self._stores.registry.next_version(),
+            parent=(parent, self._stores.registry.threshold(champion.threshold)),
+            ranges=corpus.ranges,
+            seed=self._seed,
+            created_at=_now(),
+        )
+        if trained.refusals:
+            self._stores.registry.put_bundle(trained.bundle)  # kept for inspection
+            self._not_before = now + REJECTED_PAUSE * self._settings.fine_tune.at_most_every
+            log.warning("challenger_rejected", version=trained.bundle.manifest.version, reasons=trained.refusals)
+            return
+        self._promote(trained, "fine_tune")
+
+    def _promote(self, trained: Trained, event: str) -> bool:
+        registry = self._stores.registry
+        registry.put_bundle(trained.bundle)
+        registry.put_threshold(trained.threshold)
+        assert self._token is not None
+        champion = Champion(
+            trained.bundle.digest, trained.threshold.digest(), trained.bundle.manifest.version, self._token
+        )
+        if not registry.promote(self._spec.spec_hash, champion):
+            log.warning("promotion_fenced", token=self._token, effect="another trainer or an operator was later")
+            self._token = None
+            return False
+        log.info(event, version=champion.version, bundle=champion.bundle, cut=trained.threshold.cut,
+                 **{name: round(value, 4) for name, value in trained.bundle.manifest.metrics.items()})  # fmt: skip
+        return True
+
+    def _follow(self, champion: Champion, commits: dict[TopicPartition, Committed]) -> None:
+        """The threshold takes a bounded step towards what the partitions' live histograms say."""
+        counts = sum(
+            (state.ring.total() for _, state in self._states(commits) if state.versions.bundle == champion.bundle),
+            start=_zeros(),
+        )
+        current = self._stores.registry.threshold(champion.threshold)
+        anchor = self._anchor(current)
+        offsets = {f"{source.topic}/{source.partition}": commit.offset or 0 for source, commit in commits.items()}
+        merged = merge(current, anchor, counts, int(counts.sum()), created_at=_now(), offsets=offsets)
+        if merged is None:
+            return
+        self._stores.registry.put_threshold(merged)
+        assert self._token is not None
+        moved = Champion(champion.bundle, merged.digest(), champion.version, self._token)
+        if self._stores.registry.promote(self._spec.spec_hash, moved):
+            log.info("threshold_moved", version=champion.version, cut=merged.cut, was=current.cut,
+                     reason=merged.provenance.reason)  # fmt: skip
+        else:
+            self._token = None
+
+    def _anchor(self, threshold):  # type: ignore[no-untyped-def]
+        """The bundle's own calibration, at the root of the chain of merged thresholds."""
+        while threshold.provenance.kind == "merged" and threshold.parent is not None:
+            threshold = self._stores.registry.threshold(threshold.parent)
+        return threshold
+
+    def _states(self, commits: dict[TopicPartition, Committed]) -> list[tuple[TopicPartition, PartitionState]]:
+        """The newest snapshot that each partition's commit names; what no commit names is not read."""
+        states = []
+        for source, commit in commits.items():
+            try:
+                trail = Trail.decode(commit.metadata) if commit.metadata else None
+            except ValueError:
+                continue
+            for base in reversed(trail.bases if trail else ()):
+                if base.snapshot == EMPTY:
+                    continue
+                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot)
+                if snapshot is not None and snapshot.spec_hash == self._spec.spec_hash:
+                    cooldown = int(self._settings.alerts.cooldown * 1000)
+                    states.append((source, PartitionState.decode(snapshot.chunk, self._spec, cooldown)))
+                    break
+        return states
+
+
+def _zeros():  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    return np.zeros(BUCKETS, np.int64)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

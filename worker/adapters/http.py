@@ -1,0 +1,245 @@
+"""Probes, metrics and status over HTTP, from daemon threads: `/livez`, `/readyz`, `/metrics`, `/api/status`
+and a page.
+
+Everything is read-only, and nothing that a client does or fails to do reaches the loop or blocks the next
+client.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from worker.adapters.status_page import CONTENT_SECURITY_POLICY, PAGE
+from worker.errors import ConfigError
+
+CLIENT_TIMEOUT_S = 5.0
+MAX_CONNECTIONS = 64
+
+log = structlog.get_logger()
+
+
+class Probe(NamedTuple):
+    """A probe's answer; `reason` says why not, or how it goes."""
+
+    ok: bool
+    reason: str = "ok"
+
+
+class Histogram(Protocol):
+    """Seconds, cumulative by upper bound, and their sum."""
+
+    total: float
+
+    def cumulative(self) -> list[tuple[float, int]]: ...
+
+
+class Measure(Protocol):
+    """One metric: `kind` is counter, gauge or histogram; samples by label values."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def help(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def samples(self) -> Sequence[tuple[tuple[str, ...], Any]]: ...
+
+
+class StatusServer:
+    """Serves until `stop`. The callables are asked from its threads, once a request; one that raises is a
+    failed probe.
+
+    Port 0 takes any free one; `port` tells which. Raises ConfigError where the port cannot be had.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        live: Callable[[], Probe],
+        ready: Callable[[], Probe],
+        status: Callable[[], dict[str, Any]],
+        measures: Callable[[], Iterable[Measure]],
+        host: str = "0.0.0.0",  # noqa: S104 - probes and scrapes come from other machines
+    ) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_MeasureCollector(measures))
+        ProcessCollector(registry=registry)
+        routes: dict[str, Callable[[], _Reply]] = {
+            "/livez": lambda: _probed(live()),
+            "/readyz": lambda: _probed(ready()),
+            "/metrics": lambda: _Reply(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)),
+            "/api/status": lambda: _Reply(200, "application/json", _json(status())),
+            "/": lambda: _Reply(200, "text/html; charset=utf-8", PAGE.encode()),
+        }
+        try:
+            self._server = _Server((host, port), routes)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"http.port: {port} cannot be listened on ({error}); allowed: a free port, or 0"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(CLIENT_TIMEOUT_S)
+
+
+class _Reply(NamedTuple):
+    status: int
+    content_type: str
+    body: bytes
+
+
+def _probed(probe: Probe) -> _Reply:
+    return _Reply(200 if probe.ok else 503, "text/plain; charset=utf-8", f"{probe.reason}\n".encode())
+
+
+def _json(status: dict[str, Any]) -> bytes:
+    return json.dumps(status, allow_nan=False, default=str).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], routes: dict[str, Callable[[], _Reply]]) -> None:
+        self.routes = routes
+        self._clients: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread a client, but no more than MAX_CONNECTIONS: the oldest makes room, so that slow ones
+        cannot lock out probes.
+        """
+        with self._lock:
+            oldest = next(iter(self._clients)) if len(self._clients) >= MAX_CONNECTIONS else None
+            if oldest is not None:
+                del self._clients[oldest]
+            self._clients[request] = None
+        if oldest is not None:
+            _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._clients.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or was too slow, is no news."""
+        if not isinstance(sys.exception(), OSError):
+            log.error("http_failed", error=repr(sys.exception()))
+
+
+def _hang_up(client: socket.socket) -> None:
+    try:
+        client.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # gone already
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = CLIENT_TIMEOUT_S
+    server_version = "offbeat"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        route = self.server.routes.get(self.path.partition("?")[0])
+        if route is None:
+            self._send(_text(404, "not found"))
+            return
+        try:
+            reply = route()
+        except (
+            Exception
+        ) as error:  # the page that fails must not take the server's thread or the probe's answer with it
+            log.warning("http_page_failed", path=self.path, error=repr(error))
+            reply = _text(503, f"{type(error).__name__}: see the log")
+        self._send(reply)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class refuses: bad requests, and (its 501) methods other than the two above."""
+        if code == 501:
+            self._send(_text(405, "read-only: GET and HEAD"))
+        else:
+            self._send(_text(code, "bad request"))
+
+    def _send(self, reply: _Reply) -> None:
+        self.send_response(reply.status)
+        headers = {
+            "Content-Type": reply.content_type,
+            "Content-Length": str(len(reply.body)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Allow": "GET, HEAD",
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes every second are no news."""
+
+
+def _text(status: int, text: str) -> _Reply:
+    return _Reply(status, "text/plain; charset=utf-8", f"{text}\n".encode())
+
+
+class _MeasureCollector(Collector):
+    def __init__(self, measures: Callable[[], Iterable[Measure]]) -> None:
+        self._measures = measures
+
+    def collect(self) -> Iterator[Metric]:
+        for measure in self._measures():
+            yield _family(measure)
+
+
+def _family(measure: Measure) -> Metric:
+    if measure.kind == "histogram":
+        histogram = HistogramMetricFamily(measure.name, measure.help, labels=measure.labels)
+        for labels, value in measure.samples:
+            buckets = [
+                ("+Inf" if bound == float("inf") else str(bound), float(n)) for bound, n in value.cumulative()
+            ]
+            histogram.add_metric(labels, buckets, value.total)
+        return histogram
+    made = CounterMetricFamily if measure.kind == "counter" else GaugeMetricFamily
+    family = made(measure.name, measure.help, labels=measure.labels)
+    for labels, value in measure.samples:
+        family.add_metric(labels, value)
+    return family

@@ -1,0 +1,212 @@
+"""The group's consumer behind the `Source` port.
+
+Callbacks only record what happened and acknowledge it: they never raise, since an exception in one loses the records of
+the whole `consume()` around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+)
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.adapters.kafka_admin import Topics
+from worker.adapters.kafka_config import Properties, consumer_properties, refused
+from worker.streams import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
+
+_CALL_TIMEOUT_S = 5.0
+_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+_TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class KafkaSource:
+    """Subscribes on construction; the first `poll` joins the group."""
+
+    def __init__(self, bootstrap: str, group: str, topics: Sequence[str], properties: Properties) -> None:
+        self._topics = Topics(bootstrap, group, properties)
+        self._consumer = Consumer(consumer_properties(bootstrap, group, properties))
+        self._changes: list[Change] = []
+        self._assigned: set[TopicPartition] = set()
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_end, on_lost=self._on_end
+        )
+
+    # What Kafka tells the group member, inside poll().
+
+    def _on_assign(self, consumer: Consumer, parts: list[KafkaPartition]) -> None:
+        # Assigned but held: where to start is read in recovery, per partition, so that one does not block the others.
+        try:
+            consumer.incremental_assign([KafkaPartition(p.topic, p.partition, OFFSET_END) for p in parts])
+            consumer.pause(parts)
+        except KafkaException:  # the group has moved on already; the next callback says how
+            self._changes.extend(Change(_named(p), gained=False) for p in parts)
+            return
+        self._assigned.update(_named(p) for p in parts)
+        self._changes.extend(Change(_named(p), gained=True) for p in parts)
+
+    def _on_end(self, consumer: Consumer, parts: list[KafkaPartition]) -> None:
+        # Revoked or lost: nothing uncommitted of these partitions is kept either way, their next owner reads it again.
+        self._assigned.difference_update(_named(p) for p in parts)
+        self._changes.extend(Change(_named(p), gained=False) for p in parts)
+
+    def changes(self) -> list[Change]:
+        changes, self._changes = self._changes, []
+        return changes
+
+    def membership(self) -> object | None:
+        return self._consumer.consumer_group_metadata() if self._consumer.memberid() else None
+
+    # Records.
+
+    def poll(self, limit: int, timeout: float, linger: float) -> Polled:
+        polled = Polled()
+        try:
+            # consume() waits for the full number: wait for a first record only, then take what a short linger brings.
+            messages = self._consumer.consume(1, timeout) if timeout else []
+            if messages or not timeout:
+                messages += self._consumer.consume(limit - len(messages), linger)
+        except KafkaException as error:
+            final = refused(error, "the consumer")
+            if final is not None:
+                raise final from error
+            polled.raised = error
+            return polled
+        except Exception as error:  # a client that fails here may have lost the records it held: never continue past it
+            polled.raised = error
+            return polled
+        if messages:
+            self._sort(messages, polled)
+        return polled
+
+    def _sort(self, messages: list[Message], polled: Polled) -> None:
+        if any([message.error() for message in messages]):
+            good = []
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    good.append(message)
+                else:
+                    self._report(message, error, polled)
+            messages = good
+        polled.count = len(messages)
+        numbers = [message.partition() for message in messages]
+        topics = {message.topic() for message in messages}
+        if len(topics) == 1 and numbers and numbers.count(numbers[0]) == len(numbers):
+            polled.records.append(_records(TopicPartition(topics.pop(), numbers[0]), messages))
+            return
+        # A stable sort by partition keeps each partition's own order.
+        messages.sort(key=_named_message)
+        for source, run in groupby(messages, key=_named_message):
+            polled.records.append(_records(source, list(run)))
+
+    def _report(self, message: Message, error: KafkaError, polled: Polled) -> None:
+        code = error.code()
+        topic, partition = message.topic(), message.partition()
+        if topic is None or partition is None or partition < 0:
+            final = refused(error, "the consumer")
+            if final is not None:
+                raise final
+            return  # a broker that does not answer: librdkafka goes on trying, and logs it
+        source = TopicPartition(topic, partition)
+        if code == KafkaError._PARTITION_EOF:
+            polled.ends[source] = message.offset() or 0
+        elif code in _GONE:
+            polled.faults.append((source, Fault.OFFSET_GONE, error.str()))
+        elif code in _TOPIC_GONE:
+            polled.faults.append((source, Fault.TOPIC_GONE, error.str()))
+        else:
+            final = refused(error, f"topic {topic!r}")
+            if final is not None:
+                raise final
+            polled.faults.append((source, Fault.OTHER, error.str()))
+
+    # Offsets and positions.
+
+    def committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
+        with _asking("the committed offsets"):
+            if not self._topics.is_mock:
+                return self._topics.committed(sources)
+            answers = self._consumer.committed([KafkaPartition(*s) for s in sources], _CALL_TIMEOUT_S)
+        return {_named(a): Committed(a.offset if a.offset >= 0 else None, a.metadata or "") for a in answers}
+
+    def commit(self, offsets: list[KafkaPartition]) -> None:
+        """A plain synchronous commit, for `delivery: at_least_once`."""
+        self._consumer.commit(offsets=offsets, asynchronous=False)
+
+    def start(self, source: TopicPartition, offset: int) -> None:
+        if source not in self._assigned:
+            return
+        # Assigned anew rather than sought: a partition whose offset fell off the log refuses to seek.
+        self._consumer.incremental_unassign([KafkaPartition(*source)])
+        target = KafkaPartition(source.topic, source.partition, offset)
+        self._consumer.incremental_assign([target])
+        self._consumer.resume([KafkaPartition(*source)])
+
+    def hold(self, source: TopicPartition) -> None:
+        if source in self._assigned:
+            self._consumer.pause([KafkaPartition(*source)])
+
+    def bounds(self, source: TopicPartition) -> tuple[int, int]:
+        with _asking("the bounds of a partition"):
+            low, high = self._consumer.get_watermark_offsets(KafkaPartition(*source), _CALL_TIMEOUT_S)
+        return low, high
+
+    def offset_at(self, source: TopicPartition, timestamp_ms: int) -> int:
+        asked = KafkaPartition(source.topic, source.partition, timestamp_ms)
+        with _asking("an offset by time"):
+            answer = self._consumer.offsets_for_times([asked], _CALL_TIMEOUT_S)[0]
+        return int(answer.offset) if answer.offset >= 0 else self.bounds(source)[1]
+
+    def partitions(self, topic: str) -> int:
+        with _asking(f"the partitions of {topic!r}"):
+            return self._topics.partitions(topic)
+
+    def topic_id(self, topic: str) -> str:
+        with _asking(f"the id of topic {topic!r}"):
+            return self._topics.topic_id(topic)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Errors of a question in the port's words: LogUnavailable, or RefusedByKafka where asking again will not help."""
+    try:
+        yield
+    except KafkaException as error:
+        final = refused(error, what)
+        if final is not None:
+            raise final from error
+        raise LogUnavailable(f"{what}: {error.args[0].str()}") from error
+
+
+def _named(part: KafkaPartition) -> TopicPartition:
+    return TopicPartition(part.topic, part.partition)
+
+
+def _named_message(message: Message) -> TopicPartition:
+    return TopicPartition(message.topic() or "", message.partition() or 0)
+
+
+def _records(source: TopicPartition, messages: list[Message]) -> Records:
+    count = len(messages)
+    values: list[Any] = [message.value() for message in messages]
+    return Records(
+        source,
+        np.fromiter([message.offset() for message in messages], np.int64, count),
+        np.fromiter([message.timestamp()[1] for message in messages], np.int64, count),
+        values,
+        lambda i: messages[i].key(),  # type: ignore[arg-type,return-value]
+    )

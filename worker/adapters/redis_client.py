@@ -1,0 +1,57 @@
+"""A Redis connection with short time-outs, and its errors in the ports' words."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.errors import ConfigError, DependencyUnreachable
+from worker.ports import StoreUnavailable
+
+TIMEOUT_S = 2.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def connect(url: str) -> redis.Redis:
+    """A client; nothing is sent yet. Raises ConfigError for a URL that is none, without showing its password."""
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            health_check_interval=30,
+            # One immediate second try covers a connection that the server has closed; callers do their own waiting.
+            retry=Retry(NoBackoff(), 1),
+        )
+    except ValueError as error:
+        raise ConfigError(f"redis.url: {error}") from None
+
+
+def await_redis(client: redis.Redis, seen_as: str) -> None:
+    """Raises DependencyUnreachable where Redis does not answer now."""
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise DependencyUnreachable(f"redis.url: no answer from {seen_as}: {error}") from error
+
+
+def translated(call: Callable[P, R]) -> Callable[P, R]:
+    """Any error of the client as StoreUnavailable: down, loading, full and read-only are all waited out."""
+
+    @functools.wraps(call)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    return wrapper
+
+

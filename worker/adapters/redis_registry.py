@@ -1,0 +1,152 @@
+"""Bundles, thresholds and the champion in Redis."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, cast
+
+import redis
+from pydantic import ValidationError
+
+from worker.adapters.redis_client import translated
+from worker.adapters.redis_keys import HISTORY_LENGTH, Keys
+from worker.core.bundle import Bundle, BundleError, Manifest, sign, unpack, verify
+from worker.core.threshold import Threshold
+from worker.errors import BundleRefused
+from worker.ports import BundleInfo, Champion, MissingPart
+
+# KEYS: champion, history, bundle, threshold. ARGV: spec hash, pair as JSON, token, length of the history.
+_PROMOTE = """
+if redis.call('EXISTS', KEYS[3]) == 0 then return 'bundle' end
+if redis.call('EXISTS', KEYS[4]) == 0 then return 'threshold' end
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+if now and tonumber(cjson.decode(now)['token']) > tonumber(ARGV[3]) then return 'fenced' end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('LPUSH', KEYS[2], ARGV[2])
+redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[4]) - 1)
+return 'ok'
+"""
+
+
+class RedisRegistry:
+    """With a `signing_key`, what is not signed by it is refused on read."""
+
+    def __init__(self, client: redis.Redis, stream: str, signing_key: bytes | None = None) -> None:
+        self._client = client
+        self._keys = Keys(stream)
+        self._signing_key = signing_key
+        self._promote = client.register_script(_PROMOTE)
+
+    @translated
+    def champion(self, spec_hash: str) -> Champion | None:
+        raw = self._client.hget(self._keys.champion(), spec_hash)
+        return _champion(cast(bytes, raw)) if raw is not None else None
+
+    @translated
+    def bundle(self, digest: str) -> Bundle:
+        stored = cast(dict[bytes, bytes], self._client.hgetall(self._keys.bundle(digest)))
+        if b"manifest" not in stored or b"weights" not in stored:
+            raise MissingPart(f"bundle {digest} is not in Redis")
+        try:
+            bundle = unpack(stored[b"manifest"], stored[b"weights"])
+        except BundleError as error:
+            raise BundleRefused(f"bundle {digest}: {error}") from error
+        if bundle.digest != digest:
+            raise BundleRefused(f"bundle {digest}: its content has the digest {bundle.digest}")
+        self._check(f"bundle {digest}", stored[b"manifest"], stored.get(b"signature"))
+        return bundle
+
+    @translated
+    def threshold(self, digest: str) -> Threshold:
+        stored = cast(dict[bytes, bytes], self._client.hgetall(self._keys.threshold(digest)))
+        if b"value" not in stored:
+            raise MissingPart(f"threshold {digest} is not in Redis")
+        try:
+            threshold = Threshold.model_validate_json(stored[b"value"])
+        except ValidationError as error:
+            raise BundleRefused(f"threshold {digest}: {error.errors()[0]['msg']}") from error
+        if threshold.digest() != digest:
+            raise BundleRefused(f"threshold {digest}: its content has the digest {threshold.digest()}")
+        self._check(f"threshold {digest}", stored[b"value"], stored.get(b"signature"))
+        return threshold
+
+    @translated
+    def put_bundle(self, bundle: Bundle) -> None:
+        key = self._keys.bundle(bundle.digest)
+        fields = {"manifest": bundle.manifest_bytes, "weights": bundle.weights}
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping=cast(Any, fields | self._signature(bundle.manifest_bytes)))
+            pipe.zadd(self._keys.bundles(), {bundle.digest: bundle.manifest.version})
+            pipe.execute()
+
+    @translated
+    def put_threshold(self, threshold: Threshold) -> None:
+        raw = threshold.to_bytes()
+        fields = {"value": raw} | self._signature(raw)
+        self._client.hset(self._keys.threshold(threshold.digest()), mapping=cast(Any, fields))
+
+    @translated
+    def promote(self, spec_hash: str, champion: Champion) -> bool:
+        keys = self._keys
+        outcome = self._promote(
+            keys=[
+                keys.champion(),
+                keys.history(spec_hash),
+                keys.bundle(champion.bundle),
+                keys.threshold(champion.threshold),
+            ],
+            args=[spec_hash, json.dumps(asdict(champion), sort_keys=True), champion.token, HISTORY_LENGTH],
+        )
+        if outcome in (b"bundle", b"threshold"):
+            named = getattr(champion, outcome.decode())
+            raise MissingPart(f"{outcome.decode()} {named} is not in Redis: nothing promoted")
+        return bool(outcome == b"ok")
+
+    @translated
+    def history(self, spec_hash: str) -> list[Champion]:
+        return [_champion(raw) for raw in cast(list[bytes], self._client.lrange(self._keys.history(spec_hash), 0, -1))]
+
+    @translated
+    def next_version(self) -> int:
+        return int(cast(int, self._client.incr(self._keys.version())))
+
+    @translated
+    def next_token(self) -> int:
+        return int(cast(int, self._client.incr(self._keys.fence())))
+
+    @translated
+    def bundles(self) -> list[BundleInfo]:
+        digests = cast(list[bytes], self._client.zrevrange(self._keys.bundles(), 0, -1))
+        found = []
+        for digest in (raw.decode() for raw in digests):
+            raw = self._client.hget(self._keys.bundle(digest), "manifest")
+            if raw is not None:
+                manifest = Manifest.model_validate_json(cast(bytes, raw))
+                found.append(_info(digest, manifest))
+        return found
+
+    def _signature(self, raw: bytes) -> dict[str, bytes]:
+        return {"signature": sign(raw, self._signing_key).encode()} if self._signing_key is not None else {}
+
+    def _check(self, name: str, raw: bytes, signature: bytes | None) -> None:
+        refusal = verify(raw, signature.decode("ascii", "replace") if signature else None, self._signing_key)
+        if refusal is not None:
+            raise BundleRefused(f"{name}: {refusal}")
+
+
+def _info(digest: str, manifest: Manifest) -> BundleInfo:
+    return BundleInfo(
+        digest,
+        manifest.version,
+        manifest.kind,
+        manifest.spec_hash,
+        manifest.created_at,
+        manifest.parent,
+        manifest.metrics,
+    )
+
+
+def _champion(raw: bytes) -> Champion:
+    plain = json.loads(raw)
+    return Champion(plain["bundle"], plain["threshold"], plain["version"], plain["token"])

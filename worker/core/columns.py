@@ -1,0 +1,92 @@
+"""Decoded events as columns: one array per feature, in the spec's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from worker.core.spec import FeatureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """n events. `values[i]` (n,) belongs to feature i.
+
+    Numeric: float64, nan where missing. Boolean: float64 of 0, 1 or nan. Cyclic: float64 seconds since 1970 or nan.
+    Categorical: object, each a str, int, float, bool or None as decoded; `category` gives its canonical text.
+    """
+
+    values: tuple[npt.NDArray[Any], ...]
+
+    def __len__(self) -> int:
+        return len(self.values[0])
+
+    def take(self, index: npt.NDArray[Any] | slice) -> Columns:
+        return Columns(tuple(column[index] for column in self.values))
+
+    @staticmethod
+    def concat(parts: Sequence[Columns]) -> Columns:
+        if len(parts) == 1:
+            return parts[0]
+        return Columns(tuple(np.concatenate(columns) for columns in zip(*(p.values for p in parts), strict=True)))
+
+    @staticmethod
+    def empty(spec: FeatureSpec) -> Columns:
+        return Columns(tuple(np.empty(0, dtype_of(feature.kind)) for feature in spec.features))
+
+
+def dtype_of(kind: str) -> type[Any]:
+    return object if kind == "categorical" else np.float64
+
+
+def category(value: Any) -> str | None:
+    """The canonical text of a categorical value: 200 and "200" are one category, true is "true", null is None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value)
+
+
+def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
+    """Canonical bytes: the same events give the same bytes, whatever JSON type a category came as."""
+    plain: list[Any] = []
+    for feature, column in zip(spec.features, columns.values, strict=True):
+        if feature.kind == "categorical":
+            plain.append([category(value) for value in column])
+        else:
+            plain.append(np.ascontiguousarray(column, np.float64).tobytes())
+    return msgspec.msgpack.encode([len(columns), plain])
+
+
+def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
+    """Raises ValueError where the bytes are not columns of this spec."""
+    try:
+        rows, plain = msgspec.msgpack.decode(raw, type=tuple[int, list[bytes | list[str | None]]])
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not columns: {error}") from error
+    if len(plain) != len(spec.features):
+        raise ValueError(f"{len(plain)} columns for {len(spec.features)} features")
+    values = []
+    for feature, column in zip(spec.features, plain, strict=True):
+        if isinstance(column, bytes) == (feature.kind == "categorical"):
+            raise ValueError(f"{feature.field}: a column of another kind")
+        array = np.frombuffer(column, np.float64) if isinstance(column, bytes) else objects(column)
+        if len(array) != rows:
+            raise ValueError(f"{feature.field}: {len(array)} values for {rows} rows")
+        values.append(array)
+    return Columns(tuple(values))
+
+
+def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """(n,) object array of any Python values, never split into characters or rows."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array

@@ -1,0 +1,209 @@
+"""Columns to the network's input, and the network's output back to values: fitted in training, frozen into the bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.core.columns import Columns, category
+from worker.core.scaling import CLIP, Scaling
+from worker.core.spec import BooleanFeature, CategoricalFeature, CyclicFeature, FeatureSpec, NumericFeature
+from worker.core.vocabulary import Lookup, Vocabulary
+
+_SECONDS = {"hour": 3_600.0, "day": 86_400.0, "week": 604_800.0, "year": 31_556_952.0}
+_MONDAY = 345_600.0  # 1970-01-05, so that weeks begin on a Monday
+_LIKELIER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Where one feature lies in the input: `width` columns from `start` are to be reconstructed, then its mask column, if any.
+
+    `levels` counts the levels of a categorical (0 otherwise); `code` is its place in `Encoded.codes`; `unseen` the level that
+    training never shows.
+    """
+
+    feature: int
+    kind: Literal["numeric", "categorical", "cyclic"]
+    start: int
+    width: int
+    has_mask: bool
+    levels: int = 0
+    code: int = -1
+    unseen: int = -1
+    constant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """n encoded rows: `x` (n, width) float32; `codes` (n, C) int64 levels; `missing` and `out_of_range` (n, F) bool."""
+
+    x: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int64]
+    missing: npt.NDArray[np.bool_]
+    out_of_range: npt.NDArray[np.bool_]
+
+
+class Encoder:
+    """Immutable once fitted; `to_json` and `from_json` round-trip to the same bits."""
+
+    def __init__(self, spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...]) -> None:
+        self.spec = spec
+        self._parts = parts
+        self._lookups: list[Lookup | None] = [p.lookup() if isinstance(p, Vocabulary) else None for p in parts]
+        self.blocks = _layout(spec, parts)
+        last = self.blocks[-1]
+        self.width = last.start + last.width + last.has_mask
+        self.code_count = sum(block.kind == "categorical" for block in self.blocks)
+
+    @staticmethod
+    def fit(spec: FeatureSpec, columns: Columns) -> Encoder:
+        """Raises ValueError where there are no rows."""
+        if not len(columns):
+            raise ValueError("no rows to fit an encoder on")
+        parts: list[Scaling | Vocabulary | None] = []
+        for feature, column in zip(spec.features, columns.values, strict=True):
+            if isinstance(feature, NumericFeature):
+                parts.append(Scaling.fit(column, feature.transform, feature.scale))
+            elif isinstance(feature, CategoricalFeature):
+                parts.append(Vocabulary.fit(column, feature.levels, feature.encoding))
+            elif isinstance(feature, BooleanFeature):
+                parts.append(Vocabulary(("false", "true"), frozenset(), 0))
+            else:
+                parts.append(None)
+        return Encoder(spec, tuple(parts))
+
+    def transform(self, columns: Columns) -> Encoded:
+        n, features = len(columns), len(self.blocks)
+        x = np.zeros((n, self.width), np.float32)
+        codes = np.empty((n, self.code_count), np.int64)
+        missing = np.zeros((n, features), np.bool_)
+        out_of_range = np.zeros((n, features), np.bool_)
+        rows = np.arange(n)
+        for block, part, lookup, column in zip(self.blocks, self._parts, self._lookups, columns.values, strict=True):
+            i = block.feature
+            if block.kind == "categorical":
+                assert isinstance(part, Vocabulary)
+                levels = lookup.codes(column) if lookup and column.dtype == object else _truth(column)
+                codes[:, block.code] = levels
+                x[rows, block.start + levels] = 1.0
+                missing[:, i] = levels == part.missing
+                continue
+            absent = np.isnan(column)
+            if isinstance(part, Scaling):
+                scaled = part.apply(column)
+                # Written as a negation so that an infinite value counts too.
+                outside = ~(np.abs(scaled) <= CLIP) & ~absent
+                x[:, block.start] = np.clip(np.where(absent, 0.0, scaled), -CLIP, CLIP)
+                out_of_range[:, i] = outside
+            else:
+                angle = self._angle(i, np.where(absent, 0.0, column))
+                x[:, block.start] = np.where(absent, 0.0, np.sin(angle))
+                x[:, block.start + 1] = np.where(absent, 0.0, np.cos(angle))
+            missing[:, i] = absent
+            if block.has_mask:
+                x[:, block.start + block.width] = absent
+        return Encoded(x, codes, missing, out_of_range)
+
+    def _angle(self, feature: int, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        period = self._period(feature)
+        shift = _MONDAY if period == _SECONDS["week"] else 0.0
+        return 2.0 * np.pi * np.mod(seconds - shift, period) / period
+
+    def _period(self, feature: int) -> float:
+        cyclic = self.spec.features[feature]
+        assert isinstance(cyclic, CyclicFeature)
+        return _SECONDS[cyclic.period]
+
+    # Values for an alert.
+
+    def actual(self, feature: int, columns: Columns, row: int) -> Any:
+        """The value as the event had it: a number, text, true or false, a time, or None."""
+        value = columns.values[feature][row]
+        kind = self.spec.features[feature].kind
+        if kind == "categorical":
+            return category(value)
+        if np.isnan(value):
+            return None
+        if kind == "boolean":
+            return bool(value)
+        if kind == "cyclic":
+            return datetime.fromtimestamp(float(value), UTC).isoformat().replace("+00:00", "Z")
+        return float(value)
+
+    def expected(self, feature: int, reconstruction: npt.NDArray[np.float32]) -> Any:
+        """What the model expected, from a feature's block of the output.
+
+        A number in original units, inside what training saw; for a categorical the likelier values with their probabilities;
+        true or false; for a time its place in the period.
+        """
+        part = self._parts[feature]
+        if isinstance(part, Scaling):
+            return part.invert(float(reconstruction[0]))
+        if isinstance(part, Vocabulary):
+            logits = np.asarray(reconstruction, np.float64)
+            odds = np.exp(logits - logits.max())
+            odds /= odds.sum()
+            if self.spec.features[feature].kind == "boolean":
+                return bool(odds[1] >= odds[0])
+            order = [int(i) for i in np.argsort(-odds, kind="stable") if int(i) != part.unseen][:_LIKELIER]
+            return [{"value": part.name(i), "probability": round(float(odds[i]), 4)} for i in order if odds[i] >= 0.01]
+        turn = float(np.arctan2(reconstruction[0], reconstruction[1]) / (2.0 * np.pi)) % 1.0
+        return _place(turn * self._period(feature), self._period(feature))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"parts": [part.to_json() if part is not None else None for part in self._parts]}
+
+    @staticmethod
+    def from_json(spec: FeatureSpec, state: dict[str, Any]) -> Encoder:
+        """Raises ValueError where the state is not one of this spec."""
+        try:
+            plain = state["parts"]
+            if len(plain) != len(spec.features):
+                raise ValueError(f"{len(plain)} parts for {len(spec.features)} features")
+            parts: list[Scaling | Vocabulary | None] = []
+            for feature, part in zip(spec.features, plain, strict=True):
+                if feature.kind == "numeric":
+                    parts.append(Scaling(**part))
+                else:
+                    parts.append(None if feature.kind == "cyclic" else Vocabulary.from_json(part))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not an encoder of this feature spec: {error}") from error
+        return Encoder(spec, tuple(parts))
+
+
+def _truth(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Levels of a boolean column: false 0, true 1, missing 3 (after `other`)."""
+    return np.where(np.isnan(column), 3, np.nan_to_num(column) != 0).astype(np.int64)
+
+
+def _layout(spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...]) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    start = code = 0
+    for i, (feature, part) in enumerate(zip(spec.features, parts, strict=True)):
+        has_mask = feature.missing == "mask" and not isinstance(part, Vocabulary)
+        if isinstance(part, Vocabulary):
+            unseen = part.unseen if part.unseen is not None else -1
+            blocks.append(Block(i, "categorical", start, part.levels, has_mask, part.levels, code, unseen))
+            code += 1
+        elif isinstance(part, Scaling):
+            blocks.append(Block(i, "numeric", start, 1, has_mask, constant=part.constant))
+        else:
+            blocks.append(Block(i, "cyclic", start, 2, has_mask))
+        start += blocks[-1].width + has_mask
+    return tuple(blocks)
+
+
+def _place(seconds: float, period: float) -> str:
+    """A place in a period in words: "14:30", "Tue 14:30", "03-15", or minutes past the hour."""
+    if period == _SECONDS["hour"]:
+        return f"xx:{int(seconds // 60):02d}"
+    if period == _SECONDS["day"]:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M")
+    if period == _SECONDS["week"]:
+        return datetime.fromtimestamp(seconds + _MONDAY, UTC).strftime("%a %H:%M")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%m-%d")

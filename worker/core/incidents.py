@@ -1,0 +1,217 @@
+"""Open incidents and cooldowns of one partition, by event time alone.
+
+A pure fold over the flagged records in offset order and the partition's clock: no wall clock, and the same
+result however the records are cut into batches. Advance the clock to a record before folding the record
+itself.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+CAPACITY = 100_000
+QUIET_MS = 900_000
+"""An incident closes after so much event time without a flagged record of its entity, or the cooldown if
+longer.
+"""
+
+
+class Evidence(NamedTuple):
+    """Why one record was flagged: p-value, combined error, threshold, calibration size, and the bundle that
+    judged.
+    """
+
+    p_value: float
+    error: float
+    threshold: float
+    calibration_n: int
+    version: int
+    kind: str
+    backfill: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """A flagged record. Times in ms since 1970: `timestamp_ms` the record's (-1 for none), `time_ms` the
+    event's, `clock_ms` the partition's clock after it. `entity` None where there is neither entity nor key:
+    all such records are one entity.
+    """
+
+    entity: str | None
+    offset: int
+    timestamp_ms: int
+    time_ms: int
+    clock_ms: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of a flagged record: an `open` or `update` alert, or held back by the cooldown (`publish`
+    False).
+
+    `flagged` counts the incident's flagged records so far. `evicted`: another entity's incident made room.
+    """
+
+    publish: bool
+    status: Literal["open", "update"]
+    opened_offset: int
+    opened_ms: int
+    expires_ms: int
+    flagged: int
+    evicted: bool
+
+
+@dataclass(slots=True)
+class Incident:
+    """`opened_*` of its first record, `peak` of its worst, `alerted_ms` the event time of the last alert."""
+
+    opened_offset: int
+    opened_timestamp_ms: int
+    opened_ms: int
+    alerted_ms: int
+    expires_ms: int
+    flagged: int
+    peak: Evidence
+
+
+class Closed(NamedTuple):
+    """An incident that ended, at `incident.expires_ms` of event time, whichever record moved the clock."""
+
+    entity: str | None
+    incident: Incident
+
+
+class _Due(NamedTuple):
+    """When to look at an incident again; its expiry may have moved on since."""
+
+    expires_ms: int
+    named: bool
+    entity: str
+    opened_offset: int
+
+
+class Incidents:
+    """The open incidents of a partition, at most `capacity`: beyond it the one flagged longest ago (in log
+    order) is forgotten without being closed; readers have its `expires_at`.
+    """
+
+    def __init__(self, cooldown_ms: int, capacity: int = CAPACITY) -> None:
+        self._cooldown_ms = cooldown_ms
+        self._quiet_ms = max(cooldown_ms, QUIET_MS)
+        self._capacity = capacity
+        self._open: OrderedDict[str | None, Incident] = OrderedDict()  # the one flagged last stands last
+        self._due: list[_Due] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def advance(self, clock_ms: int) -> list[Closed]:
+        """Close what the clock has reached, in order of expiry, ties by entity; O(1) where nothing is due."""
+        closed: list[Closed] = []
+        while self._due and self._due[0].expires_ms <= clock_ms:
+            due = heapq.heappop(self._due)
+            entity = due.entity if due.named else None
+            incident = self._open.get(entity)
+            if incident is None or incident.opened_offset != due.opened_offset:
+                continue  # evicted since
+            if incident.expires_ms > due.expires_ms:
+                self._watch(entity, incident)
+                continue
+            del self._open[entity]
+            closed.append(Closed(entity, incident))
+        return closed
+
+    def flag(self, record: Flagged) -> Judgement:
+        """Fold one flagged record.
+
+        It opens an incident, or belongs to its entity's open one: then it is held back while its event time
+        is less than the cooldown past that of the last alert (late ones too), and published as an update
+        after it. Held back or not, it keeps the incident open.
+        """
+        # A late record counts from the clock, one ahead of the bounded clock from its own time: neither
+        # closes at once.
+        expires_ms = max(record.time_ms, record.clock_ms) + self._quiet_ms
+        incident = self._open.get(record.entity)
+        if incident is None:
+            return self._opened(record, expires_ms)
+        self._open.move_to_end(record.entity)
+        incident.flagged += 1
+        incident.expires_ms = max(incident.expires_ms, expires_ms)
+        if _worse(record.evidence, incident.peak):
+            incident.peak = record.evidence
+        publish = record.time_ms >= incident.alerted_ms + self._cooldown_ms
+        if publish:
+            incident.alerted_ms = record.time_ms
+        return _judgement(incident, "update", publish=publish)
+
+    def _opened(self, record: Flagged, expires_ms: int) -> Judgement:
+        incident = Incident(
+            record.offset, record.timestamp_ms, record.time_ms, record.time_ms, expires_ms, 1, record.evidence
+        )
+        self._open[record.entity] = incident
+        evicted = len(self._open) > self._capacity
+        if evicted:
+            self._open.popitem(last=False)
+        self._watch(record.entity, incident)
+        if len(self._due) > 2 * self._capacity:  # mostly of evicted incidents
+            self._rebuild_due()
+        return _judgement(incident, "open", publish=True, evicted=evicted)
+
+    def _watch(self, entity: str | None, incident: Incident) -> None:
+        heapq.heappush(self._due, _due(entity, incident))
+
+    def _rebuild_due(self) -> None:
+        self._due = [_due(entity, incident) for entity, incident in self._open.items()]
+        heapq.heapify(self._due)
+
+    def to_state(self) -> list[Any]:
+        """Plain lists for a codec, in order of the last flagged record: equal folds give equal lists."""
+        return [
+            [
+                entity,
+                incident.opened_offset,
+                incident.opened_timestamp_ms,
+                incident.opened_ms,
+                incident.alerted_ms,
+                incident.expires_ms,
+                incident.flagged,
+                list(incident.peak),
+            ]
+            for entity, incident in self._open.items()
+        ]
+
+    @staticmethod
+    def from_state(plain: list[Any], cooldown_ms: int, capacity: int = CAPACITY) -> Incidents:
+        """The inverse of `to_state`; raises TypeError or ValueError. Expiries stay as they were published."""
+        incidents = Incidents(cooldown_ms, capacity)
+        for entity, *rest, peak in plain:
+            incidents._open[entity] = Incident(*[*rest, Evidence(*peak)])
+        incidents._rebuild_due()
+        return incidents
+
+
+def _worse(evidence: Evidence, than: Evidence) -> bool:
+    """Of equal p-values (the floor) the larger error; the earlier record where both are equal."""
+    return (-evidence.p_value, evidence.error) > (-than.p_value, than.error)
+
+
+def _due(entity: str | None, incident: Incident) -> _Due:
+    return _Due(incident.expires_ms, entity is not None, entity or "", incident.opened_offset)
+
+
+def _judgement(
+    incident: Incident, status: Literal["open", "update"], *, publish: bool, evicted: bool = False
+) -> Judgement:
+    return Judgement(
+        publish=publish,
+        status=status,
+        opened_offset=incident.opened_offset,
+        opened_ms=incident.opened_ms,
+        expires_ms=incident.expires_ms,
+        flagged=incident.flagged,
+        evicted=evicted,
+    )

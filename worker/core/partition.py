@@ -1,0 +1,147 @@
+"""The state of one partition: a pure fold over the committed prefix of its log and the recorded versions.
+
+Two runs over the same log give the same bytes: no wall clock, no batch boundary and no unseeded chance enters here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from worker.core.columns import Columns
+from worker.core.eventclock import HOUR_MS, EventTimes
+from worker.core.histogram import BUCKETS, bucket_of
+from worker.core.incidents import Incidents
+from worker.core.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_exponential, partition_seed
+from worker.core.spec import FeatureSpec
+
+FORMAT = 1
+RECENT_ROWS = 8_192
+RECENT_HALF_LIFE = 65_536.0
+LASTING_ROWS = 2_048
+RING_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The pair in force: digests of bundle and threshold."""
+
+    bundle: str
+    threshold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """n scored rows of one partition in offset order, under one pair of versions.
+
+    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `flagged` and `trainable` (n,) bool.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    times: EventTimes
+    columns: Columns
+    errors: npt.NDArray[np.float32]
+    flagged: npt.NDArray[np.bool_]
+    trainable: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Ring:
+    """Error histograms by hour of the partition's clock, of the bundle in force; the oldest hour makes room."""
+
+    hours: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+
+    def count(self, clock: npt.NDArray[np.int64], errors: npt.NDArray[np.float32]) -> None:
+        slots = clock // HOUR_MS
+        buckets = bucket_of(errors)
+        for hour in np.unique(slots[[0, -1]] if slots[0] == slots[-1] else slots).tolist():
+            inside = buckets if slots[0] == slots[-1] else buckets[slots == hour]
+            counts = np.bincount(inside, minlength=BUCKETS)
+            self.hours[hour] = self.hours[hour] + counts if hour in self.hours else counts
+        for hour in sorted(self.hours)[:-RING_HOURS]:
+            del self.hours[hour]
+
+    def total(self) -> npt.NDArray[np.int64]:
+        return sum(self.hours.values(), np.zeros(BUCKETS, np.int64))
+
+
+class PartitionState:
+    """Everything that events of one partition change and that scoring or training depends on."""
+
+    def __init__(self, spec: FeatureSpec, topic_id: str, partition: int, next_offset: int, cooldown_ms: int) -> None:
+        self.spec = spec
+        self.topic_id = topic_id
+        self.partition = partition
+        self.next_offset = next_offset
+        self.clock_ms: int | None = None
+        self.versions = Versions("", "")
+        self.ring = Ring()
+        self.recent = Reservoir(spec, RECENT_ROWS, RECENT_HALF_LIFE)
+        self.lasting = Reservoir(spec, LASTING_ROWS, None)
+        self.incidents = Incidents(cooldown_ms)
+        self._seed = partition_seed(topic_id, partition)
+
+    def adopt(self, versions: Versions) -> None:
+        """From the next record on these versions judge. Errors of another bundle have another scale: the ring restarts."""
+        if versions.bundle != self.versions.bundle:
+            self.ring = Ring()
+        self.versions = versions
+
+    def fold(self, rows: Judged) -> None:
+        """Learn n judged rows: clock, histogram and samples. Incidents are folded by `worker.core.judge`."""
+        if len(rows.offsets):
+            self.clock_ms = int(rows.times.clock[-1])
+            self.ring.count(rows.times.clock, rows.errors)
+            marks = rows.flagged * FLAGGED | rows.trainable * TRAINABLE
+            draws = draw_exponential(self._seed, rows.offsets)
+            self.recent.offer(draws, rows.offsets, rows.times.times, marks, rows.columns)
+            normal = np.flatnonzero(rows.trainable)
+            self.lasting.offer(
+                draws[normal],
+                rows.offsets[normal],
+                rows.times.times[normal],
+                marks[normal],
+                rows.columns if len(normal) == len(marks) else rows.columns.take(normal),
+            )
+
+    def encode(self) -> bytes:
+        """Canonical bytes: equal states give equal bytes."""
+        return msgspec.msgpack.encode(
+            {
+                "format": FORMAT,
+                "spec": self.spec.spec_hash,
+                "topic_id": self.topic_id,
+                "partition": self.partition,
+                "next_offset": self.next_offset,
+                "clock_ms": self.clock_ms,
+                "versions": [self.versions.bundle, self.versions.threshold],
+                "ring": [[hour, self.ring.hours[hour].tobytes()] for hour in sorted(self.ring.hours)],
+                "recent": self.recent.to_state(),
+                "lasting": self.lasting.to_state(),
+                "incidents": self.incidents.to_state(),
+            }
+        )
+
+    @staticmethod
+    def decode(raw: bytes, spec: FeatureSpec, cooldown_ms: int) -> PartitionState:
+        """Raises ValueError on bytes of another format or feature spec, or with a part missing."""
+        try:
+            plain: dict[str, Any] = msgspec.msgpack.decode(raw)
+            if plain["format"] != FORMAT:
+                raise ValueError(f"state of format {plain['format']}; this release reads {FORMAT}")
+            if plain["spec"] != spec.spec_hash:
+                raise ValueError(f"state of feature spec {plain['spec']}, the configuration has {spec.spec_hash}")
+            state = PartitionState(spec, plain["topic_id"], plain["partition"], plain["next_offset"], cooldown_ms)
+            state.clock_ms = plain["clock_ms"]
+            state.versions = Versions(*plain["versions"])
+            state.ring = Ring({hour: np.frombuffer(counts, np.int64) for hour, counts in plain["ring"]})
+            state.recent.load_state(plain["recent"])
+            state.lasting.load_state(plain["lasting"])
+            state.incidents = Incidents.from_state(plain["incidents"], cooldown_ms)
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"not a partition state: {error}") from error
+        return state

@@ -1,0 +1,89 @@
+"""What an alert shows of its event: which fields, and as values that any JSON reader takes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+Policy = Literal["full", "none"] | Sequence[str]
+"""`alerts.event`: all of the event, none of it, or the dotted paths of named fields."""
+
+_EXACT_BITS = 1_024
+
+
+def read_event(raw: bytes) -> dict[str, Any] | None:
+    """The JSON object in a record's value, for its alert; None where it is none.
+
+    More lenient than the typed decoder, which looks only at the fields of the feature spec: a number out of
+    range in another field must not cost the alert.
+    """
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def redact(event: dict[str, Any] | None, policy: Policy) -> dict[str, Any] | None:
+    """A copy of what the policy allows, nested as in the event; a named path that the event lacks is left
+    out.
+
+    It rules the event alone: the features that contributed keep their actual values.
+    """
+    if event is None or policy == "none":
+        return None
+    if policy == "full":
+        copy: dict[str, Any] = plain(event)
+        return copy
+    shown: dict[str, Any] = {}
+    for path in sorted(policy):  # a parent before its children: it already shows them
+        _copy(event, shown, path.split("."))
+    return shown
+
+
+def _copy(event: dict[str, Any], shown: dict[str, Any], path: list[str]) -> None:
+    value: Any = event
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return
+        value = value[key]
+    for key in path[:-1]:
+        shown = shown.setdefault(key, {})
+    shown[path[-1]] = plain(value)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: what no JSON number is (NaN, infinities, integers beyond a double)
+    becomes null, a lone surrogate a question mark, a numpy scalar its Python value.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() < _EXACT_BITS else None
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return plain(value.item())
+
+
+def trim(value: Any, length: int) -> Any:
+    """The value with every longer text cut to `length` characters and marked with how long it was."""
+    if isinstance(value, str) and len(value) > length:
+        return f"{value[:length]}… ({len(value)} characters)"
+    if isinstance(value, dict):
+        return {key: trim(item, length) for key, item in value.items()}
+    if isinstance(value, list):
+        return [trim(item, length) for item in value]
+    return value

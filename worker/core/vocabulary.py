@@ -1,0 +1,96 @@
+"""Levels of categorical features: fitted in training, frozen into the bundle."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.core.columns import category
+
+_RARE_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Level indices: the top values, then `other`, `missing` and `unseen`; for hashed features the buckets, then `missing`.
+
+    `rare` are the values that training saw beyond the top; where there were more than 10,000 of them they are not kept, and
+    everything unknown counts as `other`.
+    """
+
+    top: tuple[str, ...]
+    rare: frozenset[str] | None
+    buckets: int
+
+    @staticmethod
+    def fit(values: npt.NDArray[np.object_], levels: int, encoding: str) -> Vocabulary:
+        if encoding == "hash":
+            return Vocabulary((), None, levels)
+        seen = Counter(text for value in values if (text := category(value)) is not None)
+        ranked = sorted(seen, key=lambda text: (-seen[text], text))
+        rare = ranked[levels:]
+        return Vocabulary(tuple(ranked[:levels]), frozenset(rare) if len(rare) <= _RARE_KEPT else None, 0)
+
+    @property
+    def levels(self) -> int:
+        return self.buckets + 1 if self.buckets else len(self.top) + 3
+
+    @property
+    def missing(self) -> int:
+        return self.buckets if self.buckets else len(self.top) + 1
+
+    @property
+    def unseen(self) -> int | None:
+        return None if self.buckets else len(self.top) + 2
+
+    def lookup(self) -> Lookup:
+        return Lookup(self)
+
+    def name(self, level: int) -> str | None:
+        """What a level stands for, None for hashed buckets and for `missing`."""
+        if self.buckets or level == self.missing:
+            return None
+        return self.top[level] if level < len(self.top) else ("other" if level == len(self.top) else "unseen")
+
+    def to_json(self) -> dict[str, Any]:
+        rare = sorted(self.rare) if self.rare is not None else None
+        return {"top": list(self.top), "rare": rare, "buckets": self.buckets}
+
+    @staticmethod
+    def from_json(state: dict[str, Any]) -> Vocabulary:
+        rare = frozenset(state["rare"]) if state["rare"] is not None else None
+        return Vocabulary(tuple(state["top"]), rare, state["buckets"])
+
+
+class Lookup:
+    """Values to level indices; common values by one dictionary access each."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._known: dict[Any, int] = {text: level for level, text in enumerate(vocabulary.top)}
+
+    def codes(self, values: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+        """(n,) raw values to (n,) int64 level indices."""
+        # A text maps straight; numbers and booleans miss here (1 == True == 1.0 would meet in one key) and go by their text.
+        codes = np.fromiter([self._known.get(value, -1) for value in values.tolist()], np.int64, len(values))
+        for row in np.flatnonzero(codes < 0).tolist():
+            codes[row] = self._level(category(values[row]))
+        return codes
+
+    def _level(self, text: str | None) -> int:
+        vocabulary = self._vocabulary
+        if text is None:
+            return vocabulary.missing
+        if vocabulary.buckets:
+            return zlib.crc32(text.encode("utf-8", "surrogatepass")) % vocabulary.buckets
+        known = self._known.get(text)
+        if known is not None:
+            return known
+        rare = vocabulary.rare
+        assert vocabulary.unseen is not None
+        return len(vocabulary.top) if rare is None or text in rare else vocabulary.unseen

@@ -1,0 +1,327 @@
+"""The data path, top to bottom: poll, decode, featurize, reconstruct, score, judge, alert, publish, commit.
+
+`run()` is a loop over `turn()`. Only this thread touches Kafka. State changes as records are processed and counts only once
+their transaction is known to be committed; whenever that is in doubt the lanes are forgotten and recovered from the log.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from worker.core.decode import Decoder
+from worker.core.eventclock import event_times
+from worker.core.partition import Judged, Versions
+from worker.core.trail import Switch
+from worker.deadletters import DeadLetters
+from worker.lane import Lane, Lanes, Phase
+from worker.lifecycle import StopToken
+from worker.publishing import Publisher
+from worker.recovery import Recovery
+from worker.sampling import ColdSampler
+from worker.snapshots import Snapshots
+from worker.streams import (
+    Commit,
+    Fault,
+    LogUnavailable,
+    Output,
+    Polled,
+    ProducerReplaced,
+    PublishAborted,
+    Records,
+    Sink,
+    Source,
+    TopicPartition,
+)
+from worker.telemetry import Telemetry
+from worker.versions import VersionFeed
+
+POLL_ROWS = 5_000
+POLL_WAIT_S = 0.2
+LINGER_S = 0.01
+BUSY_TURN_S = 0.1
+TOPIC_CHECK_S = 60.0
+COLLECT_EVERY_S = 10.0
+DRAIN_S = 10.0
+_EXCEPTIONS_IN_A_ROW = 20
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the composition root puts together."""
+
+    source: Source
+    lanes: Lanes
+    sink: Sink
+    decoder: Decoder
+    feed: VersionFeed
+    recovery: Recovery
+    snapshots: Snapshots
+    sampler: ColdSampler
+    publisher: Publisher
+    dead_letters: DeadLetters
+    telemetry: Telemetry
+
+
+class Worker:
+    """One member of the consumer group."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        stop: StopToken,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._parts = parts
+        self._stop = stop
+        self._monotonic = monotonic
+        self._wall_ms = wall_ms
+        self._raised_in_a_row = 0
+        self._next_topic_check = 0.0
+        self._next_collect = 0.0
+        self.lanes = parts.lanes
+        self.last_turn = monotonic()
+
+    def run(self) -> None:
+        """Turn until told to stop, then drain: publish, snapshot, commit the snapshots' names, leave the group."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # collections happen between batches, see _housekeep
+        try:
+            while not self._stop.is_set():
+                self.turn()
+            self.drain()
+        finally:
+            gc.enable()
+            self._parts.snapshots.stop()
+            self._parts.source.close()
+            self._parts.sink.close()
+
+    def turn(self) -> int:
+        """One batch from poll to commit; returns how many records it brought."""
+        now = self.last_turn = self._monotonic()
+        self.lanes.follow(now)
+        self._wake_cold_lanes(now)
+        self._parts.recovery.place(self.lanes, now)
+        # Taken before the first record is read: Kafka itself then refuses a batch read under another generation.
+        membership = self._parts.source.membership()
+        outputs: list[tuple[Lane, list[Output]]] = []
+        count = self._read(outputs, now + BUSY_TURN_S)
+        self._parts.snapshots.name(self.lanes)
+        self._publish(outputs, membership)
+        self._parts.snapshots.take(self.lanes, self._monotonic(), self._wall_ms())
+        self._housekeep()
+        telemetry = self._parts.telemetry
+        if count:
+            elapsed = self._monotonic() - now
+            telemetry.turn(count, elapsed)
+            log.debug("batch", records=count, milliseconds=round(elapsed * 1000, 2))
+        return count
+
+    # Poll.
+
+    def _read(self, outputs: list[tuple[Lane, list[Output]]], until: float) -> int:
+        count = 0
+        wait = POLL_WAIT_S
+        while True:
+            polled = self._parts.source.poll(POLL_ROWS, wait, LINGER_S)
+            self.lanes.follow(self._monotonic())
+            if polled.raised is not None:
+                self._raised(polled.raised)
+                return count
+            self._raised_in_a_row = 0
+            for records in polled.records:
+                lane = self.lanes.get(records.source)
+                if lane is not None:
+                    outputs.append((lane, self._advance(lane, records)))
+            self._ends_and_faults(polled)
+            count += polled.count
+            if polled.count < POLL_ROWS or self._monotonic() >= until:
+                return count
+            wait = 0.0
+
+    def _raised(self, error: Exception) -> None:
+        # The client may have dropped a whole batch that it counts as delivered.
+        self._raised_in_a_row += 1
+        log.error("consume_raised", error=str(error), effect="recovering every partition")
+        if self._raised_in_a_row >= _EXCEPTIONS_IN_A_ROW:
+            raise error
+        self._recover_all()
+
+    def _ends_and_faults(self, polled: Polled) -> None:
+        for source, end in polled.ends.items():
+            lane = self.lanes.get(source)
+            if lane is not None and lane.phase is Phase.CATCHING_UP and end >= lane.target:
+                self._caught_up(lane)
+        for source, fault, text in polled.faults:
+            lane = self.lanes.get(source)
+            if lane is not None and lane.phase is not Phase.RECOVERING:
+                log.warning("partition_fault", topic=source.topic, partition=source.partition, fault=fault.value,
+                            error=text)  # fmt: skip
+                if fault is not Fault.OTHER:
+                    self.lanes.forget(lane, self._monotonic())
+
+    # Records of one partition, cut where versions switch and where catch-up ends.
+
+    def _advance(self, lane: Lane, records: Records) -> list[Output]:
+        if lane.phase is Phase.COLD:
+            self._sample(lane, records)
+        if lane.state is None or lane.phase not in (Phase.LIVE, Phase.CATCHING_UP):
+            return []  # stragglers from before the lane was placed
+        outputs: list[Output] = []
+        start = int(np.searchsorted(records.offsets, lane.state.next_offset))
+        while start < len(records):
+            stop = len(records)
+            first = int(records.offsets[start])
+            if lane.phase is Phase.CATCHING_UP and first >= lane.target:
+                self._caught_up(lane)
+            self._switch(lane, first)
+            if lane.phase is Phase.CATCHING_UP:
+                limit = min([lane.target, *(switch.offset for switch in lane.replay[:1])])
+                stop = int(np.searchsorted(records.offsets, limit))
+            outputs += self._judge(lane, records.part(start, stop))
+            start = stop
+        return outputs
+
+    def _switch(self, lane: Lane, first: int) -> None:
+        """Versions change between records: as recorded while catching up, to the champion while live."""
+        assert lane.state is not None and lane.trail is not None
+        while lane.replay and lane.replay[0].offset <= first:
+            switch = lane.replay.pop(0)
+            lane.pair = self._parts.feed.named(Versions(switch.bundle, switch.threshold))
+            lane.state.adopt(lane.pair.versions)
+        champion = self._parts.feed.latest
+        if lane.phase is not Phase.LIVE or champion is None or champion.versions == lane.state.versions:
+            return
+        if lane.trail.full:
+            return  # no room to record it: the next snapshot makes some
+        versions = champion.versions
+        lane.trail = lane.trail.switched(Switch(lane.state.next_offset, versions.bundle, versions.threshold))
+        lane.pair = champion
+        lane.state.adopt(versions)
+        self._parts.telemetry.swapped(champion)
+        log.info("switched", topic=lane.source.topic, partition=lane.source.partition, version=champion.version,
+                 threshold=versions.threshold, offset=lane.state.next_offset)  # fmt: skip
+
+    def _judge(self, lane: Lane, records: Records) -> list[Output]:
+        state, pair, telemetry = lane.state, lane.pair, self._parts.telemetry
+        assert state is not None and pair is not None
+        decoded = self._parts.decoder.decode(records.values)
+        times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
+        encoded = pair.detector.encoder.transform(decoded.columns)
+        errors = pair.detector.errors(encoded)
+        rows = Judged(
+            offsets=records.offsets[decoded.index],
+            times=times,
+            columns=decoded.columns,
+            errors=errors,
+            flagged=pair.threshold.flagged(errors),
+            trainable=errors < pair.training_cut,
+        )
+        state.fold(rows)
+        outputs = self._parts.publisher.outputs(lane, records, decoded, rows)
+        state.next_offset = int(records.offsets[-1]) + 1
+        if lane.phase is not Phase.LIVE:
+            telemetry.catch_up_records += len(records)
+            return []
+        telemetry.judged(len(records), rows, encoded, decoded)
+        outputs += self._parts.dead_letters.outputs(records, decoded.rejects)
+        self._parts.dead_letters.check(len(records), len(decoded.rejects))
+        return outputs
+
+    def _caught_up(self, lane: Lane) -> None:
+        assert lane.state is not None
+        lane.state.next_offset = max(lane.state.next_offset, lane.target)
+        self._switch(lane, lane.target)
+        lane.phase = Phase.LIVE
+        seconds = self._monotonic() - lane.recovering_since
+        self._parts.telemetry.blind_seconds += seconds
+        log.info("live", topic=lane.source.topic, partition=lane.source.partition, offset=lane.state.next_offset,
+                 seconds=round(seconds, 3))  # fmt: skip
+
+    def _sample(self, lane: Lane, records: Records) -> None:
+        if not self._parts.sampler.take(lane, records, self._parts.decoder.decode(records.values)):
+            self.lanes.forget(lane, self._monotonic())  # Redis did not take it: read it again later
+        elif self._parts.sampler.full(lane):
+            self._parts.source.hold(lane.source)
+
+    # Publish and commit.
+
+    def _publish(self, outputs: list[tuple[Lane, list[Output]]], membership: object | None) -> None:
+        for attempt in range(2):
+            # Outputs of what is no longer held under the same assignment are dropped: its next owner reads it again.
+            held = [output for lane, made in outputs if self.lanes.holds(lane) for output in made]
+            commits = {lane.source: commit for lane in self.lanes if (commit := lane.commit()) is not None}
+            if not held and not commits:
+                return
+            if membership is None:
+                break
+            try:
+                self._parts.sink.publish(held, commits, membership)
+            except PublishAborted as error:
+                self._parts.telemetry.transactions_aborted += 1
+                log.info("publish_aborted", error=str(error), attempt=attempt + 1)
+                membership = self._parts.source.membership()
+            except ProducerReplaced as error:
+                self._parts.telemetry.producers_replaced += 1
+                log.warning("producer_replaced", error=str(error))
+                break
+            else:
+                self._committed(commits, held)
+                return
+        self._recover_all()
+
+    def _recover_all(self) -> None:
+        self._parts.telemetry.recoveries += 1
+        self.lanes.forget_all(self._monotonic())
+
+    def _committed(self, commits: dict[TopicPartition, Commit], published: list[Output]) -> None:
+        for lane in self.lanes:
+            if lane.source in commits:
+                lane.committed = (commits[lane.source].offset, commits[lane.source].metadata)
+        self._parts.telemetry.transactions_committed += 1
+        self._parts.telemetry.published(published)
+
+    def drain(self) -> None:
+        """Leave nothing to replay: what is processed is committed, snapshotted, and the snapshot named."""
+        self.lanes.follow(self._monotonic())
+        self._parts.snapshots.drain(self.lanes, self._monotonic(), self._wall_ms(), DRAIN_S)
+        self._publish([], self._parts.source.membership())
+        log.info("drained", partitions=len(self.lanes))
+
+    # Housekeeping.
+
+    def _wake_cold_lanes(self, now: float) -> None:
+        if self._parts.feed.latest is not None:
+            for lane in self.lanes:
+                if lane.phase is Phase.COLD:
+                    self.lanes.forget(lane, now)
+
+    def _housekeep(self) -> None:
+        now = self._monotonic()
+        if now >= self._next_collect:
+            gc.collect()
+            self._next_collect = now + COLLECT_EVERY_S
+        if now >= self._next_topic_check:
+            self._check_topics()
+            self._next_topic_check = now + TOPIC_CHECK_S
+
+    def _check_topics(self) -> None:
+        """A topic deleted and created again quickly is otherwise read on without a word."""
+        for topic in {lane.source.topic for lane in self.lanes}:
+            try:
+                topic_id = self._parts.source.topic_id(topic)
+            except LogUnavailable as error:
+                log.warning("topic_not_checked", topic=topic, error=str(error))
+                continue
+            for lane in self.lanes:
+                if lane.source.topic == topic and lane.phase is not Phase.RECOVERING and lane.topic_id != topic_id:
+                    self.lanes.forget(lane, self._monotonic())

@@ -1,0 +1,174 @@
+"""Judged rows to outputs: incidents, alerts, and scores where a topic asks for them.
+
+Incidents are state, so they are folded while catching up too; only what a live lane makes is built and published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from worker.core.alerts import Origin, anomaly, closing, contributions, entity_of
+from worker.core.decode import Decoded
+from worker.core.envelope import encode, headers, shrink
+from worker.core.incidents import Evidence, Flagged, Judgement
+from worker.core.partition import Judged
+from worker.core.redaction import read_event, redact
+from worker.core.threshold import score_of
+from worker.lane import Lane, Phase
+from worker.streams import Output, Records
+from worker.telemetry import Telemetry
+from worker.versions import Pair
+
+TOP_FEATURES = 5
+
+
+class Publisher:
+    """Builds the outputs of one lane's rows. `size_limit` tells the largest record that a topic takes, in bytes."""
+
+    def __init__(
+        self,
+        stream: str,
+        topic: str,
+        scores: str | None,
+        event: Literal["full", "none"] | list[str],
+        size_limit: Callable[[str], int],
+        wall_ms: Callable[[], int],
+        telemetry: Telemetry,
+    ) -> None:
+        self._stream = stream
+        self._topic = topic
+        self._scores = scores
+        self._event = event
+        self._size_limit = size_limit
+        self._wall_ms = wall_ms
+        self._telemetry = telemetry
+
+    def outputs(self, lane: Lane, records: Records, decoded: Decoded, rows: Judged) -> list[Output]:
+        """Fold the rows' incidents; the outputs of a live lane in offset order, none while it catches up."""
+        state, pair = lane.state, lane.pair
+        assert state is not None and pair is not None
+        if not len(rows.offsets):
+            return []
+        live = lane.phase is Phase.LIVE
+        origin = Origin(self._stream, pair.spec_hash, lane.source.topic, lane.topic_id, lane.source.partition)
+        outputs = self._score_records(lane, pair, rows) if live and self._scores is not None else []
+        flagged = np.flatnonzero(rows.flagged)
+        p_values = pair.threshold.p_values(rows.errors[flagged])
+        for row, p in zip(flagged.tolist(), p_values.tolist(), strict=True):
+            outputs += self._close(lane, records, origin, int(rows.times.clock[row]), live=live)
+            record = self._flagged(pair, records, decoded, rows, row, p)
+            judgement = state.incidents.flag(record)
+            if not live:
+                continue
+            if judgement.publish:
+                outputs.append(self._alert(pair, origin, record, judgement, records, decoded, row))
+            else:
+                self._telemetry.held_back("cooldown")
+        return outputs + self._close(lane, records, origin, int(rows.times.clock[-1]), live=live)
+
+    def _flagged(self, pair: Pair, records: Records, decoded: Decoded, rows: Judged, row: int, p: float) -> Flagged:
+        index = int(decoded.index[row])
+        timestamp = int(records.timestamps[index])
+        evidence = Evidence(
+            p_value=p,
+            error=float(rows.errors[row]),
+            threshold=pair.threshold.cut,
+            calibration_n=pair.threshold.n,
+            version=pair.version,
+            kind=pair.kind,
+            backfill=0 <= timestamp < pair.created_ms,
+        )
+        return Flagged(
+            entity=entity_of(decoded.entity(row), records.key(index)),
+            offset=int(rows.offsets[row]),
+            timestamp_ms=timestamp,
+            time_ms=int(rows.times.times[row]),
+            clock_ms=int(rows.times.clock[row]),
+            evidence=evidence,
+        )
+
+    def _alert(
+        self,
+        pair: Pair,
+        origin: Origin,
+        record: Flagged,
+        judgement: Judgement,
+        records: Records,
+        decoded: Decoded,
+        row: int,
+    ) -> Output:
+        index = int(decoded.index[row])
+        encoder = pair.detector.encoder
+        one = decoded.columns.take(np.array([row]))
+        why = pair.detector.explain(one)
+        features = range(len(encoder.blocks))
+        alert = anomaly(
+            origin,
+            record,
+            judgement,
+            detected_ms=self._wall_ms(),
+            features=contributions(
+                encoder.spec.names,
+                why.per_feature[0],
+                [encoder.actual(i, one, 0) for i in features],
+                [pair.detector.expected(i, why.reconstruction[0]) for i in features],
+                TOP_FEATURES,
+            ),
+            event=redact(read_event(records.values[index] or b""), self._event),
+        )
+        return self._output(records, alert, records.key(index))
+
+    def _close(self, lane: Lane, records: Records, origin: Origin, clock_ms: int, *, live: bool) -> list[Output]:
+        assert lane.state is not None
+        closed = lane.state.incidents.advance(clock_ms)
+        if not live:
+            return []
+        now = self._wall_ms()
+        return [self._output(records, closing(origin, one, detected_ms=now), None) for one in closed]
+
+    def _output(self, records, alert, key):  # type: ignore[no-untyped-def]
+        alert = shrink(alert, self._size_limit(self._topic))
+        return Output(
+            records.source, self._topic, alert.entity.encode("utf-8", "replace") if alert.entity else key,
+            encode(alert), headers(alert),
+        )  # fmt: skip
+
+    def _score_records(self, lane: Lane, pair: Pair, rows: Judged) -> list[Output]:
+        """Every score, one record each: only where `kafka.scores` names a topic."""
+        assert self._scores is not None
+        p = pair.threshold.p_values(rows.errors)
+        columns = zip(
+            rows.offsets.tolist(),
+            rows.times.times.tolist(),
+            score_of(p).tolist(),
+            p.tolist(),
+            rows.errors.tolist(),
+            rows.flagged.tolist(),
+            strict=True,
+        )
+        return [
+            Output(
+                lane.source,
+                self._scores,
+                None,
+                msgspec.json.encode(
+                    {
+                        "topic": lane.source.topic,
+                        "partition": lane.source.partition,
+                        "offset": offset,
+                        "event_time_ms": time,
+                        "score": score,
+                        "p_value": p_value,
+                        "reconstruction_error": error,
+                        "verdict": "ANOMALOUS" if flagged else "NORMAL",
+                        "version": pair.version,
+                    }
+                ),
+                (),
+            )
+            for offset, time, score, p_value, error, flagged in columns
+        ]

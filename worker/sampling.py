@@ -1,0 +1,45 @@
+"""Cold start: without a model the first events of each partition are kept in Redis for the trainer, and nothing is committed."""
+
+from __future__ import annotations
+
+import structlog
+
+from worker.core.columns import to_bytes
+from worker.core.decode import Decoded
+from worker.core.spec import FeatureSpec
+from worker.lane import Lane
+from worker.ports import SampleStore, StoreUnavailable
+from worker.streams import Records
+
+ROWS_PER_PARTITION = 16_384
+
+log = structlog.get_logger()
+
+
+class ColdSampler:
+    def __init__(self, store: SampleStore, spec: FeatureSpec) -> None:
+        self._store = store
+        self._spec = spec
+
+    def take(self, lane: Lane, records: Records, decoded: Decoded) -> bool:
+        """Store the decoded rows under their first offset, so that a repeat overwrites itself; False if Redis is down."""
+        if not len(decoded.columns):
+            return True
+        raw = to_bytes(decoded.columns, self._spec)
+        try:
+            self._store.add(
+                lane.topic_id,
+                records.source.topic,
+                records.source.partition,
+                int(records.offsets[0]),
+                raw,
+                len(decoded.columns),
+            )
+        except StoreUnavailable as error:
+            log.warning("sample_not_stored", error=str(error))
+            return False
+        lane.sampled_rows += len(decoded.columns)
+        return True
+
+    def full(self, lane: Lane) -> bool:
+        return lane.sampled_rows >= ROWS_PER_PARTITION
