@@ -142,6 +142,9 @@ def test_head_answers_without_a_body(server: StatusServer) -> None:
     status, headers, body = ask(server, "/api/status", "HEAD")
     assert (status, body) == (200, "")
     assert int(headers["content-length"]) == len(json.dumps({"stream": "flows"}))
+    with raw(server, b"HEAD /api/status HTTP/1.0\r\n\r\n") as client:
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert received.endswith(b"\r\n\r\n")
 
 
 # Clients that misbehave.
@@ -175,6 +178,7 @@ def test_a_client_that_hangs_up_early_goes_unnoticed(
 
 
 def test_a_silent_client_is_dropped(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert http_adapter._Handler.timeout == http_adapter.CLIENT_TIMEOUT_S
     monkeypatch.setattr(http_adapter._Handler, "timeout", 0.05)
     server = StatusServer(0, behind.live, behind.ready, behind.status, lambda: (), host="127.0.0.1")
     with raw(server, b"GET /livez HT") as client:
@@ -186,6 +190,7 @@ def test_more_slow_clients_than_connections_do_not_lock_out_a_probe(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_adapter, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(http_adapter._Handler, "timeout", 600.0)
     clients = [raw(server, b"GET /livez HT") for _ in range(12)]
     assert ask(server, "/livez")[0] == 200
     assert len(server._server._clients) <= 4

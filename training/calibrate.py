@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.tail import fit_tail
-from worker.core.histogram import count, edges
+from worker.core.histogram import BUCKETS, count, edges
 from worker.core.threshold import Provenance, Tail, Threshold
 
 TAIL_SHARE = 0.05
@@ -65,13 +65,17 @@ def merge(
     """
     if n * threshold.alert_rate < LEAST_EXPECTED:
         return None
-    spread = _spread(counts)
-    tail = fit_tail(spread, max(TAIL_SHARE, min(2.0 * threshold.alert_rate, 0.5)))
+    share = max(TAIL_SHARE, min(2.0 * threshold.alert_rate, 0.5))
+    tail = fit_tail(_spread(counts), share)
     wanted = _cut(counts, tail, threshold.alert_rate)
     step = float(np.clip(wanted, threshold.cut * (1.0 - STEP), threshold.cut * (1.0 + STEP)))
     cut = float(np.clip(step, anchor.cut / WITHIN, anchor.cut * WITHIN))
     if abs(cut / threshold.cut - 1.0) < LEAST_CHANGE:
         return None
+    if cut != wanted:
+        # The shape is the live one, its place as far as the cut was let go: so p at the cut stays the alert rate.
+        counts = _shifted(counts, round(32 * float(np.log2(cut / wanted))))
+        tail = fit_tail(_spread(counts), share)
     bound = "; at the bound of the bundle's calibration: the errors drift" if cut != step else ""
     return _threshold(
         counts,
@@ -121,6 +125,13 @@ def _cut(counts: npt.NDArray[np.int64], tail: Tail | None, alert_rate: float) ->
     survival = np.concatenate((np.cumsum(counts[::-1])[::-1], [0])) / counts.sum()
     # The lowest bucket edge beyond which no more than the wanted share lies: ties stay below the cut.
     return float(edges()[int(np.argmax(survival <= alert_rate))])
+
+
+def _shifted(counts: npt.NDArray[np.int64], buckets: int) -> npt.NDArray[np.int64]:
+    """Every error times 2^(buckets / 32), to a bucket's width; what would leave the range stays at its end."""
+    moved = np.zeros_like(counts)
+    np.add.at(moved, np.clip(np.arange(BUCKETS) + buckets, 0, BUCKETS - 1), counts)
+    return moved
 
 
 def _spread(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.columns import Columns
+from worker.core.detector import Detector
 from worker.core.partition import PartitionState
-from worker.core.reservoir import FLAGGED, TRAINABLE, Reservoir
+from worker.core.reservoir import FLAGGED, Reservoir
 from worker.core.spec import FeatureSpec
 
 FIT_SHARE = 0.6
+WORST_SHARE = 0.10
+"""Of the recent rows, by the champion's error: left out of the replay buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """`fit` rows in time order, nothing above the training cut; `calibrate` rows of everything, all later than `fit`."""
+    """`fit` rows in time order, without the worst; `calibrate` rows of everything, all later than `fit`."""
 
     fit: Columns
     calibrate: Columns
@@ -26,12 +29,15 @@ class Corpus:
     ranges: dict[str, list[int]]
 
 
-def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]]) -> Corpus:
+def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]], champion: Detector) -> Corpus:
     """Blocks from (topic, state) pairs.
 
-    The boundary is the `FIT_SHARE` quantile of the recent sample's event times. Before it, the rows that passed the training
-    cut, recent and long-term, are the replay buffer; from it on, a uniform sample of everything calibrates, so that the
-    error distribution keeps its tail.
+    The boundary is the `FIT_SHARE` quantile of the recent sample's event times. Before it lie the rows to fit: the recent ones
+    without those that the champion finds worst, and the long-term sample against forgetting. From it on, a uniform sample
+    of everything calibrates, so that the error distribution keeps its tail.
+
+    The worst are counted among the recent rows themselves: a cut fixed at the champion's calibration would keep a stream that
+    has drifted past it from ever being learnt.
     """
     held = [(topic, state) for topic, state in states]
     recent = [state.recent for _, state in held]
@@ -45,7 +51,7 @@ def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]]) -
     fit_parts: list[tuple[npt.NDArray[np.int64], Columns]] = []
     later: list[tuple[npt.NDArray[np.int64], Columns, npt.NDArray[np.uint8]]] = []
     for _, state in held:
-        fit_parts.append(_part(state.recent, (state.recent.marks & TRAINABLE > 0) & (state.recent.times <= boundary)))
+        fit_parts.append(_without_worst(state.recent, champion, boundary))
         state.lasting.settle()
         only_lasting = ~np.isin(state.lasting.offsets, state.recent.offsets)
         fit_parts.append(_part(state.lasting, only_lasting & (state.lasting.times <= boundary)))
@@ -63,6 +69,18 @@ def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]]) -
             if len(state.recent)
         },
     )
+
+
+def _without_worst(
+    sample: Reservoir, champion: Detector, boundary: int
+) -> tuple[npt.NDArray[np.int64], Columns]:
+    early = np.flatnonzero(sample.times <= boundary)
+    columns = sample.columns.take(early)
+    if not len(early):
+        return sample.times[early], columns
+    errors = champion.errors(champion.encoder.transform(columns))
+    keep = np.sort(np.argsort(errors, kind="stable")[: len(errors) - int(WORST_SHARE * len(errors))])
+    return sample.times[early][keep], columns.take(keep)
 
 
 def _part(sample: Reservoir, mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], Columns]:

@@ -17,6 +17,8 @@ from worker.core.threshold import Threshold
 NORMAL_ERROR_WORSE = 1.2
 ALERT_RATE_WORSE = 2.0
 DIVERSITY_LEAST = 0.3
+COLLAPSED_BUCKETS = 8.0
+"""A quarter of an octave between the 10 and 90 % quantiles: errors that hardly differ."""
 _TRIM = 0.05
 _FEATURE_CAP = 30.0
 
@@ -63,7 +65,8 @@ def judge(
         )
     if metrics["alert_rate"] > most_flagged:
         refusals.append(f"flags {metrics['alert_rate']:.4g} of the block, at most {most_flagged:.4g} is allowed")
-    if metrics["diversity"] < DIVERSITY_LEAST * metrics["diversity_champion"]:
+    # A champion that no longer fits spreads its errors widely, so less than it had is no fault; next to nothing is.
+    if metrics["diversity"] < min(DIVERSITY_LEAST * metrics["diversity_champion"], COLLAPSED_BUCKETS):
         refusals.append(
             f"score diversity {metrics['diversity']:.4g} against the champion's {metrics['diversity_champion']:.4g}"
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import structlog
 
 from training.calibrate import merge
@@ -18,6 +19,7 @@ from training.corpus import corpus_of
 from training.versioning import Trained, train_version
 from worker.core.histogram import BUCKETS
 from worker.core.partition import PartitionState
+from worker.core.threshold import Threshold
 from worker.core.trail import EMPTY, Trail
 from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
@@ -129,7 +131,7 @@ class Trainer:
         ready = cold_columns(self._stores.samples, self._spec)
         if ready is None:
             return
-        log.info("cold_start", rows=len(ready.columns))
+        log.info("first_fit", rows=len(ready.columns))
         trained = train_version(
             self._settings,
             ready.columns,
@@ -145,11 +147,11 @@ class Trainer:
 
     def _fine_tune(self, champion: Champion, commits: dict[TopicPartition, Committed], now: float) -> None:
         states = self._states(commits)
-        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states])
+        parent = self._stores.registry.bundle(champion.bundle)
+        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states], parent.detector())
         if len(corpus.fit) < 256 or len(corpus.calibrate) < 128:
             log.info("fine_tune_waits", fit_rows=len(corpus.fit), calibration_rows=len(corpus.calibrate))
             return
-        parent = self._stores.registry.bundle(champion.bundle)
         trained = train_version(
             self._settings,
             corpus.fit,
@@ -187,7 +189,7 @@ class Trainer:
         """The threshold takes a bounded step towards what the partitions' live histograms say."""
         counts = sum(
             (state.ring.total() for _, state in self._states(commits) if state.versions.bundle == champion.bundle),
-            start=_zeros(),
+            start=np.zeros(BUCKETS, np.int64),
         )
         current = self._stores.registry.threshold(champion.threshold)
         anchor = self._anchor(current)
@@ -204,7 +206,7 @@ class Trainer:
         else:
             self._token = None
 
-    def _anchor(self, threshold):  # type: ignore[no-untyped-def]
+    def _anchor(self, threshold: Threshold) -> Threshold:
         """The bundle's own calibration, at the root of the chain of merged thresholds."""
         while threshold.provenance.kind == "merged" and threshold.parent is not None:
             threshold = self._stores.registry.threshold(threshold.parent)
@@ -227,12 +229,6 @@ class Trainer:
                     states.append((source, PartitionState.decode(snapshot.chunk, self._spec, cooldown)))
                     break
         return states
-
-
-def _zeros():  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return np.zeros(BUCKETS, np.int64)
 
 
 def _now() -> str:

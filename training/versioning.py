@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 
+import numpy as np
+
 from training.calibrate import calibrate
-from training.fit import fit, normalisation_of, raw_errors
+from training.fit import WORST_SHARE, Fitted, fit, normalisation_of, raw_errors
 from training.gate import judge
 from worker.core.bundle import Bundle, pack
 from worker.core.columns import Columns
-from worker.core.detector import Detector
+from worker.core.detector import Detector, Normalisation
 from worker.core.threshold import Threshold
 from worker.settings import Settings
 
@@ -47,9 +49,7 @@ def train_version(
         rows, calibrate_on = rows.take(slice(0, cut)), rows.take(slice(cut, None))
     before = parent[0].detector() if parent is not None else None
     fitted = fit(settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before)
-    detector = fitted.detector()
-    raw = raw_errors(detector.network, fitted.encoder, calibrate_on)
-    fitted = replace(fitted, normalisation=normalisation_of(fitted.encoder, raw))
+    fitted = replace(fitted, normalisation=_normalised(fitted, before, calibrate_on))
     detector = fitted.detector()
     errors = detector.errors(detector.encoder.transform(calibrate_on))
     threshold = calibrate(
@@ -71,6 +71,14 @@ def train_version(
         seed=seed,
     )
     return Trained(bundle, threshold.model_copy(update={"bundle": bundle.digest}), refusals)
+
+
+def _normalised(fitted: Fitted, before: Detector | None, block: Columns) -> Normalisation:
+    """What a typical error is, from the block without its worst rows: an incident in it must not become the yardstick."""
+    judge = before if before is not None else fitted.detector()
+    errors = judge.errors(judge.encoder.transform(block))
+    keep = np.argsort(errors, kind="stable")[: len(errors) - int(WORST_SHARE * len(errors))]
+    return normalisation_of(fitted.encoder, raw_errors(fitted.detector().network, fitted.encoder, block.take(keep)))
 
 
 def _gate(

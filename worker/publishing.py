@@ -11,9 +11,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from worker.core.alerts import Origin, anomaly, closing, contributions, entity_of
+from worker.core.alerts import Alert, Origin, anomaly, closing, contributions, entity_of
 from worker.core.decode import Decoded
-from worker.core.envelope import encode, headers, shrink
+from worker.core.envelope import seal
 from worker.core.incidents import Evidence, Flagged, Judgement
 from worker.core.partition import Judged
 from worker.core.redaction import read_event, redact
@@ -34,7 +34,7 @@ class Publisher:
         stream: str,
         topic: str,
         scores: str | None,
-        event: Literal["full", "none"] | list[str],
+        event: Literal["full", "none"] | tuple[str, ...],
         size_limit: Callable[[str], int],
         wall_ms: Callable[[], int],
         telemetry: Telemetry,
@@ -130,12 +130,9 @@ class Publisher:
         now = self._wall_ms()
         return [self._output(records, closing(origin, one, detected_ms=now), None) for one in closed]
 
-    def _output(self, records, alert, key):  # type: ignore[no-untyped-def]
-        alert = shrink(alert, self._size_limit(self._topic))
-        return Output(
-            records.source, self._topic, alert.entity.encode("utf-8", "replace") if alert.entity else key,
-            encode(alert), headers(alert),
-        )  # fmt: skip
+    def _output(self, records: Records, alert: Alert, key: bytes | None) -> Output:
+        sealed = seal(alert, self._size_limit(self._topic))
+        return Output(records.source, self._topic, sealed.key or key, sealed.value, sealed.headers)
 
     def _score_records(self, lane: Lane, pair: Pair, rows: Judged) -> list[Output]:
         """Every score, one record each: only where `kafka.scores` names a topic."""

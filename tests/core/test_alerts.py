@@ -154,6 +154,11 @@ def test_contributions_are_the_largest_first_as_shares_of_the_whole() -> None:
     assert found[1].actual is True
 
 
+def test_shares_are_rounded_down_to_a_millionth_and_left_out_below() -> None:
+    found = contributions("abc", np.array([2.0, 4.0, 1e-6], np.float32), [1.0] * 3, [1.0] * 3)
+    assert [(c.field, c.share) for c in found] == [("b", 0.666666), ("a", 0.333333)]
+
+
 def test_without_any_error_nothing_contributed() -> None:
     assert contributions("ab", np.zeros(2, np.float32), [1.0, 2.0], [1.0, 2.0]) == []
 
@@ -181,6 +186,7 @@ def test_values_that_json_has_no_number_for_are_null() -> None:
         ("none", None),
         (["bytes", "src.ip"], {"bytes": 9_100_000, "src": {"ip": "10.0.0.7"}}),
         (["src.ip", "src"], {"src": EVENT["src"]}),
+        (["src", "src.ip"], {"src": EVENT["src"]}),
         (["note", "src.mac", "bytes.x", "nothing"], {"note": None}),
         ([], {}),
     ],

@@ -61,5 +61,5 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.3g}"
     if isinstance(value, list):
-        return " or ".join(str(choice["value"]) for choice in value) or "-"
+        return " or ".join(str(choice["value"] or "missing") for choice in value) or "-"
     return str(value)

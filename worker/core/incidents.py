@@ -91,7 +91,6 @@ class _Due(NamedTuple):
     expires_ms: int
     named: bool
     entity: str
-    opened_offset: int
 
 
 class Incidents:
@@ -116,7 +115,7 @@ class Incidents:
             due = heapq.heappop(self._due)
             entity = due.entity if due.named else None
             incident = self._open.get(entity)
-            if incident is None or incident.opened_offset != due.opened_offset:
+            if incident is None:
                 continue  # evicted since
             if incident.expires_ms > due.expires_ms:
                 self._watch(entity, incident)
@@ -200,7 +199,7 @@ def _worse(evidence: Evidence, than: Evidence) -> bool:
 
 
 def _due(entity: str | None, incident: Incident) -> _Due:
-    return _Due(incident.expires_ms, entity is not None, entity or "", incident.opened_offset)
+    return _Due(incident.expires_ms, entity is not None, entity or "")
 
 
 def _judgement(
