@@ -166,9 +166,7 @@ def test_a_request_that_is_none_is_refused_quietly(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_client_that_hangs_up_early_goes_unnoticed(
-    server: StatusServer, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_client_that_hangs_up_early_goes_unnoticed(server: StatusServer, capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(20):
         client = raw(server, b"GET /metrics HTTP/1.1\r\n\r\n")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
@@ -204,9 +202,7 @@ def test_more_slow_clients_than_connections_do_not_lock_out_a_probe(
 
 def test_a_port_in_use_is_a_configuration_error_that_names_its_key(server: StatusServer) -> None:
     with pytest.raises(ConfigError, match=rf"http\.port: {server.port} .*in use"):
-        StatusServer(
-            server.port, lambda: Probe(True), lambda: Probe(True), dict, lambda: (), host="127.0.0.1"
-        )
+        StatusServer(server.port, lambda: Probe(True), lambda: Probe(True), dict, lambda: (), host="127.0.0.1")
 
 
 def test_a_stopped_server_gives_its_port_back(behind: Behind) -> None:

@@ -149,9 +149,7 @@ def test_an_object_is_shown_as_it_shows_itself() -> None:
 
 @given(st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="/,;&*"), min_size=4))
 def test_no_password_survives_in_a_url_or_a_setting(password: str) -> None:
-    line = redacted(
-        a=f"redis://user:{password}@host/0", b=f"sasl.password={password}", c={"password": password}
-    )
+    line = redacted(a=f"redis://user:{password}@host/0", b=f"sasl.password={password}", c={"password": password})
     assert line == {
         "a": f"redis://{HIDDEN}@host/0",
         "b": f"sasl.password={HIDDEN}",

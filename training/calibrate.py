@@ -139,12 +139,11 @@ def _spread(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     grid = edges()
     total = int(counts.sum())
     positions = (np.arange(min(total, 200_000)) + 0.5) * (total / min(total, 200_000))
-    return np.interp(positions, np.concatenate(([0], np.cumsum(counts))), grid)
+    errors: npt.NDArray[np.float64] = np.interp(positions, np.concatenate(([0], np.cumsum(counts))), grid)
+    return errors
 
 
 def _repeats(errors: npt.NDArray[np.float64], start: float) -> int:
     """How many errors above `start` directly follow another: they count as the same observation."""
     above = errors > start
     return int((above[1:] & above[:-1]).sum())
-
-

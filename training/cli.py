@@ -26,10 +26,16 @@ def trainer(config: Path, log_level: str) -> None:
     "  offbeat demo --data events.csv --label is_fraud --duration 120\n\n"
     "  offbeat demo --bootstrap-servers localhost:9092 --redis redis://localhost:6379/0"
 )
-@click.option("--duration", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to stream for.")
+@click.option(
+    "--duration", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to stream for."
+)
 @click.option("--rate", type=click.FloatRange(min=0), default=None, help="Events per second; 0 for as fast as it goes. "
               "Default: the whole file in --duration.")  # fmt: skip
-@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), help="Your own events: CSV, Parquet or JSON lines.")
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Your own events: CSV, Parquet or JSON lines.",
+)
 @click.option("--label", help="The column that says which events are anomalies; never a feature.")
 @click.option("--bootstrap-servers", help="A real Kafka in place of the embedded broker.")
 @click.option("--redis", "redis_url", help="A real Redis in place of the embedded one.")

@@ -71,9 +71,7 @@ def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]], c
     )
 
 
-def _without_worst(
-    sample: Reservoir, champion: Detector, boundary: int
-) -> tuple[npt.NDArray[np.int64], Columns]:
+def _without_worst(sample: Reservoir, champion: Detector, boundary: int) -> tuple[npt.NDArray[np.int64], Columns]:
     early = np.flatnonzero(sample.times <= boundary)
     columns = sample.columns.take(early)
     if not len(early):

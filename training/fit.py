@@ -114,7 +114,7 @@ def _descend(
         network.train()
         order = torch.randperm(len(x), generator=generator)
         train_loss = 0.0
-        for part in order.split(batch):
+        for part in torch.split(order, batch):
             out = network(network.corrupt(x[part], encoder, generator))
             loss = feature_errors(out, x[part], codes[part], layout).clamp_max(_ERROR_CAP).mean()
             optimiser.zero_grad(set_to_none=True)

@@ -66,7 +66,12 @@ def train_version(
         parent=parent[0].digest if parent else None,
         created_at=created_at,
         data=ranges,
-        metrics={**fitted.metrics, **metrics, "rows": float(len(rows)), "calibration_rows": float(len(errors))},
+        metrics={
+            **fitted.metrics,
+            **metrics,
+            "rows": float(len(rows)),
+            "calibration_rows": float(len(errors)),
+        },
         libraries={name: installed(name) for name in _LIBRARIES},
         seed=seed,
     )

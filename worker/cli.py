@@ -43,7 +43,10 @@ class _Commands(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
-        rows += [*_TRAINING.items(), ("models", "The registry: list, show, promote, roll back, export, import.")]
+        rows += [
+            *_TRAINING.items(),
+            ("models", "The registry: list, show, promote, roll back, export, import."),
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows))
 
@@ -75,12 +78,20 @@ def cli() -> None:
 
 
 config_option = click.option(
-    "-c", "--config", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The configuration, a YAML file."
+    "-c",
+    "--config",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The configuration, a YAML file.",
 )
-level_option = click.option("--log-level", type=_LEVELS, default="info", show_default=True, help="What is logged to stderr.")
+level_option = click.option(
+    "--log-level", type=_LEVELS, default="info", show_default=True, help="What is logged to stderr."
+)
 
 
-@cli.command(epilog="Examples:\n\n  offbeat run -c offbeat.yaml\n\n  OFFBEAT_KAFKA__GROUP=test offbeat run -c offbeat.yaml --with-trainer")
+@cli.command(
+    epilog="Examples:\n\n  offbeat run -c offbeat.yaml\n\n  OFFBEAT_KAFKA__GROUP=test offbeat run -c offbeat.yaml --with-trainer"
+)
 @config_option
 @click.option("--with-trainer", is_flag=True, help="Start the trainer too, as a child process.")
 @level_option

@@ -113,7 +113,13 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
         snapshots=Snapshots(SnapshotWriter(store, telemetry), settings.state.snapshot_every),
         sampler=ColdSampler(RedisSamples(client, settings.stream), settings.spec),
         publisher=Publisher(
-            settings.stream, kafka.alerts, kafka.scores, settings.alerts.event, sink.limit, _wall_ms, telemetry
+            settings.stream,
+            kafka.alerts,
+            kafka.scores,
+            settings.alerts.event,
+            sink.limit,
+            _wall_ms,
+            telemetry,
         ),
         dead_letters=DeadLetters(kafka.dead_letters, sink.limit, kafka.dead_letter_limit),
         telemetry=telemetry,
@@ -179,5 +185,3 @@ class _Child:
             self._process.wait(15.0)
         except subprocess.TimeoutExpired:
             self._process.kill()
-
-

@@ -53,9 +53,7 @@ def configure(
         structlog.processors.format_exc_info,
         redact_secrets,
     ]
-    console = structlog.dev.ConsoleRenderer(
-        colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    console = structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback)
     renderer: Processor = structlog.processors.JSONRenderer() if json_lines else console
     structlog.configure(
         processors=[*shared, renderer],

@@ -46,7 +46,7 @@ POLL_WAIT_S = 0.2
 LINGER_S = 0.01
 BUSY_TURN_S = 0.1
 TOPIC_CHECK_S = 60.0
-COLLECT_EVERY_S = 10.0
+SUMMARY_EVERY_S = 10.0
 DRAIN_S = 10.0
 _EXCEPTIONS_IN_A_ROW = 20
 
@@ -86,7 +86,7 @@ class Worker:
         self._wall_ms = wall_ms
         self._raised_in_a_row = 0
         self._next_topic_check = 0.0
-        self._next_collect = 0.0
+        self._next_summary = 0.0
         self.lanes = parts.lanes
         self.last_turn = monotonic()
 
@@ -307,12 +307,29 @@ class Worker:
 
     def _housekeep(self) -> None:
         now = self._monotonic()
-        if now >= self._next_collect:
+        if now >= self._next_summary:
             gc.collect()
-            self._next_collect = now + COLLECT_EVERY_S
+            self._next_summary = now + SUMMARY_EVERY_S
+            self._summarise()
         if now >= self._next_topic_check:
             self._check_topics()
             self._next_topic_check = now + TOPIC_CHECK_S
+
+    def _summarise(self) -> None:
+        telemetry, feed = self._parts.telemetry, self._parts.feed
+        ends = {lane.source: self._parts.source.end(lane.source) for lane in self.lanes}
+        telemetry.lag = {
+            lane.source: max(end - lane.committed[0], 0)
+            for lane in self.lanes
+            if lane.committed[0] >= 0 and (end := ends[lane.source]) is not None
+        }
+        degraded = {} if feed.reachable else {"redis": "unreachable: scoring goes on with what is in memory"}
+        if feed.refused is not None:
+            degraded["champion"] = feed.refused
+        telemetry.degraded = degraded
+        phases = [lane.phase.value for lane in self.lanes]
+        log.info("summary", partitions=len(phases), live=phases.count(Phase.LIVE.value),
+                 lag=sum(telemetry.lag.values()), degraded=sorted(degraded), **telemetry.summary())  # fmt: skip
 
     def _check_topics(self) -> None:
         """A topic deleted and created again quickly is otherwise read on without a word."""

@@ -37,9 +37,7 @@ def _flow(now: Telemetry) -> Iterator[Measure]:
     yield _counter("missing_values", "Feature values missing or null", now.missing_values)
     yield _counter("out_of_range_values", "Numbers clipped to the range of training", now.out_of_range_values)
     yield _counter("future_times", "Event times far ahead of their record, replaced", now.future_times)
-    yield _counter(
-        "catch_up_records", "Records replayed into state, publishing nothing", now.catch_up_records
-    )
+    yield _counter("catch_up_records", "Records replayed into state, publishing nothing", now.catch_up_records)
     lag = [((source.topic, str(source.partition)), count) for source, count in now.lag.items()]
     yield _gauges("lag_records", "High watermark less committed offset", ("topic", "partition"), lag)
     yield _histogram("batch_seconds", "Time of one batch from poll to commit", now.batch_seconds)

@@ -129,9 +129,7 @@ class SnapshotStore(Protocol):
 
 
 class SampleStore(Protocol):
-    def add(
-        self, topic_id: str, topic: str, partition: int, first_offset: int, columns: bytes, rows: int
-    ) -> None: ...
+    def add(self, topic_id: str, topic: str, partition: int, first_offset: int, columns: bytes, rows: int) -> None: ...
     def rows(self) -> int: ...
     def read(self) -> list[SampleBlock]:
         """By topic id, partition and first offset; blocks that overlap an earlier one are left out."""

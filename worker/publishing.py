@@ -64,6 +64,7 @@ class Publisher:
             judgement = state.incidents.flag(record)
             if not live:
                 continue
+            self._telemetry.incidents_evicted += judgement.evicted
             if judgement.publish:
                 outputs.append(self._alert(pair, origin, record, judgement, records, decoded, row))
             else:

@@ -82,6 +82,8 @@ class Recovery:
                 else:
                     self._place(lane, answer)
                     lane.waiting_for = ""
+                    if lane.pair is not None:
+                        self._telemetry.serves(lane.pair)
             except Wait as wait:
                 self._wait(lane, now + WAIT_RETRY_S, str(wait))
             except (StoreUnavailable, MissingPart, BundleRefused, LogUnavailable) as error:
@@ -261,7 +263,13 @@ class Recovery:
             raise Wait(f"Redis has neither snapshots nor a champion (the commit names {missing}): import or train one")
         since = self._wall_ms() - int(window * 1000)
         start = min(max(low, self._source.offset_at(lane.source, since)), committed)
-        log.error("state_rebuilt", topic=lane.source.topic, partition=lane.source.partition, start=start, to=committed)
+        log.error(
+            "state_rebuilt",
+            topic=lane.source.topic,
+            partition=lane.source.partition,
+            start=start,
+            to=committed,
+        )
         self._telemetry.rebuilt += 1
         fresh = Trail(lane.topic_id, self._short_spec, trail.partitions)
         trail = self._from_empty(lane, fresh, start, pair)

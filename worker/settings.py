@@ -23,25 +23,36 @@ class _Section(BaseModel):
 
 
 class KafkaSettings(_Section):
-    bootstrap_servers: str = Field("localhost:9092", min_length=1, description="Brokers, host:port, separated by commas.")
-    events: tuple[Pattern, ...] = Field((), description="Topics to read; a leading ^ makes it a pattern. Default: the stream.")
+    bootstrap_servers: str = Field(
+        "localhost:9092", min_length=1, description="Brokers, host:port, separated by commas."
+    )
+    events: tuple[Pattern, ...] = Field(
+        (), description="Topics to read; a leading ^ makes it a pattern. Default: the stream."
+    )
     alerts: Topic = Field("", validate_default=False, description="Default: <stream>.alerts.")
     dead_letters: Topic = Field("", validate_default=False, description="Default: <stream>.dead-letters.")
     labels: Topic = Field("", validate_default=False, description="Default: <stream>.labels.")
     scores: Topic | None = Field(None, description="A topic for every score; null publishes none.")
     group: str = Field("", description="The consumer group. Default: offbeat-<stream>.")
     delivery: Literal["exactly_once", "at_least_once"] = Field(
-        "exactly_once", description="exactly_once needs read_committed readers; at_least_once may repeat alert ids."
+        "exactly_once",
+        description="exactly_once needs read_committed readers; at_least_once may repeat alert ids.",
     )
     start: Literal["earliest", "latest"] | datetime = Field(
         "earliest", description="Where a new group begins: earliest, latest, or a time with its zone."
     )
-    offset_lost: Literal["stop", "earliest"] = Field("stop", description="What to do when the committed offset is gone.")
+    offset_lost: Literal["stop", "earliest"] = Field(
+        "stop", description="What to do when the committed offset is gone."
+    )
     dead_letter_limit: float = Field(
-        0.9, gt=0, le=1, description="Stop (exit code 5) when more than this share of the last 50,000 records was rejected."
+        0.9,
+        gt=0,
+        le=1,
+        description="Stop (exit code 5) when more than this share of the last 50,000 records was rejected.",
     )
     properties: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Handed to librdkafka: SASL, TLS, buffers. Some are refused, with the reason."
+        default_factory=dict,
+        description="Handed to librdkafka: SASL, TLS, buffers. Some are refused, with the reason.",
     )
 
     @field_validator("events", mode="before")
@@ -77,8 +88,12 @@ class RedisSettings(_Section):
 
 class EventSettings(_Section):
     format: Literal["json"] = Field("json", description="How record values are written.")
-    entity: str | None = Field(None, min_length=1, description="Dotted path of the thing monitored; without it the record's key.")
-    time: str | None = Field(None, min_length=1, description="Dotted path of the event time; without it the record's timestamp.")
+    entity: str | None = Field(
+        None, min_length=1, description="Dotted path of the thing monitored; without it the record's key."
+    )
+    time: str | None = Field(
+        None, min_length=1, description="Dotted path of the event time; without it the record's timestamp."
+    )
 
 
 class ModelSettings(_Section):
@@ -87,11 +102,15 @@ class ModelSettings(_Section):
 
 
 class ThresholdSettings(_Section):
-    alert_rate: float = Field(0.001, ge=1e-6, le=0.5, description="Share of scored events that may be judged anomalous.")
+    alert_rate: float = Field(
+        0.001, ge=1e-6, le=0.5, description="Share of scored events that may be judged anomalous."
+    )
 
 
 class AlertSettings(_Section):
-    cooldown: Duration = Field(60.0, description="Event time after an alert in which further ones of its entity are held back.")
+    cooldown: Duration = Field(
+        60.0, description="Event time after an alert in which further ones of its entity are held back."
+    )
     event: Literal["full", "none"] | tuple[str, ...] = Field(
         "full", description="The event inside the alert: full, none, or a list of dotted paths."
     )
@@ -117,14 +136,20 @@ class Settings(BaseSettings):
     """offbeat's configuration."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="OFFBEAT_", env_nested_delimiter="__", title="offbeat configuration"
+        extra="forbid",
+        frozen=True,
+        env_prefix="OFFBEAT_",
+        env_nested_delimiter="__",
+        title="offbeat configuration",
     )
 
     stream: str = Field(description="Names the stream: default topics, Redis keys, metric label.")
     kafka: KafkaSettings = KafkaSettings()  # type: ignore[call-arg]
     redis: RedisSettings = RedisSettings()  # type: ignore[call-arg]
     event: EventSettings = EventSettings()  # type: ignore[call-arg]
-    features: tuple[Feature, ...] = Field(min_length=1, max_length=2_000, description="What the model looks at, in order.")
+    features: tuple[Feature, ...] = Field(
+        min_length=1, max_length=2_000, description="What the model looks at, in order."
+    )
     model: ModelSettings = ModelSettings()  # type: ignore[call-arg]
     threshold: ThresholdSettings = ThresholdSettings()  # type: ignore[call-arg]
     alerts: AlertSettings = AlertSettings()  # type: ignore[call-arg]
@@ -172,7 +197,9 @@ class Settings(BaseSettings):
         for name, topic in outputs.items():
             for events in kafka.events:
                 if topic == events or (events.startswith("^") and _pattern(events).match(topic)):
-                    raise ValueError(f"kafka.{name}: {topic!r} is among kafka.events: offbeat would read its own output")
+                    raise ValueError(
+                        f"kafka.{name}: {topic!r} is among kafka.events: offbeat would read its own output"
+                    )
             twin = next((other for other, named in outputs.items() if other != name and named == topic), None)
             if twin is not None:
                 raise ValueError(f"kafka.{name}: {topic!r} is also kafka.{twin}; each needs a topic of its own")

@@ -119,6 +119,9 @@ class Source(Protocol):
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
         """First offset and the offset after the last."""
 
+    def end(self, source: TopicPartition) -> int | None:
+        """The offset after the last, as far as the client knows without asking."""
+
     def offset_at(self, source: TopicPartition, timestamp_ms: int) -> int:
         """The first offset whose record is at or after this time; the end where there is none."""
 

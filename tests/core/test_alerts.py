@@ -141,9 +141,7 @@ def test_times_are_rfc3339_with_milliseconds_and_stay_in_its_range() -> None:
 def test_contributions_are_the_largest_first_as_shares_of_the_whole() -> None:
     errors = np.array([1.0, 0.0, 4.0, 1.0, 2.0], np.float32)
     level = {"value": "tcp", "probability": 0.9}
-    found = contributions(
-        "abcde", errors, [1.0, 2.0, "udp", None, True], [1.5, 2.5, [level], False, 0.5], top=3
-    )
+    found = contributions("abcde", errors, [1.0, 2.0, "udp", None, True], [1.5, 2.5, [level], False, 0.5], top=3)
     assert [(c.field, c.share) for c in found] == [("c", 0.5), ("e", 0.25), ("a", 0.125)]
     assert json.loads(found[0].model_dump_json()) == {
         "field": "c",

@@ -120,9 +120,7 @@ def test_what_waits_for_its_expiry_is_bounded_under_churn_and_closes_once() -> N
     assert sorted(c.incident.opened_offset for c in closed) == list(range(4_990, 5_000))
 
 
-@pytest.mark.parametrize(
-    "plain", [[["a", 1]], [["a", *range(7)]], [3], [["a", 0, 0, 0, 0, 0, 1, [1.0]]], 7], ids=repr
-)
+@pytest.mark.parametrize("plain", [[["a", 1]], [["a", *range(7)]], [3], [["a", 0, 0, 0, 0, 0, 1, [1.0]]], 7], ids=repr)
 def test_a_malformed_state_is_refused(plain: list[object]) -> None:
     with pytest.raises((TypeError, ValueError)):
         Incidents.from_state(plain, COOLDOWN)

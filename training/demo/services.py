@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from worker.errors import DependencyUnreachable
 
@@ -66,7 +66,19 @@ def _redis_server(program: str) -> Iterator[int]:
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="offbeat-demo-") as folder:
         process = subprocess.Popen(  # noqa: S603 - the program found on the PATH, fixed arguments
-            [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],
+            [
+                program,
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                folder,
+            ],
             stdout=subprocess.DEVNULL,
         )
         try:

@@ -98,9 +98,7 @@ class StatusServer:
                 f"http.port: {port} cannot be listened on ({error}); allowed: a free port, or 0"
             ) from error
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -233,9 +231,7 @@ def _family(measure: Measure) -> Metric:
     if measure.kind == "histogram":
         histogram = HistogramMetricFamily(measure.name, measure.help, labels=measure.labels)
         for labels, value in measure.samples:
-            buckets = [
-                ("+Inf" if bound == float("inf") else str(bound), float(n)) for bound, n in value.cumulative()
-            ]
+            buckets = [("+Inf" if bound == float("inf") else str(bound), float(n)) for bound, n in value.cumulative()]
             histogram.add_metric(labels, buckets, value.total)
         return histogram
     made = CounterMetricFamily if measure.kind == "counter" else GaugeMetricFamily

@@ -40,7 +40,12 @@ def consumer_properties(bootstrap: str, group: str, properties: Properties) -> d
     if properties.get("group.protocol", "classic") == "classic":
         ours["partition.assignment.strategy"] = "cooperative-sticky"
         ours["session.timeout.ms"] = int(SESSION_TIMEOUT_S * 1000)
-    return {"fetch.queue.backoff.ms": 10, "metadata.max.age.ms": 30_000, **for_role(properties, "consumer"), **ours}
+    return {
+        "fetch.queue.backoff.ms": 10,
+        "metadata.max.age.ms": 30_000,
+        **for_role(properties, "consumer"),
+        **ours,
+    }
 
 
 def producer_properties(bootstrap: str, properties: Properties, transactional_id: str | None) -> dict[str, Any]:
@@ -51,14 +56,27 @@ def producer_properties(bootstrap: str, properties: Properties, transactional_id
     return {"linger.ms": 2, "compression.type": "lz4", **for_role(properties, "producer"), **ours}
 
 
-_CONSUMER_ONLY = ("fetch.", "queued.", "group.", "session.", "heartbeat.", "max.poll.", "check.crcs", "coordinator.")
+_CONSUMER_ONLY = (
+    "fetch.",
+    "queued.",
+    "group.",
+    "session.",
+    "heartbeat.",
+    "max.poll.",
+    "check.crcs",
+    "coordinator.",
+)
 _PRODUCER_ONLY = ("queue.buffering.", "linger.ms", "batch.", "compression.", "acks", "request.required.acks", "retries",
                   "message.send.", "delivery.", "sticky.", "partitioner", "retry.backoff", "message.timeout")  # fmt: skip
 
 
 def for_role(properties: Properties, role: str) -> dict[str, Any]:
     """The user's properties that this kind of client knows, so that librdkafka does not warn about the others."""
-    foreign = {"consumer": _PRODUCER_ONLY, "producer": _CONSUMER_ONLY, "admin": _PRODUCER_ONLY + _CONSUMER_ONLY}[role]
+    foreign = {
+        "consumer": _PRODUCER_ONLY,
+        "producer": _CONSUMER_ONLY,
+        "admin": _PRODUCER_ONLY + _CONSUMER_ONLY,
+    }[role]
     return {name: value for name, value in properties.items() if not name.startswith(foreign)}
 
 

@@ -40,14 +40,21 @@ class KafkaLimits:
 
 
 def _put(
-    producer: Producer, outputs: Sequence[Output], deadline: float, on_delivery: DeliveryCallback | None = None
+    producer: Producer,
+    outputs: Sequence[Output],
+    deadline: float,
+    on_delivery: DeliveryCallback | None = None,
 ) -> None:
     """produce() with back-pressure: a full queue is waited for; BufferError when it is still full at the deadline."""
     for output in outputs:
         while True:
             try:
                 producer.produce(
-                    output.topic, output.value, output.key, headers=list(output.headers), on_delivery=on_delivery
+                    output.topic,
+                    output.value,
+                    output.key,
+                    headers=list(output.headers),
+                    on_delivery=on_delivery,
                 )
                 break
             except BufferError:

@@ -53,5 +53,3 @@ def translated(call: Callable[P, R]) -> Callable[P, R]:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     return wrapper
-
-

@@ -109,11 +109,11 @@ class RedisRegistry:
 
     @translated
     def next_version(self) -> int:
-        return int(cast(int, self._client.incr(self._keys.version())))
+        return int(self._client.incr(self._keys.version()))
 
     @translated
     def next_token(self) -> int:
-        return int(cast(int, self._client.incr(self._keys.fence())))
+        return int(self._client.incr(self._keys.fence()))
 
     @translated
     def bundles(self) -> list[BundleInfo]:

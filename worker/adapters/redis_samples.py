@@ -42,7 +42,10 @@ class RedisSamples:
         kept: list[SampleBlock] = []
         for block in blocks:
             before = kept[-1] if kept else None
-            same = before is not None and (before.topic_id, before.partition) == (block.topic_id, block.partition)
+            same = before is not None and (before.topic_id, before.partition) == (
+                block.topic_id,
+                block.partition,
+            )
             if not same or before is None or block.first_offset >= before.first_offset + before.rows:
                 kept.append(block)
         return kept

@@ -61,7 +61,9 @@ class RedisSnapshots:
     def collect(self, topic: str, partition: int, named: Sequence[str], now_ms: int) -> int:
         """Kept: the last three, the first of each hour of the last day and of each day of the last week, and what is named."""
         keys = self._keys
-        ids = [raw.decode() for raw in cast(list[bytes], self._client.zrevrange(keys.snapshots(topic, partition), 0, -1))]
+        ids = [
+            raw.decode() for raw in cast(list[bytes], self._client.zrevrange(keys.snapshots(topic, partition), 0, -1))
+        ]
         manifests = {}
         for snapshot_id in ids:
             raw = cast(bytes | None, self._client.get(keys.snapshot(topic, partition, snapshot_id)))

@@ -34,9 +34,7 @@ _SHARE_STEPS = 1_000_000
 
 Instant = Annotated[
     str,
-    Field(
-        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", json_schema_extra={"format": "date-time"}
-    ),
+    Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", json_schema_extra={"format": "date-time"}),
 ]
 
 
@@ -169,9 +167,7 @@ def contributions(
         share = math.floor(float(weights[i]) / total * _SHARE_STEPS) / _SHARE_STEPS if total > 0 else 0.0
         if share > 0:
             found.append(
-                Contribution(
-                    field=names[i], actual=plain(actuals[i]), expected=plain(expecteds[i]), share=share
-                )
+                Contribution(field=names[i], actual=plain(actuals[i]), expected=plain(expecteds[i]), share=share)
             )
     return found
 

@@ -24,7 +24,6 @@ from worker.core.detector import Detector, Normalisation
 from worker.core.encode import Encoder
 from worker.core.spec import FeatureSpec
 
-FORMAT = 1
 MAX_BYTES = 256_000_000
 
 
@@ -46,7 +45,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     version: int
     kind: str
     spec: FeatureSpec
@@ -82,12 +81,12 @@ class Bundle:
         try:
             tensors = safetensors.torch.load(self.weights)
             encoder = Encoder.from_json(manifest.spec, manifest.encoder)
-            arrays = [np.array(values, np.float32) for values in (state.mean, state.sd, state.unseen)]
-            if {len(array) for array in arrays} != {len(encoder.blocks)}:
+            mean, sd, unseen = (np.array(values, np.float32) for values in (state.mean, state.sd, state.unseen))
+            if {len(mean), len(sd), len(unseen)} != {len(encoder.blocks)}:
                 raise BundleError("normalisation of another number of features")
-            if not (arrays[1] > 0).all():
+            if not (sd > 0).all():
                 raise BundleError("a standard deviation that is not positive")
-            return Detector(encoder, manifest.kind, tensors, Normalisation(*arrays, state.cap))
+            return Detector(encoder, manifest.kind, tensors, Normalisation(mean, sd, unseen, state.cap))
         except (safetensors.SafetensorError, ValueError) as error:
             raise BundleError(f"bundle {self.digest}: {error}") from error
 

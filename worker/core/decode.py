@@ -164,7 +164,8 @@ def _times(name: str, values: Any, count: int, bad: dict[int, list[str]]) -> npt
 def _missing(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if column.dtype == object:
         return np.array([value is None for value in column], np.bool_)
-    return np.isnan(column)
+    absent: npt.NDArray[np.bool_] = np.isnan(column)
+    return absent
 
 
 # The struct type.
@@ -172,7 +173,7 @@ def _missing(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 def _paths(spec: FeatureSpec) -> dict[str, str]:
     """Path to kind; a field used twice is decoded by the widest of its kinds."""
-    wanted = [(feature.field, feature.kind) for feature in spec.features]
+    wanted: list[tuple[str, str]] = [(feature.field, feature.kind) for feature in spec.features]
     wanted += [(path, kind) for path, kind in ((spec.time, "time"), (spec.entity, "entity")) if path]
     kinds: dict[str, str] = {}
     for path, kind in wanted:
@@ -223,5 +224,3 @@ def _safe(key: str) -> str:
 
 def _attribute(path: str) -> str:
     return ".".join(_safe(key) for key in path.split("."))
-
-

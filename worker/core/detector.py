@@ -66,7 +66,7 @@ class Detector:
             raise ValueError(f"weights do not fit the network: {error}") from error
         self.network = network.eval()
         self._layers = [
-            (layer.weight.detach().T.contiguous()[None], layer.bias.detach()[None, None])  # type: ignore[union-attr,operator]
+            (layer.weight.detach().T.contiguous()[None], layer.bias.detach()[None, None])  # type: ignore[operator]
             for layer in network.layers
         ]
         self._prepare()

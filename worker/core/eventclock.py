@@ -20,9 +20,7 @@ class EventTimes:
     future: int
 
 
-def event_times(
-    event: npt.NDArray[np.float64], record: npt.NDArray[np.int64], clock: int | None
-) -> EventTimes:
+def event_times(event: npt.NDArray[np.float64], record: npt.NDArray[np.int64], clock: int | None) -> EventTimes:
     """Event times of n records in offset order.
 
     `event` (n,) float64 ms, nan where the event names none: then the record's own timestamp counts. An event time more

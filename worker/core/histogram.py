@@ -19,7 +19,8 @@ _OFFSET = int(np.float32(_LOWEST).view(np.int32)) >> _SHIFT
 def bucket_of(errors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """(n,) float32 errors, none negative or nan, to (n,) int64 buckets; outside the range, the first or last bucket."""
     bits = np.ascontiguousarray(errors, np.float32).view(np.int32) >> _SHIFT
-    return np.clip(bits - _OFFSET, 0, BUCKETS - 1).astype(np.int64)
+    buckets: npt.NDArray[np.int64] = np.clip(bits - _OFFSET, 0, BUCKETS - 1).astype(np.int64)
+    return buckets
 
 
 def count(errors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Missing = Literal["mask", "reject"]
-_FIELD = Field(min_length=1, max_length=256, description="Dotted path of the field in the event.")
-_MISSING = Field(
+_FIELD: Any = Field(min_length=1, max_length=256, description="Dotted path of the field in the event.")
+_MISSING: Any = Field(
     default="mask",
     description="A missing or null value: `mask` imputes the training median and tells the model so, `reject` sends the "
     "record to the dead-letter topic.",
@@ -31,7 +31,8 @@ class NumericFeature(_Feature):
         default="none", description="Applied before scaling; `log` is sign(x) log(1 + |x|), for heavy tails."
     )
     scale: Literal["robust", "standard"] = Field(
-        default="robust", description="`robust` by the 5 to 95 % range, `standard` by mean and standard deviation."
+        default="robust",
+        description="`robust` by the 5 to 95 % range, `standard` by mean and standard deviation.",
     )
     missing: Missing = _MISSING
 
@@ -41,7 +42,9 @@ class CategoricalFeature(_Feature):
 
     field: str = _FIELD
     kind: Literal["categorical"]
-    levels: int = Field(default=32, ge=1, le=1024, description="How many of the most frequent values get their own level.")
+    levels: int = Field(
+        default=32, ge=1, le=1024, description="How many of the most frequent values get their own level."
+    )
     encoding: Literal["onehot", "hash"] = Field(
         default="onehot",
         description="`onehot`: the top `levels` values, and `other`, `missing`, `unseen`. `hash`: every value falls into "
@@ -67,9 +70,7 @@ class CyclicFeature(_Feature):
     missing: Missing = _MISSING
 
 
-Feature = Annotated[
-    NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature, Field(discriminator="kind")
-]
+Feature = Annotated[NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature, Field(discriminator="kind")]
 
 
 class FeatureSpec(BaseModel):

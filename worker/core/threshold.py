@@ -45,7 +45,7 @@ class Tail(BaseModel):
         ratio = p / self.share
         if abs(self.shape) < 1e-9:
             return self.start - self.scale * float(np.log(ratio))
-        return self.start + self.scale / self.shape * (ratio**-self.shape - 1.0)
+        return float(self.start + self.scale / self.shape * (ratio**-self.shape - 1.0))
 
 
 class Provenance(BaseModel):

@@ -89,7 +89,6 @@ class Trail:
             trail,
             bases=bases if bases[0] != bases[1] else bases[:1],
             switches=tuple(
-                Switch(int(offset), bundle, threshold)
-                for offset, bundle, threshold in (s.split(":") for s in switches)
+                Switch(int(offset), bundle, threshold) for offset, bundle, threshold in (s.split(":") for s in switches)
             ),
         )
