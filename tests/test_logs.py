@@ -97,7 +97,7 @@ def test_an_unknown_level_is_refused_with_what_is_allowed() -> None:
 
 def test_a_terminal_gets_plain_lines(output: io.StringIO) -> None:
     logs.configure("info", stream="flows", instance="pod-1", output=output, as_json=False)
-    structlog.get_logger().info("ready", **{"password": "hunter2"})
+    structlog.get_logger().info("ready", password="hunter2")
     assert output.getvalue().count("\n") == 1
     assert "ready" in output.getvalue()
     assert "hunter2" not in output.getvalue()

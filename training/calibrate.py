@@ -60,8 +60,9 @@ def merge(
 ) -> Threshold | None:
     """A bounded step of `threshold` towards what (BUCKETS,) live `counts` of `n` errors say; None where none is due.
 
-    The cut moves by at most 5 % a step and stays within a factor 1.5 of the anchor's, the bundle's own calibration: a threshold
-    that chases a drift hides it. Too few counts (fewer than 10 expected beyond the cut) or a change below 1 % are no step.
+    The cut moves by at most 5 % a step and stays within a factor 1.5 of the anchor's, the bundle's own calibration:
+    a threshold that chases a drift hides it. Too few counts (fewer than 10 expected beyond the cut) or a change
+    below 1 % are no step.
     """
     if n * threshold.alert_rate < LEAST_EXPECTED:
         return None

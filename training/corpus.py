@@ -32,12 +32,12 @@ class Corpus:
 def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]], champion: Detector) -> Corpus:
     """Blocks from (topic, state) pairs.
 
-    The boundary is the `FIT_SHARE` quantile of the recent sample's event times. Before it lie the rows to fit: the recent ones
-    without those that the champion finds worst, and the long-term sample against forgetting. From it on, a uniform sample
-    of everything calibrates, so that the error distribution keeps its tail.
+    The boundary is the `FIT_SHARE` quantile of the recent sample's event times. Before it lie the rows to fit: the
+    recent ones without those that the champion finds worst, and the long-term sample against forgetting. From it on,
+    a uniform sample of everything calibrates, so that the error distribution keeps its tail.
 
-    The worst are counted among the recent rows themselves: a cut fixed at the champion's calibration would keep a stream that
-    has drifted past it from ever being learnt.
+    The worst are counted among the recent rows themselves: a cut fixed at the champion's calibration would keep a
+    stream that has drifted past it from ever being learnt.
     """
     held = [(topic, state) for topic, state in states]
     recent = [state.recent for _, state in held]

@@ -32,7 +32,9 @@ _SD_FLOOR = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights and what is needed to serve them; `normalisation` comes from the stop block until calibration replaces it."""
+    """Weights and what is needed to serve them; `normalisation` comes from the stop block until calibration replaces
+    it.
+    """
 
     encoder: Encoder
     kind: str
@@ -55,9 +57,9 @@ def fit(
 ) -> Fitted:
     """Fit on n rows in time order: the last `STOP_SHARE` of them decides when to stop.
 
-    From scratch: encoder and network are fitted, then once more without the `WORST_SHARE` worst rows of the first pass. With
-    a `parent`: its encoder and weights are where training begins. The same rows and seed give the same weights, and torch's
-    global generator is left alone. Raises ValueError with fewer than 32 rows.
+    From scratch: encoder and network are fitted, then once more without the `WORST_SHARE` worst rows of the first
+    pass. With a `parent`: its encoder and weights are where training begins. The same rows and seed give the same
+    weights, and torch's global generator is left alone. Raises ValueError with fewer than 32 rows.
     """
     if len(columns) < 32:
         raise ValueError(f"{len(columns)} rows are too few to fit on; at least 32")
@@ -162,8 +164,8 @@ def raw_errors(network: Autoencoder, encoder: Encoder, columns: Columns) -> npt.
 def normalisation_of(encoder: Encoder, raw: npt.NDArray[np.float32]) -> Normalisation:
     """Mean and sd per feature of (n, F) raw errors, without the worst 1 % of each feature.
 
-    The sd has a floor, so that an all but perfectly reconstructed feature does not turn a hair's breadth into an alert; of a
-    feature that was constant in training it is one scaled unit.
+    The sd has a floor, so that an all but perfectly reconstructed feature does not turn a hair's breadth into an
+    alert; of a feature that was constant in training it is one scaled unit.
     """
     ordered = np.sort(np.asarray(raw, np.float64), axis=0)
     kept = ordered[: max(1, int(np.ceil((1.0 - _TRIM) * len(ordered))))]

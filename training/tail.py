@@ -14,8 +14,8 @@ _SHAPE_MOST = 0.9
 def fit_tail(errors: npt.NDArray[np.float64], start_share: float) -> Tail | None:
     """Fit beyond the quantile that `start_share` of n sorted-or-not errors exceed; None with fewer than 10 excesses.
 
-    By probability-weighted moments (Hosking and Wallis, Technometrics 29(3), 1987), which are steadier than maximum likelihood
-    for the few dozen excesses that there are; the shape is kept below 0.9, where the moments exist.
+    By probability-weighted moments (Hosking and Wallis, Technometrics 29(3), 1987), which are steadier than maximum
+    likelihood for the few dozen excesses that there are; the shape is kept below 0.9, where the moments exist.
     """
     start = float(np.quantile(errors, 1.0 - start_share))
     excesses = np.sort(errors[errors > start] - start)

@@ -40,9 +40,11 @@ def train_version(
     seed: int,
     created_at: str,
 ) -> Trained:
-    """Train on `rows` in time order; without a block to calibrate on, the last `CALIBRATE_SHARE` of them is kept for it.
+    """Train on `rows` in time order; without a block to calibrate on, the last `CALIBRATE_SHARE` of them is kept for
+    it.
 
-    With a parent it is a warm start and goes through the gate; the first model of a stream has nothing to be compared with.
+    With a parent it is a warm start and goes through the gate; the first model of a stream has nothing to be
+    compared with.
     """
     if calibrate_on is None:
         cut = int(len(rows) * (1.0 - CALIBRATE_SHARE))
@@ -79,7 +81,9 @@ def train_version(
 
 
 def _normalised(fitted: Fitted, before: Detector | None, block: Columns) -> Normalisation:
-    """What a typical error is, from the block without its worst rows: an incident in it must not become the yardstick."""
+    """What a typical error is, from the block without its worst rows: an incident in it must not become the
+    yardstick.
+    """
     judge = before if before is not None else fitted.detector()
     errors = judge.errors(judge.encoder.transform(block))
     keep = np.argsort(errors, kind="stable")[: len(errors) - int(WORST_SHARE * len(errors))]

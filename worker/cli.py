@@ -1,4 +1,6 @@
-"""The command line. Heavy parts are imported by the command that needs them; training's commands are mounted when it is there."""
+"""The command line. Heavy parts are imported by the command that needs them; training's commands are mounted when it
+is there.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def _version() -> str:
 
 @click.group(
     cls=_Commands,
-    epilog="Examples:\n\n  offbeat demo\n\n  offbeat run -c offbeat.yaml --with-trainer\n\n  offbeat models list -c offbeat.yaml",
+    epilog="Examples:\n\n  offbeat demo\n\n  offbeat run -c offbeat.yaml --with-trainer\n\n"
+    "  offbeat models list -c offbeat.yaml",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(_version(), prog_name="offbeat")
@@ -90,7 +93,8 @@ level_option = click.option(
 
 
 @cli.command(
-    epilog="Examples:\n\n  offbeat run -c offbeat.yaml\n\n  OFFBEAT_KAFKA__GROUP=test offbeat run -c offbeat.yaml --with-trainer"
+    epilog="Examples:\n\n  offbeat run -c offbeat.yaml\n\n"
+    "  OFFBEAT_KAFKA__GROUP=test offbeat run -c offbeat.yaml --with-trainer"
 )
 @config_option
 @click.option("--with-trainer", is_flag=True, help="Start the trainer too, as a child process.")

@@ -47,7 +47,9 @@ log = structlog.get_logger()
 
 
 def instance_name() -> str:
-    """The pod's name where there is one, so that a restarted container ends its own dead transaction; else a new one."""
+    """The pod's name where there is one, so that a restarted container ends its own dead transaction; else a new
+    one.
+    """
     return os.environ.get("OFFBEAT_INSTANCE") or f"{platform.node()}-{uuid.uuid4().hex[:12]}"
 
 

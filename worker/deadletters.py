@@ -17,8 +17,8 @@ _MAX_REASONS_BYTES = 4_096
 class DeadLetters:
     """Builds the outputs, and stops the worker when most of what arrives cannot be read.
 
-    `limit` is the share of rejects over the last 50,000 records past which `DeadLetterLimit` is raised; nothing is lost by it,
-    since the offset of the batch that raised it was not committed.
+    `limit` is the share of rejects over the last 50,000 records past which `DeadLetterLimit` is raised; nothing is
+    lost by it, since the offset of the batch that raised it was not committed.
     """
 
     def __init__(self, topic: str, size_limit: Callable[[str], int], limit: float) -> None:

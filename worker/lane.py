@@ -29,8 +29,8 @@ class Phase(Enum):
 class Lane:
     """Everything the worker holds of one assigned partition; dropped whole when anything about it is in doubt.
 
-    `assignment` numbers the assignments of this process: outputs and snapshots carry it, and what was read under another
-    assignment is neither published nor committed.
+    `assignment` numbers the assignments of this process: outputs and snapshots carry it, and what was read under
+    another assignment is neither published nor committed.
     """
 
     source: TopicPartition

@@ -1,4 +1,6 @@
-"""Signals and the stop token. A handler only sets a flag: one that raised inside `consume()` would lose a whole batch."""
+"""Signals and the stop token. A handler only sets a flag: one that raised inside `consume()` would lose a whole
+batch.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class StopToken:
 
 
 def stop_on_signals(stop: StopToken) -> None:
-    """SIGTERM and SIGINT ask for a drain; SIGINT too, since Python's own handler raises wherever the loop happens to be."""
+    """SIGTERM and SIGINT ask for a drain; SIGINT too, since Python's own handler raises wherever the loop happens to
+    be.
+    """
 
     def handle(number: int, _: FrameType | None) -> None:
         stop.set(signal.Signals(number).name)

@@ -1,7 +1,8 @@
 """The data path, top to bottom: poll, decode, featurize, reconstruct, score, judge, alert, publish, commit.
 
-`run()` is a loop over `turn()`. Only this thread touches Kafka. State changes as records are processed and counts only once
-their transaction is known to be committed; whenever that is in doubt the lanes are forgotten and recovered from the log.
+`run()` is a loop over `turn()`. Only this thread touches Kafka. State changes as records are processed and counts
+only once their transaction is known to be committed; whenever that is in doubt the lanes are forgotten and recovered
+from the log.
 """
 
 from __future__ import annotations

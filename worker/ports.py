@@ -47,8 +47,8 @@ class BundleInfo:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A partition's state at `offset` (the next record's). Immutable; `id` is a digest over everything but the chunk's bytes, of
-    which it holds the sha256.
+    """A partition's state at `offset` (the next record's). Immutable; `id` is a digest over everything but the
+    chunk's bytes, of which it holds the sha256.
     """
 
     topic: str
@@ -105,7 +105,9 @@ class Registry(Protocol):
     def put_bundle(self, bundle: Bundle) -> None: ...
     def put_threshold(self, threshold: Threshold) -> None: ...
     def promote(self, spec_hash: str, champion: Champion) -> bool:
-        """One atomic write; False where a later token has written, MissingPart where bundle or threshold is not there."""
+        """One atomic write; False where a later token has written, MissingPart where bundle or threshold is not
+        there.
+        """
 
     def history(self, spec_hash: str) -> list[Champion]:
         """Champions so far, newest first."""

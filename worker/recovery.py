@@ -1,7 +1,7 @@
 """The one recovery path: start, restart, reassignment and error all come through here.
 
-Read the committed offset, let its metadata name the snapshot and the versions, restore, and hand the lane back to the loop
-in CATCHING_UP, LIVE or COLD. Nothing here is guessed: what cannot be answered now is asked again.
+Read the committed offset, let its metadata name the snapshot and the versions, restore, and hand the lane back to the
+loop in CATCHING_UP, LIVE or COLD. Nothing here is guessed: what cannot be answered now is asked again.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Recovery:
         text = "a transaction is pending on this partition"
         if now - lane.recovering_since > HANGING_S:
             text = (
-                f"hanging transaction: the group's offset has been pending for more than {HANGING_S:.0f} s; find it with "
-                f"`kafka-transactions.sh find-hanging` and end it with `kafka-transactions.sh abort`"
+                f"hanging transaction: the group's offset has been pending for more than {HANGING_S:.0f} s; find it "
+                f"with `kafka-transactions.sh find-hanging` and end it with `kafka-transactions.sh abort`"
             )
         self._wait(lane, now + PENDING_RETRY_S, text)
 
@@ -253,14 +253,14 @@ class Recovery:
         window = self._settings.state.rebuild
         if window <= 0:
             raise StateLost(
-                f"{lane.source.topic}/{lane.source.partition}: the snapshots that the commit names are gone from Redis; "
-                f"state.rebuild: 0 stops here. Set state.rebuild to a duration to build the state from the log."
+                f"{lane.source.topic}/{lane.source.partition}: the snapshots that the commit names are gone from "
+                f"Redis; state.rebuild: 0 stops here. Set state.rebuild to a duration to build the state from the log."
             )
         self._feed.refresh()
         pair = self._feed.latest
         if pair is None:
             missing = trail.switches[-1].bundle if trail.switches else "the champion"
-            raise Wait(f"Redis has neither snapshots nor a champion (the commit names {missing}): import or train one")
+            raise Wait(f"Redis has no snapshots and no champion (the commit names {missing}): import or train one")
         since = self._wall_ms() - int(window * 1000)
         start = min(max(low, self._source.offset_at(lane.source, since)), committed)
         log.error(

@@ -1,4 +1,6 @@
-"""Cold start: without a model the first events of each partition are kept in Redis for the trainer, and nothing is committed."""
+"""Cold start: without a model the first events of each partition are kept in Redis for the trainer, and nothing is
+committed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class ColdSampler:
         self._spec = spec
 
     def take(self, lane: Lane, records: Records, decoded: Decoded) -> bool:
-        """Store the decoded rows under their first offset, so that a repeat overwrites itself; False if Redis is down."""
+        """Store the decoded rows under their first offset, so that a repeat overwrites itself; False if Redis is
+        down.
+        """
         if not len(decoded.columns):
             return True
         raw = to_bytes(decoded.columns, self._spec)

@@ -1,4 +1,6 @@
-"""The configuration: YAML, overridden by `OFFBEAT_SECTION__KEY`. Whatever is wrong is refused with its path and what is allowed."""
+"""The configuration: YAML, overridden by `OFFBEAT_SECTION__KEY`. Whatever is wrong is refused with its path and what
+is allowed.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ class Stored:
 
 
 class SnapshotWriter:
-    """Holds at most one waiting snapshot a partition; a newer one replaces it, so memory is bounded while Redis is down."""
+    """Holds at most one waiting snapshot a partition; a newer one replaces it, so memory is bounded while Redis is
+    down.
+    """
 
     def __init__(self, store: SnapshotStore, telemetry: Telemetry) -> None:
         self._store = store

@@ -20,8 +20,8 @@ class TopicPartition(NamedTuple):
 class Records:
     """n records of one partition in offset order.
 
-    `offsets` and `timestamps` (n,) int64, timestamps in ms since 1970 or -1; `values` None for tombstones; `key(i)` is lazy,
-    since only records that alert or are rejected need one.
+    `offsets` and `timestamps` (n,) int64, timestamps in ms since 1970 or -1; `values` None for tombstones; `key(i)`
+    is lazy, since only records that alert or are rejected need one.
     """
 
     source: TopicPartition

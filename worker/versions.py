@@ -38,7 +38,9 @@ class Pair:
 
 
 class VersionFeed:
-    """Watches the champion in a thread of its own; the loop takes `latest` between batches and never waits for Redis."""
+    """Watches the champion in a thread of its own; the loop takes `latest` between batches and never waits for
+    Redis.
+    """
 
     def __init__(self, registry: Registry, spec_hash: str) -> None:
         self._registry = registry

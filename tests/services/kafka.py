@@ -115,9 +115,7 @@ class KafkaCluster:
         deadline = time.monotonic() + seconds
         while open_ends:
             assert time.monotonic() < deadline, f"{topic}: partitions {open_ends} did not end in {seconds} s"
-            for message in consumer.consume(1_000, 0.1):
-                if message.error() is None:
-                    found.append(message)
+            found += [message for message in consumer.consume(1_000, 0.1) if message.error() is None]
             for p in list(open_ends):
                 position = consumer.position([TopicPartition(topic, p)])[0].offset
                 if position >= ends[p]:

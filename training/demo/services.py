@@ -22,7 +22,9 @@ PARTITIONS = 4
 
 @contextmanager
 def broker(bootstrap_servers: str | None, topics: list[str]) -> Iterator[str]:
-    """The bootstrap address of a cluster that has the topics; on a real cluster they are created, and deleted at the end."""
+    """The bootstrap address of a cluster that has the topics; on a real cluster they are created, and deleted at the
+    end.
+    """
     if bootstrap_servers is None:
         # librdkafka's own mock cluster, for as long as this client lives; its topics appear on first use.
         host = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 3})
@@ -43,7 +45,9 @@ def broker(bootstrap_servers: str | None, topics: list[str]) -> Iterator[str]:
 
 @contextmanager
 def redis(url: str | None) -> Iterator[tuple[str, str]]:
-    """A Redis URL and what serves it: the named one, redis-server where it is installed, else an in-process stand-in."""
+    """A Redis URL and what serves it: the named one, redis-server where it is installed, else an in-process
+    stand-in.
+    """
     if url is not None:
         yield url, url.rsplit("@", 1)[-1]
     elif (program := shutil.which("redis-server")) is not None:

@@ -1,4 +1,6 @@
-"""Plays a table onto a topic in row order, at a rate, never further ahead of the worker than the embedded broker can hold."""
+"""Plays a table onto a topic in row order, at a rate, never further ahead of the worker than the embedded broker can
+hold.
+"""
 
 from __future__ import annotations
 

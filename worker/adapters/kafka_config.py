@@ -67,7 +67,8 @@ _CONSUMER_ONLY = (
     "coordinator.",
 )
 _PRODUCER_ONLY = ("queue.buffering.", "linger.ms", "batch.", "compression.", "acks", "request.required.acks", "retries",
-                  "message.send.", "delivery.", "sticky.", "partitioner", "retry.backoff", "message.timeout")  # fmt: skip
+                  "message.send.", "delivery.", "sticky.", "partitioner", "retry.backoff",
+                  "message.timeout")  # fmt: skip
 
 
 def for_role(properties: Properties, role: str) -> dict[str, Any]:

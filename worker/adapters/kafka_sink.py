@@ -1,7 +1,8 @@
 """Publishing behind the `Sink` port: outputs and offsets in one transaction, or outputs first and then a plain commit.
 
-Errors are handled by what they are. Retriable: the same call again, up to the transaction time-out. Abortable: abort, and the
-caller may publish once more. Fatal or of unknown outcome: a new producer in the same process, and the caller recovers.
+Errors are handled by what they are. Retriable: the same call again, up to the transaction time-out. Abortable:
+abort, and the caller may publish once more. Fatal or of unknown outcome: a new producer in the same process, and the
+caller recovers.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def _put(
 
 
 class TransactionalSink:
-    """`delivery: exactly_once`. The transactional id is the group's and this instance's, so a restart fences the dead."""
+    """`delivery: exactly_once`. The transactional id is the group's and this instance's, so a restart fences the
+    dead.
+    """
 
     def __init__(self, bootstrap: str, properties: Properties, transactional_id: str, limits: KafkaLimits) -> None:
         self._limits = limits

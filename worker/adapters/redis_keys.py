@@ -1,4 +1,5 @@
-"""Every Redis key, its format and its time to live. All begin with `offbeat:{<stream>}:`, the braces keep a stream in one slot.
+"""Every Redis key, its format and its time to live. All begin with `offbeat:{<stream>}:`, the braces keep a stream
+in one slot.
 
 | key | type | holds |
 |---|---|---|

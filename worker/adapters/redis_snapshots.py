@@ -59,7 +59,9 @@ class RedisSnapshots:
 
     @translated
     def collect(self, topic: str, partition: int, named: Sequence[str], now_ms: int) -> int:
-        """Kept: the last three, the first of each hour of the last day and of each day of the last week, and what is named."""
+        """Kept: the last three, the first of each hour of the last day and of each day of the last week, and what is
+        named.
+        """
         keys = self._keys
         ids = [
             raw.decode() for raw in cast(list[bytes], self._client.zrevrange(keys.snapshots(topic, partition), 0, -1))

@@ -1,12 +1,13 @@
 """Autoencoders over mixed rows: one network shape, one loss, and a thin class per kind.
 
-The output holds one column per numeric input (two per cyclic) and one logit per level of each categorical; what a kind adds is
-how training corrupts the input, and what else its loss counts.
+The output holds one column per numeric input (two per cyclic) and one logit per level of each categorical; what a
+kind adds is how training corrupts the input, and what else its loss counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class Autoencoder(nn.Module):
         hidden = min(HIDDEN_MOST, max(16, inputs))
         code = min(CODE_MOST, max(2, features // 2))
         sizes = (inputs, hidden, code, hidden, outputs)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight, generator=generator)
@@ -83,8 +84,8 @@ class Autoencoder(nn.Module):
 
 
 class DenoisingAutoencoder(Autoencoder):
-    """Reconstructs the clean row from a corrupted one: Gaussian noise of sd 1 on numbers, half of the features swapped with another
-    row's.
+    """Reconstructs the clean row from a corrupted one: Gaussian noise of sd 1 on numbers, half of the features
+    swapped with another row's.
 
     Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11, 2010, section 3; swap noise keeps each marginal.
     """

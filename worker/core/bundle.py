@@ -1,7 +1,7 @@
 """Bundles: weights, feature spec, encoder, normalisation and manifest; the unit of publish, swap and rollback.
 
-Weights are safetensors, the rest is JSON. Nothing in a bundle can run code. A bundle is named by the digest of its manifest, which
-holds the sha256 of the weights; with a key, the manifest is signed by HMAC-SHA256.
+Weights are safetensors, the rest is JSON. Nothing in a bundle can run code. A bundle is named by the digest of its
+manifest, which holds the sha256 of the weights; with a key, the manifest is signed by HMAC-SHA256.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Records to columns, the hot path: typed decoding of only the fields that the spec names, a whole batch at once.
 
-Dotted paths walk nested objects: `src.ip` is {"src": {"ip": …}}, never a key with a dot in it. A record that fails here goes to
-`worker.core.rejects`, which finds one reason per field; nothing about a record can raise.
+Dotted paths walk nested objects: `src.ip` is {"src": {"ip": …}}, never a key with a dot in it. A record that fails
+here goes to `worker.core.rejects`, which finds one reason per field; nothing about a record can raise.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _NUMBERS = {"numeric", "boolean"}
 class Decoded:
     """What a batch of n values became: m decoded rows, rejects and tombstones, each value in exactly one of them.
 
-    `index` (m,) which of the given values were decoded, ascending; `times` (m,) float64 event time in ms since 1970, nan where
-    the event names none.
+    `index` (m,) which of the given values were decoded, ascending; `times` (m,) float64 event time in ms since 1970,
+    nan where the event names none.
     """
 
     index: npt.NDArray[np.intp]

@@ -1,7 +1,7 @@
 """The detector that serves: encoder, network and normalisation, frozen. Reconstruct and score, vectorised.
 
-Rows are scored in padded tiles of 256 by batched matrix products of one fixed shape, so that a row's error has the same bits in any
-batch, at any place in it, beside any neighbours.
+Rows are scored in padded tiles of 256 by batched matrix products of one fixed shape, so that a row's error has the
+same bits in any batch, at any place in it, beside any neighbours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _LOGIT_BOUND = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """Per-feature mean and sd of raw errors, (F,) float32, from calibration; `unseen` (F,) the fixed raw error of an unseen level."""
+    """Per-feature mean and sd of raw errors, (F,) float32, from calibration; `unseen` (F,) the fixed raw error of an
+    unseen level.
+    """
 
     mean: npt.NDArray[np.float32]
     sd: npt.NDArray[np.float32]
@@ -36,8 +38,8 @@ class Normalisation:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of n rows: `error` (n,) float32 > 0; `per_feature` (n, F) its normalised, capped parts; `reconstruction` (n, outputs);
-    `code` (n, width of the bottleneck).
+    """Of n rows: `error` (n,) float32 > 0; `per_feature` (n, F) its normalised, capped parts; `reconstruction` (n,
+    outputs); `code` (n, width of the bottleneck).
     """
 
     error: npt.NDArray[np.float32]
@@ -47,7 +49,9 @@ class Scores:
 
 
 class Detector:
-    """Row error = mean over features of clip(1 + (raw - mean) / sd, 0, cap): 1 is typical, whatever the features are."""
+    """Row error = mean over features of clip(1 + (raw - mean) / sd, 0, cap): 1 is typical, whatever the features
+    are.
+    """
 
     def __init__(
         self, encoder: Encoder, kind: str, state_dict: Mapping[str, Tensor], normalisation: Normalisation
@@ -115,7 +119,8 @@ class Detector:
         out, code = self._reconstruct(x)
         parts = self._parts(x, codes, out)
         if encoded.missing.any():
-            # Nothing to compare a missing number with: its part is the typical one. A missing category is a level of its own.
+            # Nothing to compare a missing number with: its part is the typical one. A missing category is a level of
+            # its own.
             valued = np.isin(np.arange(self.layout.features), self.layout.value_feature.numpy())
             parts = torch.where(_tiles(encoded.missing & valued), torch.ones(()), parts)
         error = torch.bmm(parts, self._share.expand(len(parts), -1, -1)).clamp_min(1e-6)

@@ -1,4 +1,6 @@
-"""Columns to the network's input, and the network's output back to values: fitted in training, frozen into the bundle."""
+"""Columns to the network's input, and the network's output back to values: fitted in training, frozen into the
+bundle.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ _LIKELIER = 3
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Where one feature lies in the input: `width` columns from `start` are to be reconstructed, then its mask column, if any.
+    """Where one feature lies in the input: `width` columns from `start` are to be reconstructed, then its mask
+    column, if any.
 
-    `levels` counts the levels of a categorical (0 otherwise); `code` is its place in `Encoded.codes`; `unseen` the level that
-    training never shows.
+    `levels` counts the levels of a categorical (0 otherwise); `code` is its place in `Encoded.codes`; `unseen` the
+    level that training never shows.
     """
 
     feature: int
@@ -138,8 +141,8 @@ class Encoder:
     def expected(self, feature: int, reconstruction: npt.NDArray[np.float32]) -> Any:
         """What the model expected, from a feature's block of the output.
 
-        A number in original units, inside what training saw; for a categorical the likelier values with their probabilities;
-        true or false; for a time its place in the period.
+        A number in original units, inside what training saw; for a categorical the likelier values with their
+        probabilities; true or false; for a time its place in the period.
         """
         part = self._parts[feature]
         if isinstance(part, Scaling):

@@ -24,9 +24,10 @@ def event_times(event: npt.NDArray[np.float64], record: npt.NDArray[np.int64], c
     """Event times of n records in offset order.
 
     `event` (n,) float64 ms, nan where the event names none: then the record's own timestamp counts. An event time more
-    than an hour after its record's timestamp is a broken clock at the producer: the record's timestamp counts, and it is
-    counted in `future`. `record` (n,) int64 ms, -1 where Kafka has none. `clock` is the partition's time before the first
-    record, None on a fresh partition. One record moves the clock forward by an hour at most, and nothing moves it back.
+    than an hour after its record's timestamp is a broken clock at the producer: the record's timestamp counts, and
+    it is counted in `future`. `record` (n,) int64 ms, -1 where Kafka has none. `clock` is the partition's time
+    before the first record, None on a fresh partition. One record moves the clock forward by an hour at most, and
+    nothing moves it back.
     """
     stamped = record >= 0
     future = stamped & (event > record + HOUR_MS)

@@ -6,12 +6,16 @@ import math
 from datetime import UTC, datetime
 
 SECONDS_BELOW = 1e11
-"""A number below this is in seconds since 1970, from it on in milliseconds: 1e11 s is the year 5138, 1e11 ms is March 1973."""
+"""A number below this is in seconds since 1970, from it on in milliseconds: 1e11 s is the year 5138, 1e11 ms is
+March 1973.
+"""
 _FARTHEST_MS = 253_402_300_799_999.0
 
 
 def milliseconds(value: str | float) -> float:
-    """Milliseconds since 1970 of ISO 8601 text (UTC where it names no zone) or of a number; ValueError with the reason."""
+    """Milliseconds since 1970 of ISO 8601 text (UTC where it names no zone) or of a number; ValueError with the
+    reason.
+    """
     if isinstance(value, str):
         try:
             parsed = datetime.fromisoformat(value)

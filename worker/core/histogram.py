@@ -1,7 +1,7 @@
 """A log-linear integer histogram of reconstruction errors: deterministic, exactly mergeable and subtractable.
 
-A bucket is the upper bits of the float32: 32 buckets an octave, so 2 to 3 % wide, over 2^-20 to 2^20 (the HDR histogram's idea,
-Tene 2012). No logarithm is computed, so the same error falls into the same bucket everywhere.
+A bucket is the upper bits of the float32: 32 buckets an octave, so 2 to 3 % wide, over 2^-20 to 2^20 (the HDR
+histogram's idea, Tene 2012). No logarithm is computed, so the same error falls into the same bucket everywhere.
 """
 
 from __future__ import annotations

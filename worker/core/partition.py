@@ -38,7 +38,8 @@ class Versions:
 class Judged:
     """n scored rows of one partition in offset order, under one pair of versions.
 
-    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `flagged` and `trainable` (n,) bool.
+    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `flagged` and `trainable`
+    (n,) bool.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -86,7 +87,9 @@ class PartitionState:
         self._seed = partition_seed(topic_id, partition)
 
     def adopt(self, versions: Versions) -> None:
-        """From the next record on these versions judge. Errors of another bundle have another scale: the ring restarts."""
+        """From the next record on these versions judge. Errors of another bundle have another scale: the ring
+        restarts.
+        """
         if versions.bundle != self.versions.bundle:
             self.ring = Ring()
         self.versions = versions

@@ -1,12 +1,12 @@
 """A deterministic, exponentially biased reservoir sample of one partition's rows.
 
-Each row draws its chance from a hash of (topic id, partition, offset), never from a generator with hidden state, and a row's
-priority depends on its offset alone. So the sample after a prefix of the log is the same whatever the batches were, and
-two samples of disjoint ranges merge by keeping the highest priorities.
+Each row draws its chance from a hash of (topic id, partition, offset), never from a generator with hidden state, and
+a row's priority depends on its offset alone. So the sample after a prefix of the log is the same whatever the
+batches were, and two samples of disjoint ranges merge by keeping the highest priorities.
 
-Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97(5), 2006:
-keep the k rows with the largest log-key; with weights 2^(offset / half_life) this is the biased reservoir of Aggarwal,
-"On biased reservoir sampling in the presence of stream evolution", VLDB 2006.
+Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97(5),
+2006: keep the k rows with the largest log-key; with weights 2^(offset / half_life) this is the biased reservoir of
+Aggarwal, "On biased reservoir sampling in the presence of stream evolution", VLDB 2006.
 """
 
 from __future__ import annotations

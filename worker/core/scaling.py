@@ -17,10 +17,11 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """z = (transform(x) - centre) / spread, clipped; `low` and `high` bound the values seen in training, in original units.
+    """z = (transform(x) - centre) / spread, clipped; `low` and `high` bound the values seen in training, in original
+    units.
 
-    `constant`: training saw (nearly) one value. Then the spread is a thousandth of its magnitude or one unit, whichever is
-    larger, so that one unit of change on a quiet counter is not a million standard deviations.
+    `constant`: training saw (nearly) one value. Then the spread is a thousandth of its magnitude or one unit,
+    whichever is larger, so that one unit of change on a quiet counter is not a million standard deviations.
     """
 
     transform: Literal["none", "log", "asinh"]
@@ -53,8 +54,7 @@ class Scaling:
     def apply(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(n,) scaled, not clipped; nan stays nan, finite stays finite."""
         with np.errstate(over="ignore"):
-            scaled = (_transformed(values, self.transform) - self.centre) / self.spread
-        return scaled
+            return (_transformed(values, self.transform) - self.centre) / self.spread
 
     def invert(self, scaled: float) -> float:
         """Back to original units, inside what training saw."""

@@ -13,8 +13,8 @@ Missing = Literal["mask", "reject"]
 _FIELD: Any = Field(min_length=1, max_length=256, description="Dotted path of the field in the event.")
 _MISSING: Any = Field(
     default="mask",
-    description="A missing or null value: `mask` imputes the training median and tells the model so, `reject` sends the "
-    "record to the dead-letter topic.",
+    description="A missing or null value: `mask` imputes the training median and tells the model so, `reject` sends "
+    "the record to the dead-letter topic.",
 )
 
 
@@ -47,8 +47,8 @@ class CategoricalFeature(_Feature):
     )
     encoding: Literal["onehot", "hash"] = Field(
         default="onehot",
-        description="`onehot`: the top `levels` values, and `other`, `missing`, `unseen`. `hash`: every value falls into "
-        "one of `levels` buckets, for fields with very many values.",
+        description="`onehot`: the top `levels` values, and `other`, `missing`, `unseen`. `hash`: every value falls "
+        "into one of `levels` buckets, for fields with very many values.",
     )
     missing: Missing = _MISSING
 

@@ -1,4 +1,6 @@
-"""Thresholds: p-values, verdicts, scores and severities from a calibrated error distribution. Immutable, named by digest."""
+"""Thresholds: p-values, verdicts, scores and severities from a calibrated error distribution. Immutable, named by
+digest.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +64,8 @@ class Provenance(BaseModel):
 class Threshold(BaseModel):
     """One version: the histogram, its tail, the cut and their provenance.
 
-    `n` is the number of calibration errors after declustering; p-values are floored at 1 / (20 n), since fewer observations
-    cannot tell smaller probabilities apart.
+    `n` is the number of calibration errors after declustering; p-values are floored at 1 / (20 n), since fewer
+    observations cannot tell smaller probabilities apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -101,7 +103,9 @@ class Threshold(BaseModel):
         return np.concatenate((np.cumsum(counts[::-1])[::-1], [0])) / max(int(counts.sum()), 1)
 
     def p_values(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n,) float64 in [floor, 1], never rising with the error: interpolated in the histogram, Pareto in the tail."""
+        """(n,) float64 in [floor, 1], never rising with the error: interpolated in the histogram, Pareto in the
+        tail.
+        """
         x = np.asarray(errors, np.float64)
         p = np.interp(x, edges(), self._survival)
         if self.tail is not None:

@@ -2,7 +2,8 @@
 
 One line of ASCII, well under Kafka's 4,095 characters::
 
-    1;<topic id>;<spec hash, 16 hex>;<partitions>;<older id>@<offset>;<newer id>@<offset>;<offset>:<bundle>:<threshold>;…
+    1;<topic id>;<spec hash, 16 hex>;<partitions>;<older id>@<offset>;<newer
+    id>@<offset>;<offset>:<bundle>:<threshold>;…
 
 A snapshot id of ``-`` is the empty state at that offset. ``cold`` in place of the snapshots marks a group that has read
 nothing yet. Readers in other languages find a trailing NUL, which the client adds.

@@ -17,10 +17,11 @@ _RARE_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Level indices: the top values, then `other`, `missing` and `unseen`; for hashed features the buckets, then `missing`.
+    """Level indices: the top values, then `other`, `missing` and `unseen`; for hashed features the buckets, then
+    `missing`.
 
-    `rare` are the values that training saw beyond the top; where there were more than 10,000 of them they are not kept, and
-    everything unknown counts as `other`.
+    `rare` are the values that training saw beyond the top; where there were more than 10,000 of them they are not
+    kept, and everything unknown counts as `other`.
     """
 
     top: tuple[str, ...]
@@ -76,7 +77,8 @@ class Lookup:
 
     def codes(self, values: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
         """(n,) raw values to (n,) int64 level indices."""
-        # A text maps straight; numbers and booleans miss here (1 == True == 1.0 would meet in one key) and go by their text.
+        # A text maps straight; numbers and booleans miss here (1 == True == 1.0 would meet in one key) and go by
+        # their text.
         codes = np.fromiter([self._known.get(value, -1) for value in values.tolist()], np.int64, len(values))
         for row in np.flatnonzero(codes < 0).tolist():
             codes[row] = self._level(category(values[row]))
