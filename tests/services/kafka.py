@@ -64,9 +64,13 @@ class KafkaCluster:
     def create_topic(self, name: str, partitions: int = 4, config: dict[str, str] | None = None) -> None:
         self._admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result(30)
         deadline = time.monotonic() + 30
-        while len(self._admin.list_topics(timeout=10).topics[name].partitions) != partitions:
+        while not self._has(name, partitions):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+    def _has(self, name: str, partitions: int) -> bool:
+        topic = self._admin.list_topics(timeout=10).topics.get(name)
+        return topic is not None and len(topic.partitions) == partitions
 
     def delete_topic(self, name: str) -> None:
         self._admin.delete_topics([name])[name].result(30)
@@ -146,7 +150,7 @@ class KafkaServer(KafkaCluster):
         self._config = folder / "server.properties"
         self._config.write_text(_PROPERTIES.format(port=port, controller=controller, folder=folder))
         self._java = [needed("java", "default-jdk-headless"), "-Xmx512m", "-cp", f"{_libraries()}/*"]
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         subprocess.run(
             [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._config)],
             check=True,

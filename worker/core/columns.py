@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from worker.core.eventtime import milliseconds
 from worker.core.spec import FeatureSpec
 
 
@@ -90,3 +91,27 @@ def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
     array = np.empty(len(values), object)
     array[:] = values
     return array
+
+
+def from_table(table: Mapping[str, Sequence[Any]], spec: FeatureSpec) -> Columns:
+    """Columns from whole columns of Python values by field, as files give them; a field that is absent is missing.
+
+    Raises ValueError where a value is not of its feature's kind.
+    """
+    values: list[npt.NDArray[Any]] = []
+    rows = len(next(iter(table.values()), ()))
+    for feature in spec.features:
+        column = table.get(feature.field, [None] * rows)
+        if feature.kind == "categorical":
+            values.append(objects(list(column)))
+            continue
+        read = _seconds if feature.kind == "cyclic" else float
+        try:
+            values.append(np.array([np.nan if value is None else read(value) for value in column], np.float64))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{feature.field}: not {feature.kind}: {error}") from None
+    return Columns(tuple(values))
+
+
+def _seconds(value: Any) -> float:
+    return milliseconds(value if isinstance(value, str) else float(value)) / 1000.0
