@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import redis
 import yaml
+from confluent_kafka import Message
 
 from tests.services.kafka import KafkaCluster
 from training.versioning import train_version
@@ -248,3 +249,7 @@ def await_committed(stream: Stream, records: int, *processes: WorkerProcess, sec
             assert process.process.poll() is None, f"ended with {process.process.poll()}:\n{process.tail()}"
         assert time.monotonic() < deadline, f"{now} of {records} committed:\n{processes[0].tail()}"
         time.sleep(0.1)
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    return {name: bytes(value or b"").decode() for name, value in message.headers() or []}  # type: ignore[str-unpack,arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scenarios.stream import anomalous, await_committed, encoded, events, make, worker
+from tests.scenarios.stream import anomalous, await_committed, encoded, events, headers_of, make, worker
 from tests.services.kafka import KafkaCluster
 
 
@@ -57,7 +57,7 @@ def test_poison_is_set_aside_whole_and_the_rest_is_scored(
     letters = kafka.read_committed(made.settings.kafka.dead_letters)
     assert len(letters) == len(bad)
     for i, letter in enumerate(letters):
-        headers = {name: value.decode() for name, value in letter.headers() or []}
+        headers = headers_of(letter)
         assert headers["offbeat-topic"] == stream
         assert headers["offbeat-partition"] == "0"
         assert headers["offbeat-offset"] == str(2 * i)

@@ -22,6 +22,10 @@ from worker.core.encode import Encoded, Encoder
 TILE = 256
 CAP = 100.0
 _LOGIT_BOUND = 30.0
+_LANES = 16
+"""Matrix products are padded to a multiple of this many columns: with fewer, BLAS sums a row in an order that depends
+on the row's place in the tile, and its bits with it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,8 @@ class Detector:
         except RuntimeError as error:
             raise ValueError(f"weights do not fit the network: {error}") from error
         self.network = network.eval()
-        self._layers = [
-            (layer.weight.detach().T.contiguous()[None], layer.bias.detach()[None, None])  # type: ignore[operator]
-            for layer in network.layers
-        ]
+        self._layers = _padded_layers(network)
+        self._code_width = int(network.layers[len(network.layers) // 2 - 1].out_features)  # type: ignore[arg-type]
         self._prepare()
 
     def _prepare(self) -> None:
@@ -90,9 +92,13 @@ class Detector:
         self._unseen_level = torch.tensor(unseen, dtype=torch.long)
         normalisation = self.normalisation
         self._unseen_error = torch.from_numpy(normalisation.unseen[categories].copy())
-        self._mean = torch.from_numpy(normalisation.mean.copy())
-        self._scale = 1.0 / torch.from_numpy(normalisation.sd.copy())
-        self._share = torch.full((1, features, 1), 1.0 / features)
+        # Padding columns come out as 0: (0 - 1) * 1 + 1, and their share is 0.
+        self._mean = torch.ones(_padded(features))
+        self._mean[:features] = torch.from_numpy(normalisation.mean.copy())
+        self._scale = torch.ones(_padded(features))
+        self._scale[:features] = 1.0 / torch.from_numpy(normalisation.sd.copy())
+        self._share = torch.zeros(1, _padded(features), _LANES)
+        self._share[:, :features] = 1.0 / features
 
     def errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n,) float32, positive and finite for any row."""
@@ -122,9 +128,12 @@ class Detector:
             # Nothing to compare a missing number with: its part is the typical one. A missing category is a level of
             # its own.
             valued = np.isin(np.arange(self.layout.features), self.layout.value_feature.numpy())
-            parts = torch.where(_tiles(encoded.missing & valued), torch.ones(()), parts)
+            absent = torch.nn.functional.pad(_tiles(encoded.missing & valued), (0, parts.shape[2] - len(valued)))
+            parts = torch.where(absent, torch.ones(()), parts)
         error = torch.bmm(parts, self._share.expand(len(parts), -1, -1)).clamp_min(1e-6)
-        return tuple(_rows(tensor, n) for tensor in (error[..., 0], parts, out, code))
+        widths = (self.layout.features, self.layout.width, self._code_width)
+        trimmed = (tensor[..., :width] for tensor, width in zip((parts, out, code), widths, strict=True))
+        return tuple(_rows(tensor, n) for tensor in (error[..., 0], *trimmed))
 
     def _reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         tiles, h, code = len(x), x, x
@@ -139,13 +148,13 @@ class Detector:
     def _parts(self, x: Tensor, codes: Tensor, out: Tensor) -> Tensor:
         """(T, 256, F) normalised and capped."""
         tiles = len(x)
-        raw = torch.zeros(tiles, TILE, self.layout.features)
+        raw = torch.zeros(tiles, TILE, len(self._mean))
         if self._values:
             squares = (out[..., : self._values] - x[..., self.layout.value_inputs]).square_()
             raw += torch.bmm(squares, self._sum_values.expand(tiles, -1, -1))
         if len(self._first_logit):
-            logits = out[..., self._values :].clamp(-_LOGIT_BOUND, _LOGIT_BOUND)
-            total = torch.bmm(logits.exp(), self._sum_logits.expand(tiles, -1, -1)).log_()
+            logits = out[..., self._values : self.layout.width].clamp(-_LOGIT_BOUND, _LOGIT_BOUND)
+            total = torch.bmm(logits.exp(), self._sum_logits.expand(tiles, -1, -1))[..., : codes.shape[2]].log()
             likelihood = total - logits.gather(2, codes + self._first_logit)
             likelihood = torch.where(codes == self._unseen_level, self._unseen_error, likelihood)
             raw += torch.bmm(likelihood, self._spread_categories.expand(tiles, -1, -1))
@@ -153,8 +162,24 @@ class Detector:
 
 
 def _indicator(groups: Tensor, count: int) -> Tensor:
-    """(1, n, count): sums columns by group in one matrix product."""
-    return torch.nn.functional.one_hot(groups, max(count, 1)).to(torch.float32)[None]
+    """(1, n, padded count): sums columns by group in one matrix product."""
+    return torch.nn.functional.one_hot(groups, _padded(count)).to(torch.float32)[None]
+
+
+def _padded(width: int) -> int:
+    return max(-(-width // _LANES), 1) * _LANES
+
+
+def _padded_layers(network: torch.nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Weights (1, in, out) and biases (1, 1, out) for batched products, with zeros up to the padded widths."""
+    padded: list[tuple[Tensor, Tensor]] = []
+    for i, layer in enumerate(network.layers):  # type: ignore[arg-type]
+        rows = layer.in_features if i == 0 else _padded(layer.in_features)
+        weight, bias = torch.zeros(1, rows, _padded(layer.out_features)), torch.zeros(1, 1, _padded(layer.out_features))
+        weight[0, : layer.in_features, : layer.out_features] = layer.weight.detach().T
+        bias[0, 0, : layer.out_features] = layer.bias.detach()
+        padded.append((weight, bias))
+    return padded
 
 
 def _tiles(rows: npt.NDArray[Any]) -> Tensor:
