@@ -1,0 +1,218 @@
+"""Faults of Kafka, its clients and Redis, in a worker that goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.scenarios.inprocess import Turned, turned
+from tests.scenarios.stream import Stream, encoded, events, make
+from tests.services.kafka import KafkaCluster
+from tests.services.redis import RedisServer
+from worker.errors import StateLost
+from worker.lane import Phase
+
+RECORDS = 600
+PLAIN = events(RECORDS, every=50)
+TRUTH = {event["id"] for event in PLAIN if event["duration"] == 60.0}
+
+
+@pytest.fixture
+def made(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> Stream:
+    """A stream with a model."""
+    new = make(kafka, redis_url, tmp_path, stream)
+    new.train()
+    return new
+
+
+def once(made: Stream) -> None:
+    """Every anomaly alerted, no alert twice."""
+    ids = made.flagged_ids()
+    assert len(ids) == len(set(ids))
+    assert set(ids) >= TRUTH
+
+
+def test_an_exception_inside_consume_loses_nothing(made: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    with turned(made) as one:
+        one.live()
+        made.kafka.produce(made.settings.stream, encoded(PLAIN))
+        source = one.worker._parts.source
+        consumer = source._consumer  # type: ignore[attr-defined]
+
+        class Raising:
+            """Takes a batch from the real consumer and loses it in an exception, once."""
+
+            raised = False
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(consumer, name)
+
+            def consume(self, *args: Any) -> Any:
+                messages = consumer.consume(*args)
+                if len(messages) > 50 and not self.raised:
+                    self.raised = True
+                    raise RuntimeError("a signal handler raised")
+                return messages
+
+        raising = Raising()
+        monkeypatch.setattr(source, "_consumer", raising)
+        one.committed(RECORDS)
+        assert raising.raised
+        assert one.telemetry.recoveries == 1
+    once(made)
+
+
+def test_a_fenced_producer_is_replaced_in_process(made: Stream) -> None:
+    with turned(made, "twin") as one:
+        one.live()
+        made.kafka.produce(made.settings.stream, encoded(PLAIN[:300]))
+        one.committed(300)
+        thief = Producer(
+            {
+                "bootstrap.servers": made.kafka.bootstrap,
+                "transactional.id": f"{made.settings.kafka.group}.twin",
+            }
+        )
+        thief.init_transactions(30)
+        made.kafka.produce(made.settings.stream, encoded(PLAIN[300:]))
+        one.committed(RECORDS)
+        assert one.telemetry.producers_replaced >= 1
+    once(made)
+
+
+def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
+    with turned(made) as one:
+        one.live()
+        sink = one.worker._parts.sink
+        producer = sink._producer  # type: ignore[attr-defined]
+
+        class Slow:
+            """Freezes once between produce and commit, for longer than the transaction may last."""
+
+            frozen = False
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(producer, name)
+
+            def send_offsets_to_transaction(self, *args: Any) -> None:
+                producer.flush(5)
+                if not self.frozen:
+                    self.frozen = True
+                    time.sleep(4.0)
+                producer.send_offsets_to_transaction(*args)
+
+        slow = Slow()
+        monkeypatch.setattr(sink, "_producer", slow)
+        made.kafka.produce(made.settings.stream, encoded(PLAIN))
+        one.committed(RECORDS)
+        assert slow.frozen
+        assert one.telemetry.producers_replaced + one.telemetry.transactions_aborted >= 1
+    once(made)
+
+
+def test_two_workers_and_a_rebalance_mid_stream(made: Stream) -> None:
+    stream = made.settings.stream
+    with turned(made, "first") as first:
+        first.live()
+        made.kafka.produce(stream, encoded(PLAIN[:200]))
+        first.until(lambda: first.telemetry.scored > 0)
+        second = Turned(made, "second")
+        made.kafka.produce(stream, encoded(PLAIN[200:400]))
+
+        def shared() -> bool:
+            second.worker.turn()
+            return all([lane.phase for lane in one.worker.lanes] == [Phase.LIVE] for one in (first, second))
+
+        first.until(shared)
+        made.kafka.produce(stream, encoded(PLAIN[400:]))
+
+        def all_committed() -> bool:
+            second.worker.turn()
+            lanes = [*first.worker.lanes, *second.worker.lanes]
+            return bool(sum(max(lane.committed[0], 0) for lane in lanes) >= RECORDS)
+
+        first.until(all_committed)
+        second.close()
+        first.live()
+    once(made)
+
+
+def test_redis_down_later_does_not_stop_scoring(
+    kafka: KafkaCluster, own_redis: RedisServer, stream: str, tmp_path: Path
+) -> None:
+    made = make(kafka, own_redis.url, tmp_path, stream)
+    made.train()
+    with turned(made) as one:
+        one.live()
+        own_redis.stop()
+        kafka.produce(stream, encoded(PLAIN))
+        one.committed(RECORDS)
+        one.feed.refresh()
+        assert not one.feed.reachable
+        own_redis.start()  # emptied; the trainer or an operator brings the model back
+        made.train()
+        one.feed.refresh()
+        assert one.feed.reachable
+        one.until(lambda: one.telemetry.snapshots_written > 0)
+    once(made)
+
+
+def test_without_an_offset_a_group_begins_where_it_is_told(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    made = make(kafka, redis_url, tmp_path, stream, kafka={"start": "latest"})
+    made.train()
+    kafka.produce(stream, encoded(PLAIN[:300]))
+    with turned(made) as one:
+        one.live()
+        kafka.produce(stream, encoded(PLAIN[300:]))
+        one.committed(RECORDS)
+        assert one.telemetry.records == 300
+    assert min(made.flagged_ids()) >= 300
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest"])
+def test_a_committed_offset_that_fell_off_the_log(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, policy: str
+) -> None:
+    made = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy})
+    made.train()
+    kafka.produce(stream, encoded(PLAIN[:100]))
+    with turned(made) as one:
+        one.live(1)
+        one.committed(100)
+    kafka.produce(stream, encoded(PLAIN[100:]))
+    kafka.delete_records(stream, 0, before=300)
+    if policy == "stop":
+        one = Turned(made, "turned")
+        with pytest.raises(StateLost, match=r"the committed offset 100 is outside the log \(300 to 600\)"):
+            one.live(1)
+        one._end()
+    else:
+        with turned(made) as one:
+            one.live(1)
+            one.committed(RECORDS)
+            assert one.telemetry.offsets_lost == 1
+            assert one.telemetry.records == 300
+
+
+def test_a_recreated_topic_starts_anew(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> None:
+    made = make(kafka, redis_url, tmp_path, stream, partitions=1)
+    made.train()
+    kafka.produce(stream, encoded(PLAIN[:100]))
+    with turned(made) as one:
+        one.live(1)
+        one.committed(100)
+    kafka.delete_topic(stream)
+    time.sleep(1.0)
+    kafka.create_topic(stream, 1)
+    kafka.produce(stream, encoded(PLAIN[:50]))
+    with turned(made) as one:
+        one.live(1)
+        one.committed(50)
+        assert one.telemetry.records == 50
