@@ -45,7 +45,7 @@ from worker.versions import VersionFeed
 POLL_ROWS = 5_000
 POLL_WAIT_S = 0.2
 LINGER_S = 0.01
-BUSY_TURN_S = 0.1
+BUSY_TURN_S = 0.2
 TOPIC_CHECK_S = 60.0
 SUMMARY_EVERY_S = 10.0
 DRAIN_S = 10.0

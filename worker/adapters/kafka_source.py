@@ -6,14 +6,13 @@ the whole `consume()` around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from confluent_kafka import (
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -38,25 +37,30 @@ class KafkaSource:
         self._consumer = Consumer(consumer_properties(bootstrap, group, properties))
         self._changes: list[Change] = []
         self._assigned: set[TopicPartition] = set()
+        self._fetched: set[TopicPartition] = set()
         self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_end, on_lost=self._on_end)
 
     # What Kafka tells the group member, inside poll().
 
     def _on_assign(self, consumer: Consumer, parts: list[KafkaPartition]) -> None:
-        # Assigned but held: where to start is read in recovery, per partition, so that one does not block the others.
-        try:
-            consumer.incremental_assign([KafkaPartition(p.topic, p.partition, OFFSET_END) for p in parts])
-            consumer.pause(parts)
-        except KafkaException:  # the group has moved on already; the next callback says how
-            self._changes.extend(Change(_named(p), gained=False) for p in parts)
-            return
+        # Acknowledged, but nothing is fetched yet: where to start is read in recovery, per partition, so that one that
+        # has to wait does not block the others.
+        self._acknowledge(consumer.incremental_assign, [])
         self._assigned.update(_named(p) for p in parts)
         self._changes.extend(Change(_named(p), gained=True) for p in parts)
 
     def _on_end(self, consumer: Consumer, parts: list[KafkaPartition]) -> None:
         # Revoked or lost: nothing uncommitted of these partitions is kept either way, their next owner reads it again.
-        self._assigned.difference_update(_named(p) for p in parts)
-        self._changes.extend(Change(_named(p), gained=False) for p in parts)
+        ended = {_named(p) for p in parts}
+        self._acknowledge(consumer.incremental_unassign, sorted(ended & self._fetched))
+        self._assigned -= ended
+        self._fetched -= ended
+        self._changes.extend(Change(source, gained=False) for source in sorted(ended))
+
+    def _acknowledge(self, call: Callable[[list[KafkaPartition]], None], sources: list[TopicPartition]) -> None:
+        # A failure means that the group has moved on already; the next callback says how.
+        with suppress(KafkaException):
+            call([KafkaPartition(*source) for source in sources])
 
     def changes(self) -> list[Change]:
         changes, self._changes = self._changes, []
@@ -98,18 +102,8 @@ class KafkaSource:
                     self._report(message, error, polled)
             messages = good
         polled.count = len(messages)
-        numbers = [message.partition() for message in messages]
-        if (
-            numbers
-            and numbers.count(numbers[0]) == len(numbers)
-            and len({message.topic() for message in messages}) == 1
-        ):
-            polled.records.append(_records(_named_message(messages[0]), messages))
-            return
-        # A stable sort by partition keeps each partition's own order.
-        messages.sort(key=_named_message)
-        for source, run in groupby(messages, key=_named_message):
-            polled.records.append(_records(source, list(run)))
+        if messages:
+            polled.records += _by_partition(messages)
 
     def _report(self, message: Message, error: KafkaError, polled: Polled) -> None:
         code = error.code()
@@ -146,17 +140,16 @@ class KafkaSource:
         self._consumer.commit(offsets=offsets, asynchronous=False)
 
     def start(self, source: TopicPartition, offset: int) -> None:
-        if source not in self._assigned:
-            return
-        # Assigned anew rather than sought: a partition whose offset fell off the log refuses to seek.
-        self._consumer.incremental_unassign([KafkaPartition(*source)])
-        target = KafkaPartition(source.topic, source.partition, offset)
-        self._consumer.incremental_assign([target])
-        self._consumer.resume([KafkaPartition(*source)])
+        if source in self._assigned:
+            self.hold(source)
+            self._consumer.incremental_assign([KafkaPartition(source.topic, source.partition, offset)])
+            self._fetched.add(source)
 
     def hold(self, source: TopicPartition) -> None:
-        if source in self._assigned:
-            self._consumer.pause([KafkaPartition(*source)])
+        # Out of the fetched set rather than paused: a partition whose offset fell off the log refuses to be sought.
+        if source in self._fetched:
+            self._consumer.incremental_unassign([KafkaPartition(*source)])
+            self._fetched.discard(source)
 
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
         with _asking("the bounds of a partition"):
@@ -201,8 +194,20 @@ def _named(part: KafkaPartition) -> TopicPartition:
     return TopicPartition(part.topic, part.partition)
 
 
-def _named_message(message: Message) -> TopicPartition:
-    return TopicPartition(message.topic() or "", message.partition() or 0)
+def _by_partition(messages: list[Message]) -> Iterator[Records]:
+    """The messages of each partition, in its own order. They come in runs, so whole runs are moved and not messages."""
+    numbers = np.array([message.partition() for message in messages])
+    starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()]
+    runs: dict[int, list[Message]] = {}
+    for start, stop in pairwise([*starts, len(messages)]):
+        run = messages[start:stop]
+        number = int(numbers[start])
+        runs[number] = runs[number] + run if number in runs else run
+    for number, run in runs.items():
+        topics = {message.topic() for message in run}
+        for topic in sorted(map(str, topics)):
+            ours = run if len(topics) == 1 else [message for message in run if message.topic() == topic]
+            yield _records(TopicPartition(topic, number), ours)
 
 
 def _records(source: TopicPartition, messages: list[Message]) -> Records:

@@ -62,7 +62,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        hidden = min(HIDDEN_MOST, max(16, inputs))
+        hidden = min(HIDDEN_MOST, max(16, 2 * features))
         code = min(CODE_MOST, max(2, features // 2))
         sizes = (inputs, hidden, code, hidden, outputs)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))

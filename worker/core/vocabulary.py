@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class Lookup:
         """(n,) raw values to (n,) int64 level indices."""
         # A text maps straight; numbers and booleans miss here (1 == True == 1.0 would meet in one key) and go by
         # their text.
-        codes = np.fromiter([self._known.get(value, -1) for value in values.tolist()], np.int64, len(values))
+        codes = np.fromiter(map(self._known.get, values.tolist(), repeat(-1)), np.int64, len(values))
         for row in np.flatnonzero(codes < 0).tolist():
             codes[row] = self._level(category(values[row]))
         return codes

@@ -1,0 +1,114 @@
+"""Throughput of one exactly-once worker as a share of a tuned bare `consume()` loop.
+
+Usage: python -m tests.benchmarks.throughput. Same topic, same run, the bare loop beside each pass. `--profile` adds
+where the time goes, from one more pass under cProfile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import gc
+import pstats
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import torch
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.benchmarks.load import configured, values
+from tests.scenarios.inprocess import Turned
+from tests.scenarios.stream import Stream
+from tests.services.kafka import KafkaServer
+from tests.services.redis import RedisServer
+from worker import logs
+
+
+def bare(made: Stream, records: int) -> float:
+    """Records per second of a loop that throws them away, tuned (`fetch.queue.backoff.ms` 10, collector off)."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": made.kafka.bootstrap,
+            "group.id": uuid.uuid4().hex,
+            "fetch.queue.backoff.ms": 10,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+        }
+    )
+    topic = made.settings.stream
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(4)])
+    seen = len(consumer.consume(1, 30))
+    gc.collect()
+    gc.disable()
+    began = time.perf_counter()
+    while seen < records:
+        seen += len(consumer.consume(5_000, 0.2))
+    seconds = time.perf_counter() - began
+    gc.enable()
+    consumer.close()
+    return records / seconds
+
+
+def worked(made: Stream, records: int, profile: cProfile.Profile | None = None) -> float:
+    """Records per second of the worker's turns, from the first record to the last commit."""
+    one = Turned(made, uuid.uuid4().hex)
+    one.until(lambda: one.telemetry.records > 0)
+    already = one.telemetry.records
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    if profile is not None:
+        profile.enable()
+    began = time.perf_counter()
+    one.committed(records)
+    seconds = time.perf_counter() - began
+    if profile is not None:
+        profile.disable()
+    gc.enable()
+    gc.unfreeze()
+    one.close()
+    return (records - already) / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logs.configure("warning", stream="bench", instance="bench")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        kafka, redis = KafkaServer(folder), RedisServer(folder)
+        made = configured(kafka, redis.url, folder, "bench")
+        block = values(50_000, seed=1)
+        print(f"{options.records} records of {len(block[0])} bytes, ten features, four partitions")
+        for _ in range(options.records // len(block)):
+            kafka.produce("bench", block)
+        ratios = []
+        for i in range(3):
+            limit = bare(made, options.records)
+            rate = worked(_fresh(made, i), options.records)
+            ratios.append(rate / limit)
+            print(f"bare loop {limit:9,.0f}/s   worker {rate:9,.0f}/s   share {rate / limit:.1%}", flush=True)
+        print(f"median share {sorted(ratios)[1]:.1%}")
+        if options.profile:
+            profile = cProfile.Profile()
+            worked(_fresh(made, 9), options.records, profile)
+            pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+        redis.stop()
+        kafka.stop()
+
+
+def _fresh(made: Stream, number: int) -> Stream:
+    """The same topic for another group, without the state that the one before has left."""
+    for key in made.client.scan_iter("*:snapshot*"):
+        made.client.delete(key)
+    kafka = made.settings.kafka.model_copy(update={"group": f"bench-{number}"})
+    return Stream(made.kafka, made.path, made.settings.model_copy(update={"kafka": kafka}), made.client)
+
+
+if __name__ == "__main__":
+    main()
