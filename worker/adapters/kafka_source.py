@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from confluent_kafka import (
     Consumer,
     KafkaError,
@@ -35,6 +36,7 @@ class KafkaSource:
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], properties: Properties) -> None:
         self._topics = Topics(bootstrap, group, properties)
         self._consumer = Consumer(consumer_properties(bootstrap, group, properties))
+        self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._changes: list[Change] = []
         self._assigned: set[TopicPartition] = set()
         self._fetched: set[TopicPartition] = set()
@@ -103,7 +105,7 @@ class KafkaSource:
             messages = good
         polled.count = len(messages)
         if messages:
-            polled.records += _by_partition(messages)
+            polled.records += _by_partition(messages, self._only_topic)
 
     def _report(self, message: Message, error: KafkaError, polled: Polled) -> None:
         code = error.code()
@@ -194,8 +196,11 @@ def _named(part: KafkaPartition) -> TopicPartition:
     return TopicPartition(part.topic, part.partition)
 
 
-def _by_partition(messages: list[Message]) -> Iterator[Records]:
-    """The messages of each partition, in its own order. They come in runs, so whole runs are moved and not messages."""
+def _by_partition(messages: list[Message], only_topic: str | None) -> Iterator[Records]:
+    """The messages of each partition, in its own order. They come in runs, so whole runs are moved and not messages.
+
+    With `only_topic` they are all of that topic, and none is asked for it.
+    """
     numbers = np.array([message.partition() for message in messages])
     starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()]
     runs: dict[int, list[Message]] = {}
@@ -204,10 +209,18 @@ def _by_partition(messages: list[Message]) -> Iterator[Records]:
         number = int(numbers[start])
         runs[number] = runs[number] + run if number in runs else run
     for number, run in runs.items():
-        topics = {message.topic() for message in run}
+        topics = {only_topic} if only_topic is not None else {message.topic() for message in run}
         for topic in sorted(map(str, topics)):
             ours = run if len(topics) == 1 else [message for message in run if message.topic() == topic]
             yield _records(TopicPartition(topic, number), ours)
+
+
+def _offsets(messages: list[Message], count: int) -> npt.NDArray[np.int64]:
+    """(n,) int64. Offsets of a partition only rise, so where the last is n - 1 past the first there are no gaps."""
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    if last - first == count - 1:
+        return np.arange(first, last + 1, dtype=np.int64)
+    return np.fromiter([message.offset() for message in messages], np.int64, count)
 
 
 def _records(source: TopicPartition, messages: list[Message]) -> Records:
@@ -215,7 +228,7 @@ def _records(source: TopicPartition, messages: list[Message]) -> Records:
     values: list[Any] = [message.value() for message in messages]
     return Records(
         source,
-        np.fromiter([message.offset() for message in messages], np.int64, count),
+        _offsets(messages, count),
         np.fromiter([message.timestamp()[1] for message in messages], np.int64, count),
         values,
         lambda i: messages[i].key(),
