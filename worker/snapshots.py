@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -31,6 +33,12 @@ class Stored:
     base: Base
 
 
+class _Waiting(NamedTuple):
+    assignment: int
+    snapshot: Snapshot
+    named: Sequence[str]
+
+
 class SnapshotWriter:
     """Holds at most one waiting snapshot a partition; a newer one replaces it, so memory is bounded while Redis is
     down.
@@ -39,7 +47,7 @@ class SnapshotWriter:
     def __init__(self, store: SnapshotStore, telemetry: Telemetry) -> None:
         self._store = store
         self._telemetry = telemetry
-        self._waiting: dict[TopicPartition, tuple[int, Snapshot]] = {}
+        self._waiting: dict[TopicPartition, _Waiting] = {}
         self._stored: deque[Stored] = deque()
         self._wake = threading.Condition()
         self._busy = False
@@ -47,9 +55,10 @@ class SnapshotWriter:
         self._thread = threading.Thread(target=self._write_all, name="snapshots", daemon=True)
         self._thread.start()
 
-    def submit(self, source: TopicPartition, assignment: int, snapshot: Snapshot) -> None:
+    def submit(self, source: TopicPartition, assignment: int, snapshot: Snapshot, named: Sequence[str]) -> None:
+        """`named` are the snapshots that the partition's last commit names: retention keeps them."""
         with self._wake:
-            self._waiting[source] = (assignment, snapshot)
+            self._waiting[source] = _Waiting(assignment, snapshot, named)
             self._wake.notify()
 
     def stored(self) -> list[Stored]:
@@ -82,20 +91,23 @@ class SnapshotWriter:
                     self._wake.wait()
                 if self._stopping:
                     return
-                source, (assignment, snapshot) = next(iter(self._waiting.items()))
+                source, waiting = next(iter(self._waiting.items()))
+                snapshot = waiting.snapshot
                 del self._waiting[source]
                 self._busy = True
             try:
                 self._store.put(snapshot)
-                self._stored.append(Stored(source, assignment, Base(snapshot.id, snapshot.offset)))
+                self._stored.append(Stored(source, waiting.assignment, Base(snapshot.id, snapshot.offset)))
                 self._telemetry.snapshots_written += 1
                 self._telemetry.snapshot_bytes += len(snapshot.chunk)
                 pause = _FIRST_RETRY_S
+                kept = (*waiting.named, snapshot.id)
+                self._store.collect(source.topic, source.partition, kept, snapshot.created_ms)
             except StoreUnavailable as error:
                 self._telemetry.snapshots_failed += 1
                 log.warning("snapshot_failed", topic=source.topic, partition=source.partition, error=str(error))
                 with self._wake:
-                    self._waiting.setdefault(source, (assignment, snapshot))
+                    self._waiting.setdefault(source, waiting)
                 time.sleep(pause)
                 pause = min(2 * pause, _LAST_RETRY_S)
             finally:
@@ -118,7 +130,8 @@ class Snapshots:
             due = now - lane.snapshot_at >= (self._every if every is None else every)
             if due and state.next_offset == lane.committed[0] != lane.snapshot_offset:
                 parent = lane.trail.bases[-1].snapshot
-                self._writer.submit(lane.source, lane.assignment, snapshot_of(lane, state, parent, wall_ms))
+                named = [base.snapshot for base in lane.trail.bases]
+                self._writer.submit(lane.source, lane.assignment, snapshot_of(lane, state, parent, wall_ms), named)
                 lane.snapshot_offset, lane.snapshot_at = state.next_offset, now
 
     def name(self, lanes: Lanes) -> None:

@@ -1,4 +1,4 @@
-"""Kill -9 mid-transaction, again and again: alerts lost, doubled, and whether the state has the undisturbed run's bytes.
+"""Kill -9 mid-transaction, again and again: alerts lost, doubled, and is the state that of an undisturbed run.
 
 Usage: python -m tests.benchmarks.kill9 [--runs 20]. Each run has its own topics; the trainer is off.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, cast
 
 import redis
@@ -27,6 +28,10 @@ redis.call('LPUSH', KEYS[2], ARGV[2])
 redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[4]) - 1)
 return 'ok'
 """
+# A version that came from elsewhere is not given out again.
+_RAISE = """
+if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+"""
 
 
 class RedisRegistry:
@@ -37,6 +42,7 @@ class RedisRegistry:
         self._keys = Keys(stream)
         self._signing_key = signing_key
         self._promote = client.register_script(_PROMOTE)
+        self._raise = client.register_script(_RAISE)
 
     @translated
     def champion(self, spec_hash: str) -> Champion | None:
@@ -72,19 +78,38 @@ class RedisRegistry:
         return threshold
 
     @translated
-    def put_bundle(self, bundle: Bundle) -> None:
+    def put_bundle(self, bundle: Bundle, signature: str | None = None) -> None:
+        """`signature` is stored where this process has no key to sign with itself."""
         key = self._keys.bundle(bundle.digest)
         fields = {"manifest": bundle.manifest_bytes, "weights": bundle.weights}
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(key, mapping=cast(Any, fields | self._signature(bundle.manifest_bytes)))
+            pipe.hset(key, mapping=cast(Any, fields | self._signature(bundle.manifest_bytes, signature)))
             pipe.zadd(self._keys.bundles(), {bundle.digest: bundle.manifest.version})
+            pipe.execute()
+        self._raise(keys=[self._keys.version()], args=[bundle.manifest.version])
+
+    @translated
+    def put_threshold(self, threshold: Threshold, signature: str | None = None) -> None:
+        raw, digest = threshold.to_bytes(), threshold.digest()
+        fields = {"value": raw} | self._signature(raw, signature)
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(self._keys.threshold(digest), mapping=cast(Any, fields))
+            pipe.zadd(self._keys.thresholds(threshold.bundle), {digest: _created_ms(threshold)})
             pipe.execute()
 
     @translated
-    def put_threshold(self, threshold: Threshold) -> None:
-        raw = threshold.to_bytes()
-        fields = {"value": raw} | self._signature(raw)
-        self._client.hset(self._keys.threshold(threshold.digest()), mapping=cast(Any, fields))
+    def thresholds(self, bundle: str) -> list[str]:
+        """Digests of a bundle's thresholds, newest first."""
+        found = cast(list[bytes], self._client.zrevrange(self._keys.thresholds(bundle), 0, -1))
+        return [raw.decode() for raw in found]
+
+    @translated
+    def signatures(self, bundle: str, threshold: str) -> tuple[str | None, str | None]:
+        """As stored, unchecked; None where a part is not signed."""
+        keys = (self._keys.bundle(bundle), self._keys.threshold(threshold))
+        found = [cast(bytes | None, self._client.hget(key, "signature")) for key in keys]
+        first, second = (raw.decode("ascii", "replace") if raw is not None else None for raw in found)
+        return first, second
 
     @translated
     def promote(self, spec_hash: str, champion: Champion) -> bool:
@@ -126,8 +151,9 @@ class RedisRegistry:
                 found.append(_info(digest, manifest))
         return found
 
-    def _signature(self, raw: bytes) -> dict[str, bytes]:
-        return {"signature": sign(raw, self._signing_key).encode()} if self._signing_key is not None else {}
+    def _signature(self, raw: bytes, given: str | None) -> dict[str, bytes]:
+        signature = sign(raw, self._signing_key) if self._signing_key is not None else given
+        return {"signature": signature.encode("ascii")} if signature is not None else {}
 
     def _check(self, name: str, raw: bytes, signature: bytes | None) -> None:
         refusal = verify(raw, signature.decode("ascii", "replace") if signature else None, self._signing_key)
@@ -145,6 +171,13 @@ def _info(digest: str, manifest: Manifest) -> BundleInfo:
         manifest.parent,
         manifest.metrics,
     )
+
+
+def _created_ms(threshold: Threshold) -> int:
+    try:
+        return int(datetime.fromisoformat(threshold.provenance.created_at).timestamp() * 1000)
+    except ValueError:
+        return 0
 
 
 def _champion(raw: bytes) -> Champion:
