@@ -162,15 +162,21 @@ class WorkerProcess:
     """`offbeat run` as a process of its own, with its log lines."""
 
     def __init__(
-        self, stream: Stream, instance: str, folder: Path, dies: tuple[str, int] | None = None, **environment: str
+        self,
+        stream: Stream,
+        instance: str,
+        folder: Path,
+        dies: tuple[str, int] | None = None,
+        *,
+        trainer: bool = False,
     ) -> None:
         self.log = folder / f"{stream.settings.stream}-{instance}-{time.monotonic_ns()}.log"
         self._out = self.log.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, *self._command(stream, dies)],
+            [sys.executable, *self._command(stream, dies), *(["--with-trainer"] if trainer else [])],
             stderr=self._out,
             stdout=self._out,
-            env={**os.environ, "OFFBEAT_INSTANCE": instance, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OFFBEAT_INSTANCE": instance, "OMP_NUM_THREADS": "1"},
         )
 
     @staticmethod
@@ -220,10 +226,8 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker(
-    stream: Stream, instance: str, folder: Path, dies: tuple[str, int] | None = None, **environment: str
-) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(stream, instance, folder, dies, **environment)
+def worker(stream: Stream, instance: str, folder: Path, dies: tuple[str, int] | None = None) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(stream, instance, folder, dies)
     try:
         yield process
     finally:
