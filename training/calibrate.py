@@ -10,6 +10,7 @@ from worker.core.histogram import BUCKETS, count, edges
 from worker.core.threshold import Provenance, Tail, Threshold
 
 TAIL_SHARE = 0.05
+TAIL_ERRORS = 50
 STEP = 0.05
 WITHIN = 1.5
 LEAST_CHANGE = 0.01
@@ -34,7 +35,7 @@ def calibrate(
     if len(errors) < _LEAST_ERRORS:
         raise ValueError(f"{len(errors)} errors are too few to calibrate on; at least {_LEAST_ERRORS}")
     wide = errors.astype(np.float64)
-    share = max(TAIL_SHARE, min(2.0 * alert_rate, 0.5))
+    share = _tail_share(len(errors), alert_rate)
     tail = fit_tail(wide, share)
     counts = count(errors)
     repeats = _repeats(wide, float(np.quantile(wide, 1.0 - share)))
@@ -66,7 +67,7 @@ def merge(
     """
     if n * threshold.alert_rate < LEAST_EXPECTED:
         return None
-    share = max(TAIL_SHARE, min(2.0 * threshold.alert_rate, 0.5))
+    share = _tail_share(n, threshold.alert_rate)
     tail = fit_tail(_spread(counts), share)
     wanted = _cut(counts, tail, threshold.alert_rate)
     step = float(np.clip(wanted, threshold.cut * (1.0 - STEP), threshold.cut * (1.0 + STEP)))
@@ -126,6 +127,14 @@ def _cut(counts: npt.NDArray[np.int64], tail: Tail | None, alert_rate: float) ->
     survival = np.concatenate((np.cumsum(counts[::-1])[::-1], [0])) / counts.sum()
     # The lowest bucket edge beyond which no more than the wanted share lies: ties stay below the cut.
     return float(edges()[int(np.argmax(survival <= alert_rate))])
+
+
+def _tail_share(n: int, alert_rate: float) -> float:
+    """Where the Pareto tail begins: 50 errors beyond it, and only past the cut where the data reach that far.
+
+    A fit over more of the tail would let a few contaminated errors bend the cut.
+    """
+    return min(TAIL_SHARE, max(TAIL_ERRORS / n, alert_rate / 2.0))
 
 
 def _shifted(counts: npt.NDArray[np.int64], buckets: int) -> npt.NDArray[np.int64]:

@@ -29,7 +29,7 @@ from worker.streams import Committed, LogUnavailable, TopicPartition
 
 LEASE_S = 15.0
 TICK_S = 1.0
-FOLLOW_S = 15.0
+FOLLOW_S = 10.0
 REJECTED_PAUSE = 2.0
 """After a rejection the next try waits this many times `fine_tune.at_most_every`."""
 

@@ -13,7 +13,7 @@ from worker.adapters.redis_registry import RedisRegistry
 from worker.cli import config_option
 from worker.compose import signing_key
 from worker.configuration import load
-from worker.core.archive import from_archive, to_archive
+from worker.core.archive import Archive, read, write
 from worker.core.bundle import BundleError
 from worker.core.threshold import Threshold
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
@@ -142,7 +142,8 @@ def export(config: Path, which: str, file: Path) -> None:
     threshold = _newest_threshold(registry, info.digest)
     if threshold is None:
         raise BundleRefused(f"version {info.version} has no threshold: nothing to serve with")
-    file.write_bytes(to_archive(registry.bundle(info.digest), threshold, signing_key()))
+    signatures = registry.signatures(info.digest, threshold.digest())
+    file.write_bytes(write(Archive(registry.bundle(info.digest), threshold, *signatures)))
     click.echo(f"version {info.version} ({info.digest}) written to {file}")
 
 
@@ -153,9 +154,11 @@ def export(config: Path, which: str, file: Path) -> None:
 def import_model(config: Path, file: Path, serve: bool) -> None:
     """Read a version from an exported file; every digest and signature is checked."""
     settings, registry = _opened(config)
-    bundle, threshold = from_archive(file.read_bytes(), signing_key())
-    registry.put_bundle(bundle)
-    registry.put_threshold(threshold)
+    archive = read(file.read_bytes(), signing_key())
+    bundle, threshold = archive.bundle, archive.threshold
+    bundle.detector()  # shapes, before anything is written
+    registry.put_bundle(bundle, archive.bundle_signature)
+    registry.put_threshold(threshold, archive.threshold_signature)
     click.echo(f"version {bundle.manifest.version} ({bundle.digest}) imported")
     if serve:
         manifest = bundle.manifest
@@ -189,7 +192,7 @@ def _found(settings: Settings, registry: RedisRegistry, which: str) -> BundleInf
 
 
 def _newest_threshold(registry: RedisRegistry, digest: str) -> Threshold | None:
-    found = registry.thresholds_of(digest)
+    found = registry.thresholds(digest)
     return registry.threshold(found[0]) if found else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--rate", type=float, default=0.002)
+    parser.add_argument("--pace", type=float, default=4_000.0, help="events per second")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -41,10 +43,12 @@ def main() -> None:
             state={"snapshot_every": 1},
         )  # fmt: skip
         process = WorkerProcess(made, "a", folder, trainer=True)
-        produced = 0
+        process.wait_for("first_start", 4)
+        produced, began = 0, time.monotonic()
         while produced < options.events:
             kafka.produce("even", values(BLOCK, seed=1_000 + produced))
             produced += BLOCK
+            time.sleep(max(0.0, began + produced / options.pace - time.monotonic()))
             while committed(made) < produced - 4 * BLOCK:
                 assert process.process.poll() is None, process.tail()
         while committed(made) < options.events:
@@ -52,6 +56,8 @@ def main() -> None:
         fine_tunes, rejected = len(process.events("fine_tune")), len(process.events("challenger_rejected"))
         moved = len(process.events("threshold_moved"))
         process.stop()
+        if not fine_tunes:
+            print(process.tail())
         flagged = _flagged(kafka, options.events)
         for start in range(0, options.events, PER):
             print(f"{start:7}..{start + PER:7}: {flagged[start : start + PER].mean():.5f}")

@@ -7,7 +7,6 @@ in one slot.
 | bundles | sorted set | digests by version |
 | threshold:<digest> | hash | value (JSON), signature |
 | thresholds:<bundle digest> | sorted set | digests of the bundle's thresholds by creation, ms since 1970 |
-| thresholds:<bundle> | sorted set | digests of a bundle's thresholds by time |
 | champion | hash | spec hash to the pair that serves (JSON) |
 | history:<spec hash> | list | champions, newest first, the last 100 |
 | version, fence | integer | last version number, last fencing token |
@@ -40,9 +39,6 @@ class Keys:
 
     def threshold(self, digest: str) -> str:
         return self._key("threshold", digest)
-
-    def thresholds(self, bundle: str) -> str:
-        return self._key("thresholds", bundle)
 
     def thresholds(self, bundle: str) -> str:
         return self._key("thresholds", bundle)

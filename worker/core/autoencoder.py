@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from worker.core.encode import Block, Encoder
 
@@ -65,7 +66,8 @@ class Autoencoder(nn.Module):
         hidden = min(HIDDEN_MOST, max(16, 2 * features))
         code = min(CODE_MOST, max(2, features // 2))
         sizes = (inputs, hidden, code, hidden, outputs)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        # Without torch's own initialisation, which would draw from its global generator.
+        self.layers = nn.ModuleList(skip_init(nn.Linear, a, b) for a, b in pairwise(sizes))  # type: ignore[no-untyped-call]
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight, generator=generator)

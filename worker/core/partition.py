@@ -52,7 +52,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Ring:
-    """Error histograms by hour of the partition's clock, of the bundle in force; the oldest hour makes room."""
+    """Error histograms by hour of the partition's clock, of the bundle in force: the last 24 hours that had events."""
 
     hours: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 

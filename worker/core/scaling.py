@@ -41,9 +41,8 @@ class Scaling:
         if scale == "robust":
             low, centre, high = (float(q) for q in np.quantile(moved, (0.05, 0.5, 0.95)))
             spread = (high - low) / _P95_TO_SD
-            deviation = float(moved.std())
-            # Mostly one value with a busy rest: the range says 0, the deviation still tells how far values lie apart.
-            spread = spread if spread > 0.1 * deviation else deviation
+            # More than nine in ten are one value: the range says 0, the deviation still tells how far the others lie.
+            spread = spread if spread > 0 else float(moved.std())
         else:
             centre, spread = float(moved.mean()), float(moved.std())
         constant = spread <= _NEAR_CONSTANT * _NEAR_CONSTANT * max(abs(centre), _TINY)

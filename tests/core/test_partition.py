@@ -1,0 +1,96 @@
+"""The state of a partition is a fold over its log: the batches do not matter, and neither does a restore in between."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.examples import SPEC, judged, rows
+from worker.core.histogram import count
+from worker.core.incidents import Evidence, Flagged
+from worker.core.partition import RING_HOURS, PartitionState, Versions
+from worker.core.reservoir import Reservoir, draw_exponential, partition_seed
+
+N = 400
+COLUMNS = rows(N, missing=0.05)
+OFFSETS = np.arange(1_000, 1_000 + 3 * N, 3)
+
+
+def folded(cuts: list[int], restore_at: int | None = None) -> PartitionState:
+    state = PartitionState(SPEC, "topic-id", 2, 1_000, 60_000)
+    state.adopt(Versions("bundle", "threshold"))
+    for start, stop in zip([0, *cuts], [*cuts, N], strict=True):
+        part = slice(start, stop)
+        batch = judged(COLUMNS.take(part), OFFSETS[part])
+        state.fold(batch)
+        for row in np.flatnonzero(batch.flagged).tolist():
+            time = int(batch.times.times[row])
+            state.incidents.advance(time)
+            state.incidents.flag(
+                Flagged("e", int(batch.offsets[row]), time, time, time, Evidence(0.01, 9.9, 9.5, 100, 1, "k", False))
+            )
+        if restore_at is not None and start <= restore_at < stop:
+            state = PartitionState.decode(state.encode(), SPEC, 60_000)
+    return state
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, N), max_size=12).map(sorted), st.integers(0, N - 1))
+def test_batches_and_a_restore_leave_no_trace(cuts: list[int], restore_at: int) -> None:
+    assert folded(cuts, restore_at).encode() == folded([]).encode()
+
+
+def test_another_bundle_restarts_the_histogram_another_threshold_does_not() -> None:
+    state = folded([])
+    assert state.ring.total().sum() == N
+    state.adopt(Versions("bundle", "other threshold"))
+    assert state.ring.total().sum() == N
+    state.adopt(Versions("other bundle", "other threshold"))
+    assert state.ring.total().sum() == 0
+
+
+def test_the_ring_counts_errors_and_forgets_old_hours() -> None:
+    state = folded([])
+    assert (state.ring.total() == count(judged(COLUMNS, OFFSETS).errors)).all()
+    for hour in range(200, 200 + RING_HOURS):
+        state.fold(judged(COLUMNS.take(slice(0, 10)), np.arange(10) + hour * 3_600))
+    assert state.ring.total().sum() == 10 * RING_HOURS
+
+
+@pytest.mark.parametrize("damage", ["format", "spec", "recent", "ring"])
+def test_a_damaged_state_is_refused(damage: str) -> None:
+    plain = msgspec.msgpack.decode(folded([]).encode())
+    plain[damage] = {"format": 99, "spec": "sha256:other", "recent": plain["recent"][:3], "ring": [[1]]}[damage]
+    with pytest.raises(ValueError, match=r"\w"):
+        PartitionState.decode(msgspec.msgpack.encode(plain), SPEC, 60_000)
+
+
+@pytest.mark.parametrize("half_life", [None, 100.0])
+def test_a_reservoir_keeps_the_highest_priorities(half_life: float | None) -> None:
+    """Against a brute force over all rows: weight 2^(offset / half-life), key log(weight) - log(exponential)."""
+    count_, capacity = 5_000, 300
+    offsets = np.arange(count_)
+    draws = draw_exponential(partition_seed("t", 0), offsets)
+    sample = Reservoir(SPEC, capacity, half_life)
+    columns = rows(count_)
+    for start in range(0, count_, 700):
+        part = slice(start, start + 700)
+        marks = np.zeros(len(offsets[part]), np.uint8)
+        sample.offer(draws[part], offsets[part], offsets[part], marks, columns.take(part))
+    assert len(sample) == capacity
+    weight_log = offsets * (np.log(2) / half_life if half_life else 0.0)
+    best = np.sort(np.argsort(-(weight_log - np.log(draws)))[:capacity])
+    assert sample.offsets.tolist() == best.tolist()
+    if half_life is None:
+        assert 0.4 < sample.offsets.mean() / count_ < 0.6
+    else:
+        assert sample.offsets.mean() > 0.8 * count_
+
+
+def test_draws_are_standard_exponential() -> None:
+    draws = draw_exponential(partition_seed("t", 1), np.arange(200_000))
+    assert draws.mean() == pytest.approx(1.0, abs=0.01)
+    assert np.quantile(draws, 0.9) == pytest.approx(np.log(10.0), abs=0.03)
