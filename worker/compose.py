@@ -25,6 +25,7 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.core.decode import Limits, decoder_for
 from worker.deadletters import DeadLetters
 from worker.errors import ConfigError
+from worker.housekeeping import Housekeeping
 from worker.lane import Lanes
 from worker.lifecycle import StopToken, stop_on_signals
 from worker.loop import Parts, Worker
@@ -124,6 +125,7 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
             telemetry,
         ),
         dead_letters=DeadLetters(kafka.dead_letters, sink.limit, kafka.dead_letter_limit),
+        housekeeping=Housekeeping(source, lanes, feed, telemetry),
         telemetry=telemetry,
     )
     return Worker(parts, stop), feed, telemetry

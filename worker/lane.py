@@ -61,6 +61,13 @@ class Lane:
         self.retry_at = 0.0
         self.recovering_since = now
 
+    def wait(self, until: float, reason: str) -> None:
+        """To be placed later; said once per reason."""
+        if self.waiting_for != reason:
+            log.warning("recovery_waits", topic=self.source.topic, partition=self.source.partition, reason=reason)
+        self.waiting_for = reason
+        self.retry_at = until
+
     def commit(self) -> Commit | None:
         """What a commit of this lane would say, None where Kafka knows it already or the lane is not live."""
         if self.phase is not Phase.LIVE or self.state is None or self.trail is None:
@@ -107,6 +114,12 @@ class Lanes:
         self._assignments += 1
         lane.assignment = self._assignments  # snapshots still being written belong to what is forgotten
         lane.forget(now)
+
+    def wake_cold(self, now: float) -> None:
+        """There is a model now: what waited for one recovers, and is scored from its first record on."""
+        for lane in self:
+            if lane.phase is Phase.COLD:
+                self.forget(lane, now)
 
     def forget_all(self, now: float) -> None:
         for lane in self:

@@ -20,6 +20,7 @@ from worker.core.eventclock import event_times
 from worker.core.partition import Judged, Versions
 from worker.core.trail import Switch
 from worker.deadletters import DeadLetters
+from worker.housekeeping import Housekeeping
 from worker.lane import Lane, Lanes, Phase
 from worker.lifecycle import StopToken
 from worker.publishing import Publisher
@@ -29,7 +30,6 @@ from worker.snapshots import Snapshots
 from worker.streams import (
     Commit,
     Fault,
-    LogUnavailable,
     Output,
     Polled,
     ProducerReplaced,
@@ -46,8 +46,6 @@ POLL_ROWS = 5_000
 POLL_WAIT_S = 0.2
 LINGER_S = 0.01
 BUSY_TURN_S = 0.2
-TOPIC_CHECK_S = 60.0
-SUMMARY_EVERY_S = 10.0
 DRAIN_S = 10.0
 _EXCEPTIONS_IN_A_ROW = 20
 
@@ -68,6 +66,7 @@ class Parts:
     sampler: ColdSampler
     publisher: Publisher
     dead_letters: DeadLetters
+    housekeeping: Housekeeping
     telemetry: Telemetry
 
 
@@ -86,8 +85,6 @@ class Worker:
         self._monotonic = monotonic
         self._wall_ms = wall_ms
         self._raised_in_a_row = 0
-        self._next_topic_check = 0.0
-        self._next_summary = 0.0
         self.lanes = parts.lanes
         self.last_turn = monotonic()
 
@@ -95,7 +92,7 @@ class Worker:
         """Turn until told to stop, then drain: publish, snapshot, commit the snapshots' names, leave the group."""
         gc.collect()
         gc.freeze()
-        gc.disable()  # collections happen between batches, see _housekeep
+        gc.disable()  # collections happen between batches, by housekeeping
         try:
             while not self._stop.is_set():
                 self.turn()
@@ -110,7 +107,8 @@ class Worker:
         """One batch from poll to commit; returns how many records it brought."""
         now = self.last_turn = self._monotonic()
         self.lanes.follow(now)
-        self._wake_cold_lanes(now)
+        if self._parts.feed.latest is not None:
+            self.lanes.wake_cold(now)
         self._parts.recovery.place(self.lanes, now)
         # Taken before the first record is read: Kafka itself then refuses a batch read under another generation.
         membership = self._parts.source.membership()
@@ -119,7 +117,7 @@ class Worker:
         self._parts.snapshots.name(self.lanes)
         self._publish(outputs, membership)
         self._parts.snapshots.take(self.lanes, self._monotonic(), self._wall_ms())
-        self._housekeep()
+        self._parts.housekeeping.keep(self._monotonic())
         telemetry = self._parts.telemetry
         if count:
             elapsed = self._monotonic() - now
@@ -297,49 +295,3 @@ class Worker:
         self._parts.snapshots.drain(self.lanes, self._monotonic(), self._wall_ms(), DRAIN_S)
         self._publish([], self._parts.source.membership())
         log.info("drained", partitions=len(self.lanes))
-
-    # Housekeeping.
-
-    def _wake_cold_lanes(self, now: float) -> None:
-        if self._parts.feed.latest is not None:
-            for lane in self.lanes:
-                if lane.phase is Phase.COLD:
-                    self.lanes.forget(lane, now)
-
-    def _housekeep(self) -> None:
-        now = self._monotonic()
-        if now >= self._next_summary:
-            gc.collect()
-            self._next_summary = now + SUMMARY_EVERY_S
-            self._summarise()
-        if now >= self._next_topic_check:
-            self._check_topics()
-            self._next_topic_check = now + TOPIC_CHECK_S
-
-    def _summarise(self) -> None:
-        telemetry, feed = self._parts.telemetry, self._parts.feed
-        ends = {lane.source: self._parts.source.end(lane.source) for lane in self.lanes}
-        telemetry.lag = {
-            lane.source: max(end - lane.committed[0], 0)
-            for lane in self.lanes
-            if lane.committed[0] >= 0 and (end := ends[lane.source]) is not None
-        }
-        degraded = {} if feed.reachable else {"redis": "unreachable: scoring goes on with what is in memory"}
-        if feed.refused is not None:
-            degraded["champion"] = feed.refused
-        telemetry.degraded = degraded
-        phases = [lane.phase.value for lane in self.lanes]
-        log.info("summary", partitions=len(phases), live=phases.count(Phase.LIVE.value),
-                 lag=sum(telemetry.lag.values()), degraded=sorted(degraded), **telemetry.summary())  # fmt: skip
-
-    def _check_topics(self) -> None:
-        """A topic deleted and created again quickly is otherwise read on without a word."""
-        for topic in {lane.source.topic for lane in self.lanes}:
-            try:
-                topic_id = self._parts.source.topic_id(topic)
-            except LogUnavailable as error:
-                log.warning("topic_not_checked", topic=topic, error=str(error))
-                continue
-            for lane in self.lanes:
-                if lane.source.topic == topic and lane.phase is not Phase.RECOVERING and lane.topic_id != topic_id:
-                    self.lanes.forget(lane, self._monotonic())

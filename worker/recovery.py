@@ -16,6 +16,7 @@ from worker.errors import BundleRefused, StateLost
 from worker.lane import Lane, Phase
 from worker.ports import MissingPart, Snapshot, SnapshotStore, StoreUnavailable
 from worker.settings import Settings
+from worker.snapshots import snapshot_of
 from worker.streams import (
     Commit,
     Committed,
@@ -72,7 +73,7 @@ class Recovery:
             answers = self._source.committed([lane.source for lane in due])
         except LogUnavailable as error:
             for lane in due:
-                self._wait(lane, now + WAIT_RETRY_S, f"Kafka does not tell the committed offsets: {error}")
+                lane.wait(now + WAIT_RETRY_S, f"Kafka does not tell the committed offsets: {error}")
             return
         for lane in due:
             try:
@@ -85,9 +86,9 @@ class Recovery:
                     if lane.pair is not None:
                         self._telemetry.serves(lane.pair)
             except Wait as wait:
-                self._wait(lane, now + WAIT_RETRY_S, str(wait))
+                lane.wait(now + WAIT_RETRY_S, str(wait))
             except (StoreUnavailable, MissingPart, BundleRefused, LogUnavailable) as error:
-                self._wait(lane, now + WAIT_RETRY_S, f"{type(error).__name__}: {error}")
+                lane.wait(now + WAIT_RETRY_S, f"{type(error).__name__}: {error}")
 
     def _pending(self, lane: Lane, now: float) -> None:
         text = "a transaction is pending on this partition"
@@ -96,13 +97,7 @@ class Recovery:
                 f"hanging transaction: the group's offset has been pending for more than {HANGING_S:.0f} s; find it "
                 f"with `kafka-transactions.sh find-hanging` and end it with `kafka-transactions.sh abort`"
             )
-        self._wait(lane, now + PENDING_RETRY_S, text)
-
-    def _wait(self, lane: Lane, until: float, text: str) -> None:
-        if lane.waiting_for != text:
-            log.warning("recovery_waits", topic=lane.source.topic, partition=lane.source.partition, reason=text)
-        lane.waiting_for = text
-        lane.retry_at = until
+        lane.wait(now + PENDING_RETRY_S, text)
 
     def _place(self, lane: Lane, committed: Committed) -> None:
         topic, partition = lane.source
@@ -295,22 +290,6 @@ class Recovery:
             kept = snapshot_of(lane, state, kept.id, self._wall_ms())
             self._store.put(kept)
         self._go(lane, state, pair, trail.based(Base(kept.id, kept.offset)), offset)
-
-
-def snapshot_of(lane: Lane, state: PartitionState, parent: str | None, created_ms: int) -> Snapshot:
-    """The lane's state as a snapshot; to be taken of committed state only."""
-    return Snapshot(
-        topic=lane.source.topic,
-        topic_id=lane.topic_id,
-        partition=lane.source.partition,
-        offset=state.next_offset,
-        parent=parent,
-        spec_hash=state.spec.spec_hash,
-        bundle=state.versions.bundle,
-        threshold=state.versions.threshold,
-        chunk=state.encode(),
-        created_ms=created_ms,
-    )
 
 
 def _decoded(source: TopicPartition, metadata: str) -> Trail | None:

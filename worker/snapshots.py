@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import structlog
 
+from worker.core.partition import PartitionState
 from worker.core.trail import Base
-from worker.lane import Lanes, Phase
+from worker.lane import Lane, Lanes, Phase
 from worker.ports import Snapshot, SnapshotStore, StoreUnavailable
-from worker.recovery import snapshot_of
 from worker.streams import TopicPartition
 from worker.telemetry import Telemetry
 
@@ -149,3 +149,19 @@ class Snapshots:
 
     def stop(self) -> None:
         self._writer.stop()
+
+
+def snapshot_of(lane: Lane, state: PartitionState, parent: str | None, created_ms: int) -> Snapshot:
+    """The lane's state as a snapshot; to be taken of committed state only."""
+    return Snapshot(
+        topic=lane.source.topic,
+        topic_id=lane.topic_id,
+        partition=lane.source.partition,
+        offset=state.next_offset,
+        parent=parent,
+        spec_hash=state.spec.spec_hash,
+        bundle=state.versions.bundle,
+        threshold=state.versions.threshold,
+        chunk=state.encode(),
+        created_ms=created_ms,
+    )
