@@ -62,6 +62,7 @@ class Recovery:
         self._sink = sink
         self._wall_ms = wall_ms
         self._spec = settings.spec
+        self._short_spec = self._spec.spec_hash.removeprefix("sha256:")[:16]
         self._cooldown_ms = int(settings.alerts.cooldown * 1000)
 
     def place(self, lanes: Iterable[Lane], now: float) -> None:
@@ -73,7 +74,7 @@ class Recovery:
             answers = self._source.committed([lane.source for lane in due])
         except LogUnavailable as error:
             for lane in due:
-                lane.wait(now + WAIT_RETRY_S, f"Kafka does not tell the committed offsets: {error}")
+                lane.wait(now + WAIT_RETRY_S, str(error))
             return
         for lane in due:
             try:
@@ -122,10 +123,6 @@ class Recovery:
         else:
             self._restore(lane, trail, offset, low)
             lane.committed = (offset, committed.metadata)
-
-    @property
-    def _short_spec(self) -> str:
-        return self._spec.spec_hash.removeprefix("sha256:")[:16]
 
     # Where a partition without a committed offset begins.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.scenarios.stream import Stream, await_committed, encoded, events, make, worker
 from tests.services.kafka import KafkaCluster
+from tests.services.redis import RedisServer
+from worker.core.partition import PartitionState
 
 RECORDS = 3_000
 
@@ -71,3 +74,56 @@ def test_sigterm_mid_stream_leaves_nothing_to_replay(
         await_committed(made, RECORDS, second)
         assert second.stop() == 0
     same(made, undisturbed(kafka, redis_url, tmp_path, stream))
+
+
+def test_a_swap_mid_stream_and_a_kill_after_it(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    """Catch-up judges with what judged before: the state is the one that the dead worker would have had."""
+    # Only the state at the first commit is named, so that catch-up replays the switch.
+    made = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
+    made.train()
+    plain = encoded(events(RECORDS, every=60))
+    kafka.produce(stream, plain[:1_000])
+    with worker(made, "pod-0", tmp_path) as first:
+        await_committed(made, 1_000, first)
+        made.train(version=2, seed=7)
+        time.sleep(3.0)
+        kafka.produce(stream, plain[1_000:2_000])
+        switches = {event["partition"]: event["offset"] for event in first.wait_for("switched", 2)}
+        await_committed(made, 2_000, first)
+        before = made.comparable()
+        first.kill9()
+    assert switches == {0: 500, 1: 500}
+    assert {alert["model"]["version"] for alert in before.values()} == {1, 2}
+    with worker(made, "pod-1", tmp_path) as second:
+        for restored in second.wait_for("restored", 2):
+            assert restored["snapshot_offset"] <= 500
+            assert restored["committed"] == 1_000
+        kafka.produce(stream, plain[2_000:])
+        await_committed(made, RECORDS, second)
+        assert second.stop() == 0
+    after = made.comparable()
+    assert before.items() <= after.items()
+    for alert in after.values():
+        opened_by_two = alert["record"]["offset"] >= 500
+        assert (alert["model"]["version"] == 2) == opened_by_two or alert["status"] == "closed"
+    for _, chunk in made.state_bytes().values():
+        # The histogram has every record since the switch and none before it: as if one worker had seen all of them.
+        state = PartitionState.decode(chunk, made.settings.spec, 0)
+        assert state.ring.total().sum() == RECORDS / 2 - 500
+
+
+def test_redis_unreachable_at_start_is_waited_for(
+    kafka: KafkaCluster, own_redis: RedisServer, stream: str, tmp_path: Path
+) -> None:
+    made = make(kafka, own_redis.url, tmp_path, stream)
+    own_redis.stop()
+    kafka.produce(stream, encoded(events(300, every=60)))
+    with worker(made, "pod-0", tmp_path) as process:
+        process.wait_for("waiting_for_redis")
+        own_redis.start()
+        made.train()
+        await_committed(made, 300, process)
+        assert process.stop() == 0
+    assert len(made.alerts()) >= 5

@@ -1,0 +1,55 @@
+"""The manifests: they parse, the configuration in them loads, and no pod runs with more than it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from worker.configuration import load
+
+FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
+
+
+def manifest(name: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    return parsed
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    others = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(manifest("kustomization")["resources"]) == others
+
+
+def test_the_configuration_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "offbeat.yaml"
+    path.write_text(manifest("configmap")["data"]["offbeat.yaml"])
+    assert load(path, {}).kafka.alerts == "flows.alerts"
+
+
+@pytest.mark.parametrize("name", ["worker", "trainer"])
+def test_pods_run_with_the_least(name: str) -> None:
+    pod = manifest(name)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    assert pod["automountServiceAccountToken"] is False
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["requests"]["cpu"]
+    assert container["resources"]["limits"]["memory"]
+    labels = manifest(name)["spec"]["template"]["metadata"]["labels"]
+    assert manifest(name)["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_the_probes_ask_the_right_questions() -> None:
+    (container,) = manifest("worker")["spec"]["template"]["spec"]["containers"]
+    paths = {
+        probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
