@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -14,6 +14,8 @@ from worker.errors import ConfigError, DependencyUnreachable
 from worker.ports import StoreUnavailable
 
 TIMEOUT_S = 2.0
+
+Script = Callable[[Sequence[str], Sequence[str | int]], Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +42,15 @@ def await_redis(client: redis.Redis, seen_as: str) -> None:
         client.ping()
     except redis.RedisError as error:
         raise DependencyUnreachable(f"redis.url: no answer from {seen_as}: {error}") from error
+
+
+def script(client: redis.Redis, source: str) -> Script:
+    """A Lua script over (keys, arguments), sent whole each time: rare writes, and no cache that a fail-over empties."""
+
+    def call(keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        return client.eval(source, len(keys), *keys, *map(str, arguments))
+
+    return call
 
 
 def translated(call: Callable[P, R]) -> Callable[P, R]:

@@ -6,7 +6,7 @@ import uuid
 
 import redis
 
-from worker.adapters.redis_client import translated
+from worker.adapters.redis_client import script, translated
 from worker.adapters.redis_keys import LEASE_MS, Keys
 
 _ACQUIRE = """
@@ -29,19 +29,19 @@ class RedisLease:
         self._keys = [keys.lease(), keys.fence()]
         self._holder = uuid.uuid4().hex
         self._ttl_ms = ttl_ms
-        self._acquire = client.register_script(_ACQUIRE)
-        self._renew = client.register_script(_RENEW)
-        self._release = client.register_script(_RELEASE)
+        self._acquire = script(client, _ACQUIRE)
+        self._renew = script(client, _RENEW)
+        self._release = script(client, _RELEASE)
 
     @translated
     def acquire(self) -> int | None:
-        token = self._acquire(keys=self._keys, args=[self._holder, self._ttl_ms])
+        token = self._acquire(self._keys, [self._holder, self._ttl_ms])
         return int(token) if token else None
 
     @translated
     def renew(self) -> bool:
-        return bool(self._renew(keys=self._keys[:1], args=[self._holder, self._ttl_ms]))
+        return bool(self._renew(self._keys[:1], [self._holder, self._ttl_ms]))
 
     @translated
     def release(self) -> None:
-        self._release(keys=self._keys[:1], args=[self._holder])
+        self._release(self._keys[:1], [self._holder])

@@ -10,7 +10,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
-from worker.adapters.redis_client import translated
+from worker.adapters.redis_client import script, translated
 from worker.adapters.redis_keys import HISTORY_LENGTH, Keys
 from worker.core.bundle import Bundle, BundleError, Manifest, sign, unpack, verify
 from worker.core.threshold import Threshold
@@ -41,8 +41,8 @@ class RedisRegistry:
         self._client = client
         self._keys = Keys(stream)
         self._signing_key = signing_key
-        self._promote = client.register_script(_PROMOTE)
-        self._raise = client.register_script(_RAISE)
+        self._promote = script(client, _PROMOTE)
+        self._raise = script(client, _RAISE)
 
     @translated
     def champion(self, spec_hash: str) -> Champion | None:
@@ -86,7 +86,7 @@ class RedisRegistry:
             pipe.hset(key, mapping=cast(Any, fields | self._signature(bundle.manifest_bytes, signature)))
             pipe.zadd(self._keys.bundles(), {bundle.digest: bundle.manifest.version})
             pipe.execute()
-        self._raise(keys=[self._keys.version()], args=[bundle.manifest.version])
+        self._raise([self._keys.version()], [bundle.manifest.version])
 
     @translated
     def put_threshold(self, threshold: Threshold, signature: str | None = None) -> None:
@@ -115,13 +115,13 @@ class RedisRegistry:
     def promote(self, spec_hash: str, champion: Champion) -> bool:
         keys = self._keys
         outcome = self._promote(
-            keys=[
+            [
                 keys.champion(),
                 keys.history(spec_hash),
                 keys.bundle(champion.bundle),
                 keys.threshold(champion.threshold),
             ],
-            args=[spec_hash, json.dumps(asdict(champion), sort_keys=True), champion.token, HISTORY_LENGTH],
+            [spec_hash, json.dumps(asdict(champion), sort_keys=True), champion.token, HISTORY_LENGTH],
         )
         if outcome in (b"bundle", b"threshold"):
             named = getattr(champion, outcome.decode())
