@@ -1,0 +1,77 @@
+"""The command line: help everywhere, schemas that are schemas, one text and the right code for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.test_settings import BASE, FULL
+
+
+def offbeat(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "worker.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["schema"], ["models"], ["models", "import"], ["demo"], ["trainer"]])
+def test_every_command_has_help_with_examples_or_options(command: list[str]) -> None:
+    done = offbeat(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+    if command != ["models", "import"]:
+        assert "Examples:" in done.stdout
+
+
+def test_schemas_are_schemas_and_accept_what_they_describe() -> None:
+    schemas = {name: json.loads(offbeat("schema", name).stdout) for name in ("config", "alert", "label")}
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(FULL), schemas["config"])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"stream": "s", "features": []}, schemas["config"])
+    jsonschema.validate({"alert_id": "x.0.1.anomaly.open", "verdict": "anomaly"}, schemas["label"])
+    described = schemas["config"]["$defs"]["KafkaSettings"]["properties"]
+    assert all("description" in field for field in described.values())
+
+
+def test_help_and_schemas_load_neither_torch_nor_kafka() -> None:
+    code = (
+        "import sys; from worker.cli import cli; "
+        "cli.main(['schema', 'config'], standalone_mode=False); "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'confluent_kafka', 'redis')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run"], 2, "Missing option '-c'"),
+        (["fly"], 2, "No such command 'fly'"),
+        (["run", "-c", "nowhere.yaml"], 2, "nowhere.yaml: No such file or directory"),
+        (["demo", "--data", "nowhere.csv"], 2, "nowhere.csv: no such file"),
+        (["demo", "--data", "x.txt"], 2, "unknown kind of file '.txt'; allowed: .csv, .parquet"),
+    ],
+)
+def test_what_goes_wrong_has_one_text_and_its_code(arguments: list[str], code: int, said: str) -> None:
+    done = offbeat(*arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_kafka_at_start_is_exit_code_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(BASE + 'kafka: {bootstrap_servers: "127.0.0.1:1"}\nhttp: {port: 0}\n')
+    code = (
+        "import sys, worker.compose as c; c.START_S = 1.0; from worker.cli import main; "
+        f"sys.argv = ['offbeat', 'run', '-c', {str(path)!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "kafka.bootstrap_servers: no broker answered at 127.0.0.1:1 within 1 s" in done.stderr
