@@ -11,6 +11,9 @@ from worker.core.spec import FeatureSpec
 from worker.ports import SampleStore
 
 ENOUGH_ROWS = 2_048
+LEAST_ROWS = 128
+PAUSE_S = 10.0
+"""A stream that pauses this long is taken as it is, from `LEAST_ROWS` on: a quiet one would wait for days otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,9 @@ class ColdRows:
     ranges: dict[str, list[int]]
 
 
-def cold_columns(samples: SampleStore, spec: FeatureSpec) -> ColdRows | None:
-    """The first events of the stream, or None while there are fewer than `ENOUGH_ROWS`."""
-    if samples.rows() < ENOUGH_ROWS:
+def cold_columns(samples: SampleStore, spec: FeatureSpec, rows: int, paused: float) -> ColdRows | None:
+    """The first events of the stream, or None while there are too few; `rows` so far, none new for `paused` seconds."""
+    if rows < LEAST_ROWS or (rows < ENOUGH_ROWS and paused < PAUSE_S):
         return None
     blocks = samples.read()
     ranges: dict[str, list[int]] = {}

@@ -68,6 +68,8 @@ class Trainer:
         self._not_before = 0.0
         self._trained_offset = 0
         self._follow_at = 0.0
+        self._cold_rows = 0
+        self._cold_since = monotonic()
 
     def run(self) -> None:
         """Tick until told to stop; an unreachable Redis or Kafka is waited for."""
@@ -128,7 +130,10 @@ class Trainer:
     # Versions.
 
     def _cold_start(self) -> None:
-        ready = cold_columns(self._stores.samples, self._spec)
+        now, rows = self._monotonic(), self._stores.samples.rows()
+        if rows != self._cold_rows:
+            self._cold_rows, self._cold_since = rows, now
+        ready = cold_columns(self._stores.samples, self._spec, rows, now - self._cold_since)
         if ready is None:
             return
         log.info("first_fit", rows=len(ready.columns))

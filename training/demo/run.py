@@ -31,7 +31,7 @@ KDD_LABEL = "label"
 KDD_NOT_FEATURES = ("attack",)
 ALERT_RATE = 0.02
 _START_S = 60.0
-_IDLE_S = 20.0
+_IDLE_S = 45.0
 _EVENTS = {"cold_start", "fine_tune", "switched", "challenger_rejected", "threshold_moved"}
 
 

@@ -1,0 +1,187 @@
+"""The trainer on a real Redis, its commits given by hand: first model, fine-tune, lease, threshold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+import yaml
+
+from tests.core.examples import SPEC, rows
+from training.corpus import corpus_of
+from training.trainer import Stores, Trainer
+from worker.adapters.redis_lease import RedisLease
+from worker.adapters.redis_registry import RedisRegistry
+from worker.adapters.redis_samples import RedisSamples
+from worker.adapters.redis_snapshots import RedisSnapshots
+from worker.configuration import load
+from worker.core.columns import to_bytes
+from worker.core.eventclock import EventTimes
+from worker.core.partition import Judged, PartitionState, Versions
+from worker.core.trail import Base, Trail
+from worker.lifecycle import StopToken
+from worker.ports import Snapshot
+from worker.streams import Committed, TopicPartition
+
+SOURCE = TopicPartition("t", 0)
+
+
+class Bench:
+    """A trainer with a clock of its own."""
+
+    def __init__(self, redis_url: str, stream: str, folder: Path) -> None:
+        path = folder / "c.yaml"
+        plain = {
+            "stream": stream,
+            "features": [feature.model_dump() for feature in SPEC.features],
+            "threshold": {"alert_rate": 0.02},
+            "fine_tune": {"every": 100, "events": 3_000, "at_most_every": 10},
+        }
+        path.write_text(yaml.safe_dump(plain))
+        self.settings = load(path, {})
+        self.client = redis.Redis.from_url(redis_url)
+        self.stream = stream
+        self.registry = RedisRegistry(self.client, stream)
+        self.samples = RedisSamples(self.client, stream)
+        self.snapshots = RedisSnapshots(self.client, stream)
+        self.commits: dict[TopicPartition, Committed] = {}
+        self.now = 0.0
+        self.trainer = self.another()
+
+    def another(self) -> Trainer:
+        stores = Stores(
+            self.registry, self.samples, self.snapshots, RedisLease(self.client, self.stream), lambda: self.commits
+        )
+        return Trainer(self.settings, stores, StopToken(), monotonic=lambda: self.now)
+
+    def sample(self, count: int) -> None:
+        for start in range(0, count, 256):
+            self.samples.add("id", "t", 0, start, to_bytes(rows(256, seed=start), SPEC), 256)
+
+    def champion(self) -> int | None:
+        champion = self.registry.champion(SPEC.spec_hash)
+        return champion.version if champion is not None else None
+
+    def stream_on(self, count: int, offset: int) -> None:
+        """A worker has scored `count` more rows under the champion, and its commit names the snapshot."""
+        champion = self.registry.champion(SPEC.spec_hash)
+        assert champion is not None
+        pair = Versions(champion.bundle, champion.threshold)
+        detector, threshold = self.registry.bundle(pair.bundle).detector(), self.registry.threshold(pair.threshold)
+        state = PartitionState(SPEC, "id", 0, 0, 60_000)
+        state.adopt(pair)
+        for start in range(0, count, 1_000):
+            columns = rows(1_000, seed=offset + start)
+            offsets = np.arange(offset + start, offset + start + 1_000)
+            errors = detector.errors(detector.encoder.transform(columns))
+            times = EventTimes(offsets * 10, offsets * 10, 0)
+            state.fold(Judged(offsets, times, columns, errors, threshold.flagged(errors), errors < np.inf))
+        state.next_offset = offset + count
+        made = Snapshot("t", "id", 0, state.next_offset, None, SPEC.spec_hash, pair.bundle, pair.threshold,
+                        state.encode(), 1)  # fmt: skip
+        self.snapshots.put(made)
+        trail = Trail("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).based(Base(made.id, made.offset))
+        self.commits = {SOURCE: Committed(made.offset, trail.encode())}
+
+
+@pytest.fixture
+def bench(redis_url: str, stream: str, tmp_path: Path) -> Bench:
+    return Bench(redis_url, stream, tmp_path)
+
+
+def test_the_first_model_comes_with_enough_rows_and_only_one_trainer_makes_it(bench: Bench) -> None:
+    idle = bench.another()
+    bench.sample(1_024)
+    bench.trainer.tick()
+    idle.tick()
+    assert bench.champion() is None
+    bench.sample(2_048)
+    idle.tick()  # the lease is the other's
+    assert bench.champion() is None
+    bench.trainer.tick()
+    assert bench.champion() == 1
+    assert bench.samples.rows() == 0
+
+
+def test_a_stream_that_pauses_is_taken_as_it_is(bench: Bench) -> None:
+    bench.sample(256)
+    bench.trainer.tick()
+    bench.now = 9.0
+    bench.trainer.tick()
+    assert bench.champion() is None
+    bench.now = 11.0
+    bench.trainer.tick()
+    assert bench.champion() == 1
+
+
+def test_fine_tunes_come_by_events_or_time_and_never_too_often(bench: Bench) -> None:
+    bench.sample(2_048)
+    bench.trainer.tick()
+    bench.stream_on(5_000, offset=0)
+    bench.trainer.tick()  # counts from here
+    bench.stream_on(5_000, offset=5_000)
+    bench.now = 9.0
+    bench.trainer.tick()
+    assert bench.champion() == 1
+    bench.now = 11.0
+    bench.trainer.tick()
+    assert bench.champion() == 2
+    info = bench.registry.bundles()[0]
+    assert info.parent == bench.registry.history(SPEC.spec_hash)[1].bundle
+    bench.now = 100.0
+    bench.trainer.tick()
+    assert bench.champion() == 2
+    bench.now = 112.0
+    bench.trainer.tick()
+    assert bench.champion() == 3
+
+
+def test_what_no_commit_names_is_not_learnt(bench: Bench) -> None:
+    bench.sample(2_048)
+    bench.trainer.tick()
+    bench.stream_on(5_000, offset=0)
+    bench.commits = {SOURCE: Committed(5_000, "")}
+    bench.trainer.tick()
+    bench.now = 200.0
+    bench.trainer.tick()
+    assert bench.champion() == 1
+
+
+def test_an_operators_rollback_fences_the_trainer_that_was_training(bench: Bench) -> None:
+    bench.sample(2_048)
+    bench.trainer.tick()
+    champion = bench.registry.champion(SPEC.spec_hash)
+    assert champion is not None
+    newer = type(champion)(champion.bundle, champion.threshold, champion.version, bench.registry.next_token())
+    assert bench.registry.promote(SPEC.spec_hash, newer)
+    bench.stream_on(5_000, offset=0)
+    bench.trainer.tick()
+    bench.now = 4.0
+    bench.trainer.tick()
+    bench.now = 101.0
+    bench.trainer.tick()
+    assert bench.champion() == 1
+
+
+def test_the_blocks_follow_each_other_in_time(bench: Bench) -> None:
+    bench.sample(2_048)
+    bench.trainer.tick()
+    bench.stream_on(6_000, offset=0)
+    (_, state) = bench.trainer._states(bench.commits)[0]
+    champion = bench.registry.champion(SPEC.spec_hash)
+    assert champion is not None
+    detector = bench.registry.bundle(champion.bundle).detector()
+    corpus = corpus_of(SPEC, [("t", state)], detector)
+    state.recent.settle()
+    boundary = np.quantile(state.recent.times, 0.6, method="lower")
+    early = state.recent.columns.take(np.flatnonzero(state.recent.times <= boundary))
+    late = state.recent.columns.take(np.flatnonzero(state.recent.times > boundary))
+    assert len(corpus.calibrate) == len(late)
+    assert set(corpus.calibrate.values[0]) == set(late.values[0])
+    assert set(corpus.fit.values[0]).isdisjoint(late.values[0])
+    worst = np.argsort(detector.errors(detector.encoder.transform(early)))[-int(0.09 * len(early)) :]
+    kept = set(corpus.fit.values[0]) - set(state.lasting.columns.values[0])
+    assert kept.isdisjoint(early.values[0][worst])
+    assert corpus.ranges == {"t/0": [0, 5_999]}
