@@ -16,13 +16,17 @@ from confluent_kafka import Producer
 from training.demo.services import PARTITIONS
 from training.tables import Table
 
-BYTES_AHEAD = 8_000_000
+BYTES_AHEAD = 3_500_000
+"""The embedded broker keeps about 5 MB of a partition."""
 _MAX_AHEAD = 12_000
 _TICK_S = 0.02
 
 
 class Player:
-    """A thread that produces. `sent[partition][offset]` is the row behind each record."""
+    """A thread that produces, all to one partition, so that the order stays that of the capture.
+
+    `sent[partition][offset]` is the row behind each record.
+    """
 
     def __init__(self, bootstrap: str, topic: str, table: Table, rate: float) -> None:
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "log_level": 3})
@@ -53,9 +57,8 @@ class Player:
                 self._producer.poll(_TICK_S)
             if self._stop.is_set():
                 break
-            partition = row % PARTITIONS
-            self.sent[partition].append(row)
-            self._produce(value, partition)
+            self.sent[0].append(row)
+            self._produce(value)
             self.rows += 1
             self.bytes += len(value)
         self._producer.flush(30.0)
@@ -65,10 +68,10 @@ class Player:
         waiting = self.rows - self.scored
         return waiting > _MAX_AHEAD or waiting * (self.bytes / max(self.rows, 1)) > BYTES_AHEAD
 
-    def _produce(self, value: bytes, partition: int) -> None:
+    def _produce(self, value: bytes) -> None:
         while True:
             try:
-                self._producer.produce(self._topic, value, partition=partition)
+                self._producer.produce(self._topic, value, partition=0)
                 return
             except BufferError:
                 self._producer.poll(_TICK_S)

@@ -21,7 +21,7 @@ from worker.core.spec import FeatureSpec
 
 FORMAT = 1
 RECENT_ROWS = 8_192
-RECENT_HALF_LIFE = 65_536.0
+RECENT_HALF_LIFE = 30_000.0
 LASTING_ROWS = 2_048
 RING_HOURS = 24
 
