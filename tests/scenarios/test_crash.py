@@ -107,7 +107,7 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
         assert second.stop() == 0
     assert made.comparable() == before
     for offset, chunk in made.state_bytes().values():
-        # The histogram has the records since the switch, as the second version scored them; nothing is judged by the third.
+        # The histogram has the records since the switch, as the second version scored them; none is the third's.
         state = PartitionState.decode(chunk, made.settings.spec, 0)
         assert offset == 1_000
         assert state.versions.bundle == second_version.bundle
