@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from worker.adapters.redis_client import connect
 from worker.configuration import load
 from worker.durations import seconds
 from worker.errors import ConfigError
 from worker.kafka_rules import REFUSED
+from worker.settings import Settings
 
 BASE = "stream: flows\nfeatures:\n  - {field: a, kind: numeric}\n"
 FULL = """
@@ -52,7 +54,7 @@ def refusal(folder: Path, text: str, environ: dict[str, str] | None = None) -> s
     return str(caught.value)
 
 
-def loaded(folder: Path, text: str, **environ: str):  # type: ignore[no-untyped-def]
+def loaded(folder: Path, text: str, **environ: str) -> Settings:
     path = folder / "c.yaml"
     path.write_text(text)
     return load(path, environ)
@@ -71,26 +73,45 @@ def test_the_whole_example_is_what_the_defaults_are(tmp_path: Path) -> None:
         ("kafka: {grup: x}", "kafka.grup: unknown key; allowed here: bootstrap_servers, events"),
         ("kafka: {grup: x}", "did you mean group?"),
         ("kaffka: {}", "kaffka: unknown key; allowed here: stream, kafka"),
-        ("kafka: {delivery: twice}", "kafka.delivery: 'twice' is not in this version; allowed: exactly_once or"),
+        ("kafka: {delivery: twice}", "kafka.delivery: 'twice' is not allowed; allowed: exactly_once or"),
         ("event: {format: avro}", "event.format: 'avro' is not in this version; allowed: json"),
         ("model: {window: 4}", "model.window: 4 is not in this version; allowed: 1"),
         ("threshold: {alert_rate: 2}", "threshold.alert_rate: 2 is not allowed: input should be less than or equal"),
         ("http: {port: web}", "http.port: 'web' is not allowed"),
-        ("alerts: {cooldown: soon}", 'alerts.cooldown: a duration such as "60s"'),
+        ("alerts: {cooldown: soon}", "alerts.cooldown: 'soon' is not allowed: a duration such as \"60s\""),
         ("kafka: {alerts: flows}", "kafka.alerts: 'flows' is among kafka.events"),
         ('kafka: {events: ["^flows.*"]}', "kafka.alerts: 'flows.alerts' is among kafka.events"),
         ("kafka: {alerts: x, dead_letters: x}", "each needs a topic of its own"),
         ('kafka: {events: ["^("]}', "is not a pattern"),
         ("kafka: {alerts: a b}", "kafka.alerts: 'a b' is not allowed"),
-        ("kafka: {start: yesterday}", "kafka.start"),
-        ("fine_tune: {every: 1m}", "fine_tune.at_most_every: longer than fine_tune.every"),
+        (
+            "kafka: {start: yesterday}",
+            "kafka.start: 'yesterday' is not allowed; allowed: earliest, latest, or a time with",
+        ),
+        ("kafka: {start: 2026-01-01T00:00:00}", "kafka.start: 2026-01-01 00:00:00 is not allowed; allowed: earliest"),
+        (
+            "alerts: {event: some}",
+            "alerts.event: 'some' is not allowed; allowed: full, none, or a list of dotted paths",
+        ),
+        ("alerts: {event: [1]}", "alerts.event: [1] is not allowed; allowed: full, none, or a list of dotted paths"),
+        ("model: {kind: linear}", "model.kind: 'linear' is not in this version; allowed: denoising"),
+        ("redis: {url: localhost}", "redis.url: *** is not allowed: a URL that begins with redis://"),
+        (
+            "fine_tune: {every: 1m}",
+            "fine_tune.at_most_every: 600s is longer than fine_tune.every; allowed: at most 60s",
+        ),
         ("kafka: null", "kafka: None is not allowed"),
         ("stream: again", "not YAML: the key 'stream' is there twice"),
         ("x: [", "not YAML"),
+        ("x: 2026-13-45", "not YAML: this cannot be read, line 4, column 4"),
+        ("? [a]\n: b", "not YAML: this cannot be read"),
+        ("x: " + "[" * 5_000, "not YAML: nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
-    assert said in refusal(tmp_path, BASE + text + "\n")
+    found = refusal(tmp_path, BASE + text + "\n")
+    assert said in found
+    assert "\n" not in found, "one problem, one line"
 
 
 def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
@@ -98,6 +119,9 @@ def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
     said = refusal(tmp_path, text)
     assert "features.0: 'rate' is not in this version; allowed: numeric, categorical, boolean, cyclic" in said
     assert "features.1.transfrom: unknown key" in said
+    assert len(said.splitlines()) == 2
+    assert "features.0.kind: required; allowed: numeric" in refusal(tmp_path, "stream: s\nfeatures: [{field: a}]\n")
+    assert "features: []" in refusal(tmp_path, "stream: s\nfeatures: []\n")
     twice = refusal(tmp_path, BASE + "  - {field: a, kind: numeric}\n")
     assert "features.1: 'a' as numeric is there twice" in twice
     assert "features" in refusal(tmp_path, "stream: s\n")
@@ -123,6 +147,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert made.kafka.alerts == "flows.alerts"
     assert "OFFBEAT_KAFFKA__GROUP: unknown variable" in refusal(tmp_path, BASE, {"OFFBEAT_KAFFKA__GROUP": "x"})
     assert "kafka.grup: unknown key" in refusal(tmp_path, BASE, {"OFFBEAT_KAFKA__GRUP": "x"})
+    assert refusal(tmp_path, BASE, {"OFFBEAT_KAFKA__EVENTS": "a,b"}).startswith("OFFBEAT_KAFKA__EVENTS: not JSON")
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -139,6 +164,60 @@ def test_secrets_are_never_shown(tmp_path: Path, secret: str) -> None:
     assert secret not in refusal(tmp_path, text + "http: {port: x}\n")
     nested = BASE + f'kafka: {{properties: {{sasl.password: ["{secret}"]}}}}\n'
     assert secret not in refusal(tmp_path, nested)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis: redis://:S@host",
+        "redis: [redis://:S@host]",
+        "redis: {url: [S]}",
+        "redis: {url: S}",
+        "redis: {url: redis://:S@host: 6379}",
+        "redis: {url: *S}",
+        "redis: {url: !S x}",
+        "redis: {url: !!int S}",
+        "kafka: [sasl.password=S]",
+        "kafka: {properties: sasl.password=S}",
+        "kafka: {properties: [S]}",
+        "kafka: {properties: {sasl.password: *S}}",
+        "kafka: {properties: {sasl.password: {a: S}}}",
+        "kafka: {properties: {sasl.password: S, acks: 1}}",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown_either(tmp_path: Path, text: str) -> None:
+    assert "hunter2" not in refusal(tmp_path, BASE + text.replace("S", "hunter2") + "\n")
+
+
+@pytest.mark.parametrize("name", ["OFFBEAT_REDIS", "OFFBEAT_KAFKA", "OFFBEAT_KAFKA__PROPERTIES"])
+def test_nor_one_in_a_variable_that_is_not_json(tmp_path: Path, name: str) -> None:
+    said = refusal(tmp_path, BASE, {name: '{"sasl.password": "hunter2"'})
+    assert said.startswith(name)
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("rediss://u:hunter2@host:6379/0", "rediss://***@host:6379/0"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("unix://:hunter2@/run/redis.sock?db=1", "unix://***@/run/redis.sock"),
+        ("redis://host/0?password=hunter2", "redis://host/0"),
+        ("redis://host/0?password=a@hunter2", "***"),
+        ("redis://u:a@hunter2@host/0", "***"),
+        ("redis://:a/hunter2@host/0", "***"),
+        ("redis://:hunter2", "***"),
+    ],
+)
+def test_a_redis_url_is_shown_without_its_password(tmp_path: Path, url: str, shown: str) -> None:
+    made = loaded(tmp_path, BASE, OFFBEAT_REDIS__URL=url)
+    assert made.public()["redis"]["url"] == shown
+    assert "hunter2" not in repr(made)
+    try:
+        connect(url)
+    except ConfigError as error:
+        assert "hunter2" not in str(error)
 
 
 def test_durations() -> None:

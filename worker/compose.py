@@ -134,6 +134,10 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
 def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:
     kafka = settings.kafka
     topics = [topic for topic in (kafka.alerts, kafka.dead_letters, kafka.scores) if topic is not None]
+    known = Topics(kafka.bootstrap_servers, kafka.group, kafka.properties).all_topics()
+    for topic in topics:
+        if topic not in known:
+            log.warning("output_topic_missing", topic=topic, effect="nothing is committed until it exists")
     limits = KafkaLimits(kafka.bootstrap_servers, kafka.group, kafka.properties, topics)
     if kafka.delivery == "at_least_once":
         return PlainSink(kafka.bootstrap_servers, kafka.properties, limits, source.commit)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,8 +23,32 @@ from worker.settings import Settings
 _NOT_SETTINGS = ("OFFBEAT_INSTANCE", "OFFBEAT_SIGNING_KEY", "OFFBEAT_TEST_KAFKA", "OFFBEAT_TEST_REDIS")
 
 
+_UNIONS = {
+    ("kafka", "start"): "earliest, latest, or a time with its zone such as 2026-01-01T00:00:00Z",
+    ("alerts", "event"): "full, none, or a list of dotted paths",
+    ("kafka", "properties"): "text, a number, true or false",
+}
+"""What is allowed where several types are; pydantic would say it once for each."""
+_LATER = {
+    "format": ("avro", "protobuf"),
+    "encoding": ("embedding",),
+    "model.kind": ("linear", "undercomplete", "sparse", "variational"),
+    "features.kind": ("rate",),
+}
+
+
+class _Twice(yaml.MarkedYAMLError):
+    pass
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is there twice, which YAML would silently let win."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, TypeError, LookupError, AttributeError):  # such as a day that is not in the calendar
+            raise yaml.MarkedYAMLError(problem="this cannot be read", problem_mark=node.start_mark) from None
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -30,7 +56,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dic
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
-            raise yaml.MarkedYAMLError(problem=f"the key {key!r} is there twice", problem_mark=key_node.start_mark)
+            raise _Twice(problem=f"the key {key!r} is there twice", problem_mark=key_node.start_mark)
         seen.add(key)
     loader.flatten_mapping(node)
     return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
@@ -54,9 +80,9 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
             os.environ.update(environ)
         return Settings(**plain)
     except ValidationError as error:
-        raise ConfigError("\n".join(dict.fromkeys(_line(detail) for detail in error.errors()))) from None
+        raise ConfigError("\n".join(_lines(error.errors()))) from None
     except SettingsError as error:
-        raise ConfigError(f"environment: {error}; lists and mappings are written as JSON") from None
+        raise ConfigError(_not_json(str(error), environment)) from None
     finally:
         if environ is not None:
             os.environ.clear()
@@ -68,11 +94,31 @@ def _read(path: Path) -> dict[str, Any]:
         plain = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader with one check more
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {_problem(error)}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not YAML: nested too deeply") from None
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
         raise ConfigError(f"{path}: a mapping of sections is expected; allowed: {', '.join(Settings.model_fields)}")
     return plain
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """Without the line itself, nor an alias or tag: each may be a secret that somebody forgot to quote."""
+    text = error.problem or "damaged"
+    if not isinstance(error, _Twice):
+        text = re.sub(r"(alias|anchor|tag|handle) ['\"].*", r"\1", text, flags=re.DOTALL)
+    mark = error.problem_mark
+    return f"{text}, line {mark.line + 1}, column {mark.column + 1}" if mark is not None else text
+
+
+def _not_json(error: str, environ: Mapping[str, str]) -> str:
+    field = re.search(r'field "(\w+)"', error)
+    stem = f"OFFBEAT_{field[1].upper()}" if field else "OFFBEAT_"
+    names = sorted(name for name in environ if name.upper() == stem or name.upper().startswith(f"{stem}__"))
+    return f"{' or '.join(names)}: not JSON; lists and mappings are written as JSON"
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
@@ -86,27 +132,71 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
             raise ConfigError(f"{name}: unknown variable{f'; did you mean {near[0]}' if near else ''}")
 
 
-def _line(detail: ErrorDetails) -> str:
-    location = tuple(part for part in detail["loc"] if not _is_tag(part))
+def _lines(details: Sequence[ErrorDetails]) -> list[str]:
+    """One for each problem."""
+    lines: dict[str, None] = {}
+    told: set[str] = set()
+    for detail in details:
+        location = _location(detail)
+        if detail["type"] == "too_short" and any(len(d["loc"]) > 1 and d["loc"][0] == "features" for d in details):
+            continue  # only because none of them was right
+        allowed = _UNIONS.get(location[:2]) if len(location) > (location[:2] == ("kafka", "properties")) + 1 else None
+        if allowed is None:
+            lines[_line(detail, location)] = None
+            continue
+        place = location[: 3 if location[1] == "properties" else 2]
+        path = ".".join(place)
+        if path not in told:
+            told.add(path)
+            lines[f"{path}: {_shown(detail['input'], place)} is not allowed; allowed: {allowed}"] = None
+    return list(lines)
+
+
+def _location(detail: ErrorDetails) -> tuple[Any, ...]:
+    if detail["loc"][:2] == ("kafka", "properties"):
+        return detail["loc"][:3]
+    return tuple(part for part in detail["loc"] if not _is_tag(part))
+
+
+def _line(detail: ErrorDetails, location: tuple[Any, ...]) -> str:
     path = ".".join(map(str, location))
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown(location, _model_at(location[:-1], detail))
     if kind == "missing":
         return f"{path}: required"
-    value = "***" if _hidden(location) else repr(detail["input"])
-    if len(value) > 100:
-        value = value[:100] + "…"
+    if kind == "union_tag_not_found":
+        return f"{path}.kind: required; allowed: {', '.join(_feature_kinds())}"
+    value = _shown(detail["input"], location)
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = str(context.get("expected") or context.get("expected_tags")).replace("'", "")
-        given = value if kind == "literal_error" else repr(context.get("tag"))
-        return f"{path}: {given} is not in this version; allowed: {allowed}"
+        given = detail["input"] if kind == "literal_error" else context.get("tag")
+        name = "features.kind" if kind == "union_tag_invalid" else path
+        what = "is not in this version" if _comes_later(name, given) else "is not allowed"
+        return f"{path}: {_shown(given, location)} {what}; allowed: {allowed}"
     message = detail["msg"].removeprefix("Value error, ")
     if not path:
         return message
-    if kind == "value_error":
+    if kind == "value_error" and location == ("kafka", "properties"):
         return f"{path}: {message}"
-    return f"{path}: {value} is not allowed: {message[0].lower()}{message[1:]}"
+    if kind != "value_error":
+        message = message[0].lower() + message[1:]
+    return f"{path}: {value} is not allowed: {message}"
+
+
+def _shown(value: Any, location: tuple[Any, ...]) -> str:
+    if _hidden(location):
+        return "***"
+    text = str(value) if isinstance(value, date) else repr(value)
+    return text if len(text) <= 100 else text[:100] + "…"
+
+
+def _comes_later(path: str, value: Any) -> bool:
+    """Whether the design has it and this version does not."""
+    if path == "model.window":
+        return isinstance(value, int) and value > 1
+    planned = _LATER.get(path) or _LATER.get(path.rsplit(".", 1)[-1], ())
+    return value in planned
 
 
 def _unknown(location: tuple[Any, ...], model: type[BaseModel] | None) -> str:
@@ -139,6 +229,10 @@ def _feature_models() -> Iterator[type[BaseModel]]:
     yield from get_args(union)
 
 
+def _feature_kinds() -> list[str]:
+    return [get_args(model.model_fields["kind"].annotation)[0] for model in _feature_models()]
+
+
 def _is_tag(part: Any) -> bool:
     """Parts of a location that pydantic adds for the branch of a union, not for a key."""
     return part in ("numeric", "categorical", "boolean", "cyclic") or (
@@ -147,6 +241,7 @@ def _is_tag(part: Any) -> bool:
 
 
 def _hidden(location: tuple[Any, ...]) -> bool:
-    return location[:2] == ("redis", "url") or (
-        location[:2] == ("kafka", "properties") and (len(location) == 2 or is_secret(str(location[2])))
-    )
+    """Whole sections too: somebody may have written the URL or a property in the section's place."""
+    if location[:1] == ("redis",) or location == ("kafka",):
+        return True
+    return location[:2] == ("kafka", "properties") and (len(location) == 2 or is_secret(str(location[2])))

@@ -16,6 +16,9 @@ from worker.durations import Duration
 from worker.kafka_rules import REFUSED, is_secret
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,180}")
+_URL = re.compile(
+    r"(?P<scheme>\w+://)(?P<login>[^@/?#]*@)?(?P<place>([\w.-]*|\[[\da-fA-F:.]+\])(:\d{1,5})?(/[\w./-]*)?)(\?[^@]*)?"
+)
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Pattern = Annotated[str, Field(pattern=r"^(\^.*|[a-zA-Z0-9._-]{1,249})$")]
 
@@ -86,6 +89,13 @@ class KafkaSettings(_Section):
 
 class RedisSettings(_Section):
     url: SecretStr = Field(SecretStr("redis://localhost:6379/0"), description="redis://, rediss:// or unix:// URL.")
+
+    @field_validator("url")
+    @classmethod
+    def _scheme(cls, value: SecretStr) -> SecretStr:
+        if not re.match(r"(redis|rediss|unix)://", value.get_secret_value()):
+            raise ValueError("a URL that begins with redis://, rediss:// or unix://")
+        return value
 
 
 class EventSettings(_Section):
@@ -206,7 +216,10 @@ class Settings(BaseSettings):
             if twin is not None:
                 raise ValueError(f"kafka.{name}: {topic!r} is also kafka.{twin}; each needs a topic of its own")
         if self.fine_tune.at_most_every > self.fine_tune.every:
-            raise ValueError("fine_tune.at_most_every: longer than fine_tune.every; allowed: at most that")
+            every, most = self.fine_tune.every, self.fine_tune.at_most_every
+            raise ValueError(
+                f"fine_tune.at_most_every: {most:g}s is longer than fine_tune.every; allowed: at most {every:g}s"
+            )
         seen = set()
         for i, feature in enumerate(self.features):
             if (feature.field, feature.kind) in seen:
@@ -225,8 +238,16 @@ class Settings(BaseSettings):
         plain = self.model_dump(mode="json")
         properties = plain["kafka"]["properties"]
         plain["kafka"]["properties"] = {k: "***" if is_secret(k) else v for k, v in properties.items()}
-        plain["redis"]["url"] = re.sub(r"//[^@/]*@", "//***@", self.redis.url.get_secret_value())
+        plain["redis"]["url"] = _public_url(self.redis.url.get_secret_value())
         return plain
+
+
+def _public_url(url: str) -> str:
+    """Scheme, host, port and path; all of it hidden where a password might be taken for one of them."""
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        return "***"
+    return f"{parts['scheme']}{'***@' if parts['login'] else ''}{parts['place']}"
 
 
 def _pattern(topic: str) -> re.Pattern[str]:

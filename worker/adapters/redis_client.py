@@ -32,8 +32,11 @@ def connect(url: str) -> redis.Redis:
             # One immediate second try covers a connection that the server has closed; callers do their own waiting.
             retry=Retry(NoBackoff(), 1),
         )
-    except ValueError as error:
-        raise ConfigError(f"redis.url: {error}") from None
+    except ValueError:  # whose text may show a part of the password
+        raise ConfigError(
+            "redis.url: not a URL that can be read; allowed: redis://user:password@host:port/0, what is special in "
+            "a password percent-encoded"
+        ) from None
 
 
 def await_redis(client: redis.Redis, seen_as: str) -> None:
