@@ -214,10 +214,14 @@ def test_a_redis_url_is_shown_without_its_password(tmp_path: Path, url: str, sho
     made = loaded(tmp_path, BASE, OFFBEAT_REDIS__URL=url)
     assert made.public()["redis"]["url"] == shown
     assert "hunter2" not in repr(made)
-    try:
-        connect(url)
-    except ConfigError as error:
-        assert "hunter2" not in str(error)
+
+
+def test_a_redis_url_that_cannot_be_read_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigError, match=r"redis\.url: not a URL that can be read") as caught:
+        connect("redis://:a/hunter2@host/0")
+    with pytest.raises(ConfigError) as other:
+        connect("redis://:hunter2:x@host:port/0")
+    assert "hunter2" not in f"{caught.value} {other.value}"
 
 
 def test_durations() -> None:

@@ -185,7 +185,7 @@ def _line(detail: ErrorDetails, location: tuple[Any, ...]) -> str:
 
 
 def _shown(value: Any, location: tuple[Any, ...]) -> str:
-    if _hidden(location):
+    if _hidden(location) and value is not None:
         return "***"
     text = str(value) if isinstance(value, date) else repr(value)
     return text if len(text) <= 100 else text[:100] + "…"

@@ -35,8 +35,8 @@ def made() -> tuple[Detector, Bundle]:
         encoder.width, layout.width, layout.features, torch.Generator().manual_seed(7)
     )  # untrained will do
     rng = np.random.default_rng(0)
-    parts = [rng.uniform(0.1, 1.0, layout.features).astype(np.float32) for _ in range(3)]
-    normalisation = Normalisation(*parts)
+    mean, sd, unseen = (rng.uniform(0.1, 1.0, layout.features).astype(np.float32) for _ in range(3))
+    normalisation = Normalisation(mean, sd, unseen)
     state = network.state_dict()
     bundle = pack(
         version=3, kind="denoising", encoder=encoder, state_dict=state, normalisation=normalisation, parent=None,
@@ -220,8 +220,14 @@ def test_an_archive_not_signed_by_the_key_is_refused(parts: dict[str, bytes]) ->
         signed(parts, b"another"),
         {name: content for name, content in signed(parts).items() if name != "threshold.sig"},
     ):
-        with pytest.raises(BundleError, match="not signed|signature is wrong"):
+        with pytest.raises(BundleError, match=r"not signed|signature is wrong"):
             archive.read(zipped(wrong), KEY)
+
+
+def test_what_is_no_signature_is_refused_even_without_a_key(parts: dict[str, bytes]) -> None:
+    for wrong in (b"", b"\xff" * 64, b"g" * 64, b"a" * 63):
+        with pytest.raises(BundleError, match=r"manifest\.sig is not"):
+            archive.read(zipped({**signed(parts), "manifest.sig": wrong}))
 
 
 def test_parts_that_are_missing_or_unknown_are_named(parts: dict[str, bytes]) -> None:
@@ -229,7 +235,7 @@ def test_parts_that_are_missing_or_unknown_are_named(parts: dict[str, bytes]) ->
         with pytest.raises(BundleError, match=f"{name} is missing"):
             archive.read(zipped({other: content for other, content in parts.items() if other != name}))
     for name in ("../manifest.json", "/etc/passwd", "model.pkl", "sub/"):
-        with pytest.raises(BundleError, match="is unknown; allowed: manifest.json"):
+        with pytest.raises(BundleError, match=r"is unknown; allowed: manifest\.json"):
             archive.read(zipped({**parts, name: b""}))
 
 

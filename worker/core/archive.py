@@ -5,6 +5,7 @@ they are signed, manifest.sig and threshold.sig. The same content gives the same
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def read(raw: bytes, key: bytes | None = None) -> Archive:
     threshold = _threshold(parts["threshold.json"])
     if threshold.bundle != bundle.digest:
         raise BundleError(f"the threshold belongs to bundle {threshold.bundle}, not to {bundle.digest}")
-    signatures = [_text(parts.get(name)) for name in ("manifest.sig", "threshold.sig")]
+    signatures = [_signature(name, parts.get(name)) for name in ("manifest.sig", "threshold.sig")]
     for name, signature in zip(("manifest.json", "threshold.json"), signatures, strict=True):
         refusal = verify(parts[name], signature, key)
         if refusal is not None:
@@ -113,5 +114,9 @@ def _threshold(raw: bytes) -> Threshold:
     return threshold
 
 
-def _text(raw: bytes | None) -> str | None:
-    return raw.decode("ascii", "replace") if raw is not None else None
+def _signature(name: str, raw: bytes | None) -> str | None:
+    if raw is None:
+        return None
+    if not re.fullmatch(rb"[0-9a-f]{64}", raw):
+        raise BundleError(f"{name} is not an HMAC-SHA256 in hex")
+    return raw.decode("ascii")

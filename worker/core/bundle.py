@@ -157,4 +157,4 @@ def verify(raw: bytes, signature: str | None, key: bytes | None) -> str | None:
         return None
     if not signature:
         return "not signed, though a signing key is configured"
-    return None if hmac.compare_digest(sign(raw, key), signature) else "the signature is wrong"
+    return None if hmac.compare_digest(sign(raw, key).encode(), signature.encode()) else "the signature is wrong"
