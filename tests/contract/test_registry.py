@@ -11,10 +11,11 @@ import redis
 from tests.core.examples import SPEC, rows
 from training.calibrate import calibrate
 from training.fit import fit
+from worker.adapters.redis_keys import Keys
 from worker.adapters.redis_lease import RedisLease
 from worker.adapters.redis_registry import RedisRegistry
 from worker.core.bundle import Bundle, pack
-from worker.core.threshold import Threshold
+from worker.core.threshold import Provenance, Threshold
 from worker.errors import BundleRefused
 from worker.ports import Champion, MissingPart
 
@@ -115,3 +116,30 @@ def test_a_lease_has_one_holder_and_a_growing_token(client: redis.Redis, stream:
     assert two.renew()
     two.release()
     assert one.acquire() is not None
+
+
+def test_thresholds_of_a_bundle_are_indexed_newest_first(client: redis.Redis, stream: str) -> None:
+    registry = RedisRegistry(client, stream)
+    made = [
+        Threshold(
+            bundle="b", alert_rate=0.001, cut=1.0 + day, n=10, histogram=((1, 10),), tail=None,
+            provenance=Provenance(kind="merged", created_at=created_at, reason="test"),
+        )
+        for day, created_at in enumerate(["2026-01-02T00:00:00Z", "2026-01-03T00:00:00.500Z", "2026-01-01T00:00:00Z"])
+    ]  # fmt: skip
+    for threshold in (*made, made[0]):
+        registry.put_threshold(threshold)
+    assert registry.thresholds("b") == [made[i].digest() for i in (1, 0, 2)]
+    assert registry.thresholds("other") == []
+
+
+def test_a_stored_signature_that_is_no_text_is_refused_by_name(client: redis.Redis, stream: str) -> None:
+    registry = RedisRegistry(client, stream, b"key")
+    threshold = Threshold(
+        bundle="b", alert_rate=0.001, cut=1.0, n=10, histogram=((1, 10),), tail=None,
+        provenance=Provenance(kind="merged", created_at="2026-01-02T00:00:00Z", reason="test"),
+    )  # fmt: skip
+    registry.put_threshold(threshold)
+    client.hset(Keys(stream).threshold(threshold.digest()), "signature", b"\xff\xfe")
+    with pytest.raises(BundleRefused, match="the signature is wrong"):
+        registry.threshold(threshold.digest())

@@ -66,11 +66,10 @@ class RedisSnapshots:
         ids = [
             raw.decode() for raw in cast(list[bytes], self._client.zrevrange(keys.snapshots(topic, partition), 0, -1))
         ]
-        manifests = {}
-        for snapshot_id in ids:
-            raw = cast(bytes | None, self._client.get(keys.snapshot(topic, partition, snapshot_id)))
-            if raw is not None:
-                manifests[snapshot_id] = json.loads(raw)
+        if len(ids) <= KEPT_LAST:
+            return 0
+        raws = cast(list[bytes | None], self._client.mget([keys.snapshot(topic, partition, i) for i in ids]))
+        manifests = {i: json.loads(raw) for i, raw in zip(ids, raws, strict=True) if raw is not None}
         kept = {*ids[:KEPT_LAST], *named}
         slots: set[tuple[str, int]] = set()
         for snapshot_id in reversed(ids):
