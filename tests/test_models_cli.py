@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.core.examples import SPEC, rows
 from training.versioning import train_version
+from worker.adapters.redis_keys import Keys
 from worker.adapters.redis_registry import RedisRegistry
 from worker.configuration import load
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable
@@ -106,6 +107,21 @@ def test_another_feature_spec_is_refused(
     refused = call("promote", str(narrower), "2").exception
     assert isinstance(refused, BundleRefused)
     assert "was trained for feature spec" in str(refused)
+
+
+def test_what_the_workers_would_refuse_is_not_promoted(
+    registry: tuple[Path, RedisRegistry], redis_url: str, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, made = registry
+    monkeypatch.setenv("OFFBEAT_SIGNING_KEY", "a key")
+    unsigned = call("promote", str(path), "1").exception
+    assert isinstance(unsigned, BundleRefused)
+    assert "not signed" in str(unsigned)
+    monkeypatch.delenv("OFFBEAT_SIGNING_KEY")
+    first = made.bundles()[1].digest
+    redis.Redis.from_url(redis_url).hset(Keys(stream).bundle(first), "weights", b"damaged")
+    assert isinstance(call("promote", str(path), "1").exception, BundleRefused)
+    assert serving(path, made) == 2
 
 
 def test_an_unknown_version_and_an_unreachable_redis_are_named(

@@ -13,7 +13,7 @@ from worker.adapters.redis_registry import RedisRegistry
 from worker.cli import config_option
 from worker.compose import signing_key
 from worker.configuration import load
-from worker.core.archive import Archive, read, write
+from worker.core.archive import MAX_ARCHIVE_BYTES, Archive, read, write
 from worker.core.bundle import BundleError
 from worker.core.threshold import Threshold
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
@@ -154,7 +154,8 @@ def export(config: Path, which: str, file: Path) -> None:
 def import_model(config: Path, file: Path, serve: bool) -> None:
     """Read a version from an exported file; every digest and signature is checked."""
     settings, registry = _opened(config)
-    archive = read(file.read_bytes(), signing_key())
+    with file.open("rb") as opened:
+        archive = read(opened.read(MAX_ARCHIVE_BYTES + 1), signing_key())
     bundle, threshold = archive.bundle, archive.threshold
     bundle.detector()  # shapes, before anything is written
     registry.put_bundle(bundle, archive.bundle_signature)
@@ -173,6 +174,7 @@ def _promote(
             f"version {version} was trained for feature spec {spec_hash}, "
             f"the configuration has {settings.spec.spec_hash}"
         )
+    registry.bundle(digest).detector()  # signature, digest and shapes: what the workers would refuse is not promoted
     champion = Champion(digest, threshold.digest(), version, registry.next_token())
     if not registry.promote(spec_hash, champion):
         raise OffbeatError("another promotion came first; look again with `offbeat models list`")
