@@ -7,14 +7,19 @@ import numpy.typing as npt
 
 from training.tail import fit_tail
 from worker.core.histogram import BUCKETS, count, edges
-from worker.core.threshold import Provenance, Tail, Threshold
+from worker.core.partition import Ring
+from worker.core.threshold import Provenance, Tail, Threshold, inflated
 
 TAIL_SHARE = 0.05
 TAIL_ERRORS = 50
-STEP = 0.05
+STEP = 1.25
+"""Most by which one version's inflation differs from the last one's."""
 WITHIN = 1.5
+"""Most by which the cut differs from the calibrated one, as a factor."""
 LEAST_CHANGE = 0.01
-LEAST_EXPECTED = 10.0
+LEAST_EXPECTED = 30.0
+_PRIOR = 10.0
+"""So many expected events count as if they had come as calibrated."""
 _LEAST_ERRORS = 32
 
 
@@ -25,7 +30,8 @@ def calibrate(
     alert_rate: float,
     created_at: str,
     parent: str | None = None,
-    reason: str = "calibration block",
+    inflation: float = 1.0,
+    reason: str = "held-out rows",
 ) -> Threshold:
     """A threshold from (n,) float32 errors in time order, anomalous ones included.
 
@@ -36,88 +42,71 @@ def calibrate(
         raise ValueError(f"{len(errors)} errors are too few to calibrate on; at least {_LEAST_ERRORS}")
     wide = errors.astype(np.float64)
     share = _tail_share(len(errors), alert_rate)
-    tail = fit_tail(wide, share)
-    counts = count(errors)
     repeats = _repeats(wide, float(np.quantile(wide, 1.0 - share)))
-    return _threshold(
-        counts,
-        tail,
-        n=max(1, len(errors) - repeats),
+    counts = count(errors)
+    plain = Threshold(
         bundle=bundle,
         alert_rate=alert_rate,
+        cut=1.0,
+        n=max(1, len(errors) - repeats),
+        histogram=tuple((int(bucket), int(counts[bucket])) for bucket in np.flatnonzero(counts)),
+        tail=fit_tail(wide, share),
         parent=parent,
         provenance=Provenance(kind="calibration", created_at=created_at, reason=reason),
     )
+    return _corrected(plain, inflation)
 
 
-def merge(
-    threshold: Threshold,
-    anchor: Threshold,
-    counts: npt.NDArray[np.int64],
-    n: int,
-    *,
-    created_at: str,
-    offsets: dict[str, int],
-) -> Threshold | None:
-    """A bounded step of `threshold` towards what (BUCKETS,) live `counts` of `n` errors say; None where none is due.
+def live_inflation(ring: Ring, alert_rate: float, before: float) -> float:
+    """How many times more often than calibrated live events reach a p-value at the alert rate, or the smallest one at
+    which at least 30 are expected; at most a factor `STEP` from the one `before`.
 
-    The cut moves by at most 5 % a step and stays within a factor 1.5 of the anchor's, the bundle's own calibration:
-    a threshold that chases a drift hides it. Too few counts (fewer than 10 expected beyond the cut) or a change
-    below 1 % are no step.
+    The newest hours count, as many as it takes. Adapting the level to its observed coverage: Gibbs and Candès,
+    "Adaptive conformal inference under distribution shift", NeurIPS 2021; here in bounded steps.
     """
-    if n * threshold.alert_rate < LEAST_EXPECTED:
-        return None
-    share = _tail_share(n, threshold.alert_rate)
-    tail = fit_tail(_spread(counts), share)
-    wanted = _cut(counts, tail, threshold.alert_rate)
-    step = float(np.clip(wanted, threshold.cut * (1.0 - STEP), threshold.cut * (1.0 + STEP)))
-    cut = float(np.clip(step, anchor.cut / WITHIN, anchor.cut * WITHIN))
-    if abs(cut / threshold.cut - 1.0) < LEAST_CHANGE:
-        return None
-    if cut != wanted:
-        # The shape is the live one, its place as far as the cut was let go: so p at the cut stays the alert rate.
-        counts = _shifted(counts, round(32 * float(np.log2(cut / wanted))))
-        tail = fit_tail(_spread(counts), share)
-    bound = "; at the bound of the bundle's calibration: the errors drift" if cut != step else ""
-    return _threshold(
-        counts,
-        tail,
-        n=n,
-        bundle=threshold.bundle,
-        alert_rate=threshold.alert_rate,
-        parent=threshold.digest(),
-        provenance=Provenance(
-            kind="merged",
-            created_at=created_at,
-            reason=f"live histograms ask for {wanted:.4g}{bound}",
-            offsets=offsets,
-        ),
-        cut=cut,
-    )
+    counts, n = np.zeros(BUCKETS, np.int64), 0
+    for hour in sorted(ring.hours, reverse=True):
+        counts = counts + ring.hours[hour]
+        n = int(counts.sum())
+        if n * alert_rate >= LEAST_EXPECTED:
+            break
+    if not n:
+        return before
+    level = min(max(alert_rate, LEAST_EXPECTED / n), 0.5)
+    below = float(np.interp(level, edges(), np.concatenate(([0], np.cumsum(counts)))))
+    found = (below + _PRIOR) / (n * level + _PRIOR)
+    return float(np.clip(found, before / STEP, before * STEP))
 
 
-def _threshold(
-    counts: npt.NDArray[np.int64],
-    tail: Tail | None,
-    *,
-    n: int,
-    bundle: str,
-    alert_rate: float,
-    parent: str | None,
-    provenance: Provenance,
-    cut: float | None = None,
-) -> Threshold:
-    filled = np.flatnonzero(counts)
-    return Threshold(
-        bundle=bundle,
-        alert_rate=alert_rate,
-        cut=cut if cut is not None else _cut(counts, tail, alert_rate),
-        n=n,
-        histogram=tuple((int(bucket), int(counts[bucket])) for bucket in filled),
-        tail=tail,
-        parent=parent,
-        provenance=provenance,
-    )
+def follow(threshold: Threshold, ring: Ring, *, created_at: str, offsets: dict[str, int]) -> Threshold | None:
+    """A bounded step of `threshold` towards what live p-values say; None where none is due.
+
+    Within a factor 1.5 of the calibrated cut: a threshold that chases a drift hides it. Too few events (fewer than 30
+    expected beyond the cut) or a change of the cut below 1 % are no step.
+    """
+    if int(ring.total().sum()) * threshold.alert_rate < LEAST_EXPECTED:
+        return None
+    found = live_inflation(ring, threshold.alert_rate, threshold.inflation)
+    moved = _corrected(threshold, found)
+    if abs(moved.cut / threshold.cut - 1.0) < LEAST_CHANGE:
+        return None
+    bound = "; at the bound of the bundle's calibration: the errors drift" if moved.inflation != found else ""
+    reason = f"live events reach the alert rate {found:.3g} times as often as held-out ones{bound}"
+    provenance = Provenance(kind="merged", created_at=created_at, reason=reason, offsets=offsets)
+    return moved.model_copy(update={"parent": threshold.digest(), "provenance": provenance})
+
+
+def _corrected(threshold: Threshold, inflation: float) -> Threshold:
+    """With this inflation, or the nearest one whose cut is within the bound of the calibrated cut."""
+    counts, tail, rate = threshold.counts(), threshold.tail, threshold.alert_rate
+    calibrated = _cut(counts, tail, rate)
+    cut = _cut(counts, tail, float(inflated(np.array([rate]), 1.0 / inflation)[0]))
+    within = float(np.clip(cut, calibrated / WITHIN, calibrated * WITHIN))
+    if within != cut:
+        cut = within
+        reached = threshold.held_out_p(np.array([cut], np.float32))[0]
+        inflation = rate * (1.0 - reached) / (max(reached, 1e-12) * (1.0 - rate))
+    return threshold.model_copy(update={"cut": cut, "inflation": float(inflation)})
 
 
 def _cut(counts: npt.NDArray[np.int64], tail: Tail | None, alert_rate: float) -> float:
@@ -135,22 +124,6 @@ def _tail_share(n: int, alert_rate: float) -> float:
     A fit over more of the tail would let a few contaminated errors bend the cut.
     """
     return min(TAIL_SHARE, max(TAIL_ERRORS / n, alert_rate / 2.0))
-
-
-def _shifted(counts: npt.NDArray[np.int64], buckets: int) -> npt.NDArray[np.int64]:
-    """Every error times 2^(buckets / 32), to a bucket's width; what would leave the range stays at its end."""
-    moved = np.zeros_like(counts)
-    np.add.at(moved, np.clip(np.arange(BUCKETS) + buckets, 0, BUCKETS - 1), counts)
-    return moved
-
-
-def _spread(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Errors again from counts, spread evenly inside each bucket; at most 200,000, thinned evenly."""
-    grid = edges()
-    total = int(counts.sum())
-    positions = (np.arange(min(total, 200_000)) + 0.5) * (total / min(total, 200_000))
-    errors: npt.NDArray[np.float64] = np.interp(positions, np.concatenate(([0], np.cumsum(counts))), grid)
-    return errors
 
 
 def _repeats(errors: npt.NDArray[np.float64], start: float) -> int:

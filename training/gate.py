@@ -12,9 +12,12 @@ from worker.core.autoencoder import feature_errors
 from worker.core.columns import Columns
 from worker.core.detector import Detector
 from worker.core.histogram import bucket_of
+from worker.core.scaling import Scaling
 from worker.core.threshold import Threshold
 
 NORMAL_ERROR_WORSE = 1.2
+NORMAL_ERROR_SLACK = 0.02
+"""Nats per feature: on a stream that is nearly constant, a fifth of next to nothing is no reason."""
 ALERT_RATE_WORSE = 2.0
 DIVERSITY_LEAST = 0.3
 COLLAPSED_BUCKETS = 8.0
@@ -48,8 +51,8 @@ def judge(
         return GateResult(["errors are not finite"], {})
     normal = old <= np.quantile(old, 1.0 - _TRIM)
     metrics = {
-        "normal_error": _reference(challenger, columns, normal),
-        "normal_error_champion": _reference(champion, columns, normal),
+        "normal_error": _reference(challenger, champion, columns, normal),
+        "normal_error_champion": _reference(champion, challenger, columns, normal),
         "alert_rate": float(challenger_threshold.flagged(new).mean()),
         "alert_rate_champion": float(champion_threshold.flagged(old).mean()),
         "diversity": _diversity(new),
@@ -59,7 +62,7 @@ def judge(
     noise = 3.0 * float(np.sqrt(rate * (1.0 - rate) / n)) + 1.0 / n
     most_flagged = max(ALERT_RATE_WORSE * rate, metrics["alert_rate_champion"]) + noise
     refusals = []
-    if not metrics["normal_error"] <= NORMAL_ERROR_WORSE * metrics["normal_error_champion"]:
+    if not metrics["normal_error"] <= NORMAL_ERROR_WORSE * metrics["normal_error_champion"] + NORMAL_ERROR_SLACK:
         refusals.append(
             f"normal error {metrics['normal_error']:.4g} against the champion's {metrics['normal_error_champion']:.4g}"
         )
@@ -77,13 +80,22 @@ def _errors(detector: Detector, columns: Columns) -> npt.NDArray[np.float32]:
     return detector.errors(detector.encoder.transform(columns))
 
 
-def _reference(detector: Detector, columns: Columns, normal: npt.NDArray[np.bool_]) -> float:
-    """Mean raw error, each feature capped, over the normal rows: the same unit for every version of one encoder."""
+def _reference(detector: Detector, other: Detector, columns: Columns, normal: npt.NDArray[np.bool_]) -> float:
+    """Mean error of the autoencoder over the normal rows, each feature capped, a number in the larger of the two
+    detectors' scales: the same unit for both, and not one in which a feature that has woken up is all that counts.
+    """
     encoded = detector.encoder.transform(columns.take(np.flatnonzero(normal)))
     x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
     with torch.inference_mode():
         raw = feature_errors(detector.network(x), x, codes, detector.layout)
-    return float(raw.clamp_max(_FEATURE_CAP).mean())
+    units = [_unit(own, its) for own, its in zip(detector.encoder.parts, other.encoder.parts, strict=True)]
+    return float((raw * torch.tensor(units)).clamp_max(_FEATURE_CAP).mean())
+
+
+def _unit(own: object, its: object) -> float:
+    if not isinstance(own, Scaling) or not isinstance(its, Scaling):
+        return 1.0
+    return (own.spread / max(own.spread, its.spread)) ** 2
 
 
 def _diversity(errors: npt.NDArray[np.float32]) -> float:

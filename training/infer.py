@@ -1,40 +1,174 @@
-"""A feature list from a table: what `offbeat demo --data` uses where no configuration says it."""
+"""A feature list from a table: what `offbeat profile`, `demo --data` and `evaluate` use where no configuration says it.
+
+What a column is follows from the types of all its values: that is its schema. What depends on how the values are
+spread (transform, encoding, whether it repeats) follows from the first `head` rows alone, so that an evaluation does
+not look ahead.
+"""
 
 from __future__ import annotations
 
-import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from training.tables import Table
+from worker.core.columns import category
+from worker.core.eventtime import milliseconds
+from worker.errors import ConfigError
 
-_MAX_FEATURES = 500
+MAX_FEATURES = 500
+_MAX_NAME = 256
+_CLOCK_ROWS = 32
+_CLOCK_DISTINCT = 0.95
+_UNIQUE_DISTINCT = 0.9
+_UNIQUE_VALUES = 50
+_LEVELS_AT_MOST = 100_000
+_HASH_LEVELS = 64
 _SKEWED = 3.0
+_SMALL = 100.0
+_TAIL_ROWS = 20_000
+"""As many show the tail; a longer look at a long file would only find more reasons for a transform."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def infer_features(table: Table) -> list[dict[str, Any]]:
-    """Features as a configuration writes them: booleans, numbers (heavy tails get `log`), everything else by category.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A feature as a configuration writes it, or None and the reason why the column is not one.
 
-    Columns with one value, and texts that never repeat, say nothing and are left out.
+    `scalar` says whether the worker could read the field at all, as entity or time if not as a feature.
     """
-    features = []
-    for name, values in table.columns.items():
-        present = [value for value in values if value is not None]
-        distinct = set(map(str, present[:20_000]))
-        if len(distinct) < 2:
-            continue
-        if all(isinstance(value, bool) for value in present):
-            features.append({"field": name, "kind": "boolean"})
-        elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-            features.append({"field": name, "kind": "numeric", **_transform(present)})
-        elif len(distinct) < 0.5 * min(len(present), 20_000):
-            features.append({"field": name, "kind": "categorical"})
-    return features[:_MAX_FEATURES]
+
+    feature: dict[str, Any] | None
+    reason: str = ""
+    scalar: bool = True
 
 
-def _transform(values: list[float]) -> dict[str, str]:
-    finite = sorted(float(value) for value in values[:20_000] if math.isfinite(value))
-    if not finite or finite[0] < 0:
+def infer_features(table: Table, head: int | None = None) -> list[dict[str, Any]]:
+    """At most 500 features; raises ConfigError with a reason for each column where none is left."""
+    verdicts = judge(table.columns, head)
+    features = [verdict.feature for verdict in verdicts.values() if verdict.feature is not None]
+    if not features:
+        reasons = "; ".join(f"{name[:100]}: {verdict.reason}" for name, verdict in verdicts.items())
+        raise ConfigError(f"no column can be a feature: {reasons or 'there are no columns'}")
+    return features[:MAX_FEATURES]
+
+
+def judge(columns: Mapping[str, Sequence[Any]], head: int | None = None) -> dict[str, Verdict]:
+    """A verdict for each column, (n,) values by dotted path."""
+    clashing = clashes(columns)
+    return {
+        name: Verdict(None, clashing[name], scalar=False) if name in clashing else _judge(name, values, head)
+        for name, values in columns.items()
+    }
+
+
+def present(values: Iterable[Any]) -> list[Any]:
+    """The values that are there: neither None nor nan."""
+    return [value for value in values if value is not None and value == value]
+
+
+def types_of(values: Iterable[Any]) -> set[str]:
+    """Which of `boolean`, `integer`, `number`, `text` and `list` (anything else) there are."""
+    return {type_name(kind) for kind in set(map(type, values)) if kind is not type(None)}
+
+
+def type_name(kind: type[Any]) -> str:
+    names = {"boolean": (bool, np.bool_), "integer": (int, np.integer), "number": (float, np.floating), "text": (str,)}
+    return next((name for name, kinds in names.items() if issubclass(kind, kinds)), "list")
+
+
+def _judge(name: str, values: Sequence[Any], head: int | None) -> Verdict:
+    if not name or len(name) > _MAX_NAME or not _encodable(name):
+        return Verdict(None, f"a name of {len(name)} characters; allowed: 1 to {_MAX_NAME}, valid Unicode", False)
+    known = present(values)
+    if not known:
+        return Verdict(None, "never there")
+    types = types_of(known)
+    if "list" in types:
+        return Verdict(None, "lists: only single values are read", False)
+    shown = known if head is None else present(values[:head])
+    if types == {"boolean"}:
+        return Verdict({"field": name, "kind": "boolean"})
+    if types <= {"integer", "number"}:
+        if _is_clock(shown):
+            return Verdict(None, "a clock or a counter: it only grows")
+        return Verdict({"field": name, "kind": "numeric", **_transform(shown)})
+    if types == {"text"} and is_time_text(known):
+        return Verdict({"field": name, "kind": "cyclic", "period": "day"})
+    return _categorical(name, shown)
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _categorical(name: str, shown: list[Any]) -> Verdict:
+    distinct = len(set(map(category, shown)))
+    if distinct > _UNIQUE_VALUES and distinct > _UNIQUE_DISTINCT * len(shown):
+        return Verdict(None, "an identifier or free text: its values hardly ever repeat")
+    hashed = {"encoding": "hash", "levels": _HASH_LEVELS} if distinct > _LEVELS_AT_MOST else {}
+    return Verdict({"field": name, "kind": "categorical", **hashed})
+
+
+def is_time_text(known: Iterable[str]) -> bool:
+    """Whether all are dates or times in ISO 8601; texts such as 20260101 may be numbers just as well and are not."""
+    try:
+        for value in known:
+            if not _DATE.match(value):
+                return False
+            milliseconds(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_clock(shown: list[Any]) -> bool:
+    if len(shown) < _CLOCK_ROWS or len(set(shown)) <= _CLOCK_DISTINCT * len(shown):
+        return False
+    return all(before <= after for before, after in pairwise(shown))
+
+
+def _transform(shown: list[Any]) -> dict[str, str]:
+    """`log` where the upper tail is far longer than the body, `asinh` where it is so on both sides of zero."""
+    values = np.array(shown[:_TAIL_ROWS], np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
         return {}
-    middle, high, top = (finite[int(q * (len(finite) - 1))] for q in (0.5, 0.9, 0.999))
-    heavy = top - middle > _SKEWED * 3 * max(high - middle, 1e-12) and top > 100
-    return {"transform": "log"} if heavy else {}
+    signed = bool(values.min() < 0)
+    sizes = np.sort(np.abs(values))
+    middle, high, top = (float(sizes[int(q * (len(sizes) - 1))]) for q in (0.5, 0.9, 0.999))
+    if not (top - middle > _SKEWED * 3 * max(high - middle, 1e-12) and top > _SMALL):
+        return {}
+    return {"transform": "asinh" if signed else "log"}
+
+
+def clashes(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """Paths that are a value or null in some events and an object in others: the worker can read one of the two."""
+    found: dict[str, str] = {}
+    related = _related(columns)
+    counts = {name: len(present(values)) for name, values in columns.items() if name in related}
+    for name in counts:
+        for parent in _parents(name):
+            if parent in counts and parent not in found and name not in found:
+                rarer = min(name, parent, key=counts.__getitem__)
+                what = "a value" if counts[parent] else "null"
+                found[rarer] = f"{parent} is {what} in some events and in others an object with {name}"
+    return found
+
+
+def _related(columns: Mapping[str, Sequence[Any]]) -> set[str]:
+    pairs = ((name, parent) for name in columns for parent in _parents(name) if parent in columns)
+    return {path for pair in pairs for path in pair}
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts))]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
-import pyarrow.parquet as pa_parquet
 
+from training.csv_file import read_csv
+from training.parquet_file import read_parquet
+from training.records import FieldColumns, read_array, read_lines
 from worker.errors import ConfigError
 
 _TRUE = {"1", "true", "yes", "anomaly", "attack", "outlier"}
@@ -20,36 +20,91 @@ _TRUE = {"1", "true", "yes", "anomaly", "attack", "outlier"}
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`columns` by name in file order, each (n,) as Python values; `labels` (n,) bool, True for an anomaly, or None."""
+    """`columns` by dotted path in file order, each (n,) as Python values; `labels` (n,) bool, True for an anomaly, or
+    None.
+
+    A value is a str, int, finite float, bool or None where it is missing; from JSON and Parquet lists may come too.
+    `notes` are things about the file that its reader should know.
+    """
 
     columns: dict[str, list[Any]]
     labels: npt.NDArray[np.bool_] | None
     rows: int
+    notes: tuple[str, ...] = ()
 
 
-def read_table(path: Path, label: str | None, leave_out: tuple[str, ...] = ()) -> Table:
-    """Read a file by its ending; raises ConfigError for a missing file, an unknown ending or a missing label column."""
-    table = _read(path)
-    if label is not None and label not in table.column_names:
-        raise ConfigError(f"--label: {path.name} has no column {label!r}; it has: {', '.join(table.column_names)}")
-    if not table.num_rows:
-        raise ConfigError(f"{path}: no rows")
-    labels = _labels(table.column(label).to_pylist()) if label is not None else None
-    names = [name for name in table.column_names if name != label and name not in leave_out]
-    return Table({name: table.column(name).to_pylist() for name in names}, labels, table.num_rows)
+def read_table(path: Path, label: str | None, leave_out: tuple[str, ...] = (), rows: int | None = None) -> Table:
+    """Read a file by its ending, at most `rows` rows of it.
 
-
-def _read(path: Path) -> pa.Table:
-    readers = {".csv": pa_csv.read_csv, ".parquet": pa_parquet.read_table, ".jsonl": pa_json.read_json,
-               ".ndjson": pa_json.read_json, ".json": pa_json.read_json}  # fmt: skip
-    if path.suffix not in readers:
-        raise ConfigError(f"{path}: unknown kind of file {path.suffix!r}; allowed: {', '.join(readers)}")
+    Raises ConfigError for a missing, damaged or empty file, an unknown ending or a missing label column.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"{path}: unknown kind of file {path.suffix!r}; allowed: {', '.join(_READERS)}")
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
-        return readers[path.suffix](path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        columns, notes = reader(path, rows)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    return table_of(columns, label, leave_out, path.name, notes)
+
+
+def table_of(
+    columns: dict[str, list[Any]],
+    label: str | None,
+    leave_out: tuple[str, ...] = (),
+    where: str = "the sample",
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """A table out of columns of one length; raises ConfigError without rows or without the label column."""
+    if label is not None and label not in columns:
+        raise ConfigError(f"--label: {where} has no column {label!r}; it has: {', '.join(columns) or 'none'}")
+    count = len(next(iter(columns.values()), ()))
+    if not count:
+        raise ConfigError(f"{where}: no rows{'' if columns else ' with fields'}")
+    labels = _labels(columns[label]) if label is not None else None
+    kept = {name: values for name, values in columns.items() if name != label and name not in leave_out}
+    return Table(kept, labels, count, notes)
+
+
+_Read = tuple[dict[str, list[Any]], tuple[str, ...]]
+
+
+def _csv(path: Path, rows: int | None) -> _Read:
+    return read_csv(path, rows), ()
+
+
+def _parquet(path: Path, rows: int | None) -> _Read:
+    return read_parquet(path, rows), ()
+
+
+def _json_lines(path: Path, rows: int | None) -> _Read:
+    with path.open("rb") as opened:
+        return _collected(read_lines(opened, path.name, rows))
+
+
+def _json(path: Path, rows: int | None) -> _Read:
+    """JSON lines too, or one list of objects."""
+    with path.open("rb") as opened:
+        start = opened.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+        opened.seek(0)
+        if start.startswith(b"["):
+            return _collected(read_array(opened.read(), path.name, rows))
+        return _collected(read_lines(opened, path.name, rows))
+
+
+def _collected(found: FieldColumns) -> _Read:
+    return found.finish(), found.notes
+
+
+_READERS: dict[str, Callable[[Path, int | None], _Read]] = {
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+}
 
 
 def _labels(values: list[Any]) -> npt.NDArray[np.bool_]:

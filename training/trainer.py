@@ -10,16 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 import structlog
 
-from training.calibrate import merge
+from training.cadence import due_after
+from training.calibrate import follow
 from training.cold import cold_columns
 from training.corpus import corpus_of
 from training.versioning import Trained, train_version
-from worker.core.histogram import BUCKETS
-from worker.core.partition import PartitionState
-from worker.core.threshold import Threshold
+from worker.core.partition import PartitionState, Ring
 from worker.core.trail import EMPTY, Trail
 from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
@@ -125,7 +123,7 @@ class Trainer:
         elapsed = now - self._trained_at
         if now < self._not_before or elapsed < rule.at_most_every:
             return False
-        return elapsed >= rule.every or offset - self._trained_offset >= rule.events
+        return elapsed >= rule.every or offset - self._trained_offset >= due_after(offset, rule.events)
 
     # Versions.
 
@@ -153,7 +151,7 @@ class Trainer:
     def _fine_tune(self, champion: Champion, commits: dict[TopicPartition, Committed], now: float) -> None:
         states = self._states(commits)
         parent = self._stores.registry.bundle(champion.bundle)
-        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states], parent.detector())
+        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states])
         if len(corpus.fit) < 256 or len(corpus.calibrate) < 128:
             log.info("fine_tune_waits", fit_rows=len(corpus.fit), calibration_rows=len(corpus.calibrate))
             return
@@ -166,6 +164,7 @@ class Trainer:
             ranges=corpus.ranges,
             seed=self._seed,
             created_at=_now(),
+            ring=Ring.merged(state.ring for _, state in states),
         )
         if trained.refusals:
             self._stores.registry.put_bundle(trained.bundle)  # kept for inspection
@@ -191,15 +190,11 @@ class Trainer:
         return True
 
     def _follow(self, champion: Champion, commits: dict[TopicPartition, Committed]) -> None:
-        """The threshold takes a bounded step towards what the partitions' live histograms say."""
-        counts = sum(
-            (state.ring.total() for _, state in self._states(commits) if state.versions.bundle == champion.bundle),
-            start=np.zeros(BUCKETS, np.int64),
-        )
+        """The threshold takes a bounded step towards what the partitions' live p-values say."""
         current = self._stores.registry.threshold(champion.threshold)
-        anchor = self._anchor(current)
+        ring = Ring.merged(state.ring for _, state in self._states(commits))
         offsets = {f"{source.topic}/{source.partition}": commit.offset or 0 for source, commit in commits.items()}
-        merged = merge(current, anchor, counts, int(counts.sum()), created_at=_now(), offsets=offsets)
+        merged = follow(current, ring, created_at=_now(), offsets=offsets)
         if merged is None:
             return
         self._stores.registry.put_threshold(merged)
@@ -210,12 +205,6 @@ class Trainer:
                      reason=merged.provenance.reason)  # fmt: skip
         else:
             self._token = None
-
-    def _anchor(self, threshold: Threshold) -> Threshold:
-        """The bundle's own calibration, at the root of the chain of merged thresholds."""
-        while threshold.provenance.kind == "merged" and threshold.parent is not None:
-            threshold = self._stores.registry.threshold(threshold.parent)
-        return threshold
 
     def _states(self, commits: dict[TopicPartition, Committed]) -> list[tuple[TopicPartition, PartitionState]]:
         """The newest snapshot that each partition's commit names; what no commit names is not read."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version as installed
 
 import numpy as np
 
-from training.calibrate import calibrate
-from training.fit import WORST_SHARE, Fitted, fit, normalisation_of, raw_errors
+from training.calibrate import calibrate, live_inflation
+from training.fit import fit
 from training.gate import judge
 from worker.core.bundle import Bundle, pack
 from worker.core.columns import Columns
-from worker.core.detector import Detector, Normalisation
+from worker.core.detector import Detector
+from worker.core.partition import Ring
 from worker.core.threshold import Threshold
 from worker.settings import Settings
 
-CALIBRATE_SHARE = 0.3
+CALIBRATE_EVERY = 4
+"""One block in so many of a first model's rows is kept to calibrate on."""
+BLOCKS = 32
+SPLIT_LEAST = 256
+"""With fewer rows, the first model learns from all of them and is calibrated on the same."""
 _LIBRARIES = ("torch", "numpy", "safetensors")
 
 
@@ -39,55 +45,51 @@ def train_version(
     ranges: dict[str, list[int]],
     seed: int,
     created_at: str,
+    ring: Ring | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
-    """Train on `rows` in time order; without a block to calibrate on, the last `CALIBRATE_SHARE` of them is kept for
-    it.
+    """Train on `rows` in time order; without rows to calibrate on, every fourth block of them is kept for it.
 
     With a parent it is a warm start and goes through the gate; the first model of a stream has nothing to be
-    compared with.
+    compared with. `ring` holds the live p-values so far: they correct the new threshold as they would the old one.
     """
     if calibrate_on is None:
-        cut = int(len(rows) * (1.0 - CALIBRATE_SHARE))
-        rows, calibrate_on = rows.take(slice(0, cut)), rows.take(slice(cut, None))
+        rows, calibrate_on = split(rows)
     before = parent[0].detector() if parent is not None else None
-    fitted = fit(settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before)
-    fitted = replace(fitted, normalisation=_normalised(fitted, before, calibrate_on))
+    fitted = fit(
+        settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before, progress=progress
+    )
     detector = fitted.detector()
     errors = detector.errors(detector.encoder.transform(calibrate_on))
     threshold = calibrate(
         errors, bundle="", alert_rate=settings.threshold.alert_rate, created_at=created_at,
         parent=parent[1].digest() if parent else None,
+        inflation=live_inflation(ring, settings.threshold.alert_rate, parent[1].inflation) if parent and ring else 1.0,
     )  # fmt: skip
     refusals, metrics = _gate(parent, before, detector, threshold, calibrate_on)
     bundle = pack(
         version=version,
         kind=fitted.kind,
         encoder=fitted.encoder,
-        state_dict=fitted.state_dict,
-        normalisation=fitted.normalisation,
+        tensors=fitted.tensors,
         parent=parent[0].digest if parent else None,
         created_at=created_at,
         data=ranges,
-        metrics={
-            **fitted.metrics,
-            **metrics,
-            "rows": float(len(rows)),
-            "calibration_rows": float(len(errors)),
-        },
+        metrics={"loss": fitted.loss, **metrics, "rows": float(len(rows)), "calibration_rows": float(len(errors))},
         libraries={name: installed(name) for name in _LIBRARIES},
         seed=seed,
     )
     return Trained(bundle, threshold.model_copy(update={"bundle": bundle.digest}), refusals)
 
 
-def _normalised(fitted: Fitted, before: Detector | None, block: Columns) -> Normalisation:
-    """What a typical error is, from the block without its worst rows: an incident in it must not become the
-    yardstick.
-    """
-    judge = before if before is not None else fitted.detector()
-    errors = judge.errors(judge.encoder.transform(block))
-    keep = np.argsort(errors, kind="stable")[: len(errors) - int(WORST_SHARE * len(errors))]
-    return normalisation_of(fitted.encoder, raw_errors(fitted.detector().network, fitted.encoder, block.take(keep)))
+def split(rows: Columns) -> tuple[Columns, Columns]:
+    """Rows to fit and rows to calibrate, by alternating blocks of time: both then see the whole span."""
+    n = len(rows)
+    if n < SPLIT_LEAST:
+        return rows, rows
+    place = np.arange(n)
+    aside = place // -(-n // BLOCKS) % CALIBRATE_EVERY == CALIBRATE_EVERY - 1
+    return rows.take(place[~aside]), rows.take(place[aside])
 
 
 def _gate(

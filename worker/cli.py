@@ -16,9 +16,12 @@ import click
 
 from worker.errors import ConfigError, OffbeatError
 
-_TRAINING = {
-    "demo": "The main job on this machine with nothing else installed.",
-    "trainer": "The trainer service: first model, fine-tuning, thresholds.",
+_TRAINING = {  # command: where it is, what it does
+    "demo": ("training.cli", "The main job on this machine with nothing else installed."),
+    "evaluate": ("training.evaluate_cli", "Score a file as a stream, and measure it against its labels."),
+    "profile": ("training.profile_cli", "Read a sample of a file or topic, write a configuration."),
+    "train": ("training.train_cli", "A first model from a file or from the topic's history."),
+    "trainer": ("training.cli", "The trainer service: first model, fine-tuning, thresholds."),
 }
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
@@ -34,7 +37,7 @@ class _Commands(click.Group):
             return _loaded("worker.models_cli", "models")
         if name in _TRAINING:
             try:
-                return _loaded("training.cli", name)
+                return _loaded(_TRAINING[name][0], name)
             except ModuleNotFoundError as error:
                 if error.name != "training" and not str(error.name).startswith("training."):
                     raise
@@ -46,7 +49,7 @@ class _Commands(click.Group):
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
         rows += [
-            *_TRAINING.items(),
+            *((name, text) for name, (_, text) in _TRAINING.items()),
             ("models", "The registry: list, show, promote, roll back, export, import."),
         ]
         with formatter.section("Commands"):

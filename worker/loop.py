@@ -222,6 +222,7 @@ class Worker:
             times=times,
             columns=decoded.columns,
             errors=errors,
+            p_buckets=pair.threshold.p_buckets(errors),
             flagged=pair.threshold.flagged(errors),
             trainable=errors < pair.training_cut,
         )

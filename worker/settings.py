@@ -109,8 +109,12 @@ class EventSettings(_Section):
 
 
 class ModelSettings(_Section):
-    kind: Literal["denoising"] = Field("denoising", description="The autoencoder.")
-    window: Literal[1] = Field(1, description="Records of an entity scored together.")
+    kind: Literal["denoising", "linear", "undercomplete", "sparse", "variational"] = Field(
+        "denoising", description="The autoencoder; `denoising` is the one that was tuned."
+    )
+    window: int = Field(
+        1, ge=1, le=128, description="Records of an entity scored together: the newest one's error counts."
+    )
 
 
 class ThresholdSettings(_Section):
@@ -130,7 +134,11 @@ class AlertSettings(_Section):
 
 class FineTuneSettings(_Section):
     every: Duration = Field(3_600.0, description="Fine-tune after this long …")
-    events: int = Field(20_000, ge=1, description="… or after so many events, whichever comes first …")
+    events: int = Field(
+        500,
+        ge=1,
+        description="… or after so many events (a tenth of those seen, where that is fewer), whichever comes first …",
+    )
     at_most_every: Duration = Field(600.0, description="… yet not more often than this.")
     on_drift: bool = Field(True, description="Fine-tune when drift is found.")
 

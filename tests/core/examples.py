@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from worker.core.columns import Columns, objects
 from worker.core.eventclock import EventTimes
+from worker.core.histogram import bucket_of
 from worker.core.partition import Judged
 from worker.core.spec import FeatureSpec
 
@@ -42,4 +43,4 @@ def judged(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> J
     """Rows with errors and verdicts that depend on their offsets alone."""
     errors = ((offsets * 2_654_435_761 % 1_000) / 100 + 0.01).astype(np.float32)
     times = offsets * 1_000
-    return Judged(offsets, EventTimes(times, times, 0), columns, errors, errors > 9.5, errors < 9.0)
+    return Judged(offsets, EventTimes(times, times, 0), columns, errors, bucket_of(errors / 10), errors > 9.5, errors < 9.0)

@@ -1,11 +1,12 @@
-"""Autoencoders over mixed rows: one network shape, one loss, and a thin class per kind.
+"""Autoencoders over mixed rows: one shape of network and one loss; `worker.core.kinds` has a thin class per kind.
 
-The output holds one column per numeric input (two per cyclic) and one logit per level of each categorical; what a
-kind adds is how training corrupts the input, and what else its loss counts.
+The output holds one column per numeric input (two per cyclic) and one logit per level of each categorical, of the
+event itself: with a window, the records before it are inputs only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +18,10 @@ from worker.core.encode import Block, Encoder
 
 CODE_MOST = 16
 HIDDEN_MOST = 64
+PART_MOST = 50.0
+"""Most that one feature can add to an error, in nats: ten standard deviations, the clip of the inputs."""
+
+Activation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,69 +61,88 @@ class Layout:
         return starts
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One layer as it serves: `weight` (out, in), `bias` (out,), what is applied after them, and whether the result is
+    the code.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    activation: Activation | None
+    is_code: bool
+
+
 class Autoencoder(nn.Module):
-    """tanh network: input, hidden, code, hidden, output (linear)."""
+    """input, hidden, code, hidden, output. Hidden layers have 16 to 64 units, the code 2 to 16."""
 
     kind = "undefined"
+    activation: Activation | None = staticmethod(torch.tanh)
+    code_activation: Activation | None = staticmethod(torch.tanh)
 
     def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         hidden = min(HIDDEN_MOST, max(16, 2 * features))
-        code = min(CODE_MOST, max(2, features // 2))
-        sizes = (inputs, hidden, code, hidden, outputs)
-        # Without torch's own initialisation, which would draw from its global generator.
-        self.layers = nn.ModuleList(skip_init(nn.Linear, a, b) for a, b in pairwise(sizes))  # type: ignore[no-untyped-call]
-        for layer in self.layers:
-            assert isinstance(layer, nn.Linear)
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+        self.code_width = self.width_of_code(features, hidden)
+        sizes = (inputs, hidden, self.code_width, hidden, outputs)
+        self.layers = nn.ModuleList(dense(a, b, generator) for a, b in pairwise(sizes))
+
+    @staticmethod
+    def width_of_code(features: int, hidden: int) -> int:
+        return min(CODE_MOST, max(2, -(-features // 2)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs) to (n, outputs)."""
-        for layer in self.layers[:-1]:
-            x = torch.tanh(layer(x))
-        out: Tensor = self.layers[-1](x)
+        """(n, inputs) to (n, outputs), without chance: what serves."""
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(n, inputs) to the code (n, code_width)."""
+        return _applied(self.code_activation, self.layers[1](_applied(self.activation, self.layers[0](x))))
+
+    def decode(self, code: Tensor) -> Tensor:
+        out: Tensor = self.layers[3](_applied(self.activation, self.layers[2](code)))
         return out
 
     def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
         """What training shows the network in place of `x` (n, inputs)."""
         return x
 
+    def trained(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Training's forward pass: the output (n, outputs), and what the kind's objective adds to the loss, (n,) in
+        nats.
+        """
+        return self(x), x.new_zeros(len(x))
 
-class DenoisingAutoencoder(Autoencoder):
-    """Reconstructs the clean row from a corrupted one: Gaussian noise of sd 1 on numbers, half of the features
-    swapped with another row's.
-
-    Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11, 2010, section 3; swap noise keeps each marginal.
-    """
-
-    kind = "denoising"
-    noise = 1.0
-    swap = 0.5
-
-    def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
-        noisy = x.clone()
-        values = [block.start for block in encoder.blocks if block.kind == "numeric"]
-        noisy[:, values] += self.noise * torch.randn(len(x), len(values), generator=generator)
-        swapped = torch.rand(len(x), len(encoder.blocks), generator=generator) < self.swap
-        partners = torch.randint(len(x), (len(x),), generator=generator)
-        widths = torch.tensor([block.width + block.has_mask for block in encoder.blocks])
-        return torch.where(swapped.repeat_interleave(widths, dim=1), x[partners], noisy)
+    def serving(self) -> list[Served]:
+        """The layers in order, as `forward` applies them."""
+        after = (self.activation, self.code_activation, self.activation, None)
+        return [Served(layer.weight.detach(), layer.bias.detach(), activation, i == 1)  # type: ignore[arg-type, union-attr, operator]
+                for i, (layer, activation) in enumerate(zip(self.layers, after, strict=True))]  # fmt: skip
 
 
-KINDS: dict[str, type[Autoencoder]] = {DenoisingAutoencoder.kind: DenoisingAutoencoder}
-"""By `model.kind`."""
+def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
+    """A layer initialised from this generator alone."""
+    # Without torch's own initialisation, which would draw from its global generator.
+    layer: nn.Linear = skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    nn.init.xavier_uniform_(layer.weight, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _applied(activation: Activation | None, x: Tensor) -> Tensor:
+    return x if activation is None else activation(x)
 
 
 def feature_errors(out: Tensor, x: Tensor, codes: Tensor, layout: Layout) -> Tensor:
-    """(n, F) raw error per feature: squared error of numbers and cyclic pairs, -log likelihood of categoricals.
+    """(n, F) error per feature in nats: half the squared error of numbers and cyclic pairs, -log likelihood of
+    categoricals.
 
     `out` (n, outputs), `x` (n, inputs) the clean rows, `codes` (n, C) int64. Weighted by feature, not by column.
     """
     errors = out.new_zeros(len(out), layout.features)
     values = len(layout.value_inputs)
     if values:
-        squares = (out[:, :values] - x[:, layout.value_inputs]) ** 2
+        squares = 0.5 * (out[:, :values] - x[:, layout.value_inputs]) ** 2
         errors = errors.index_add(1, layout.value_feature, squares)
     for block, start in zip(layout.categorical, layout.first_logits(), strict=True):
         logits = out[:, start : start + block.levels]

@@ -1,4 +1,4 @@
-"""Bundles: weights, feature spec, encoder, normalisation and manifest; the unit of publish, swap and rollback.
+"""Bundles: weights, feature spec, encoder and manifest; the unit of publish, swap and rollback.
 
 Weights are safetensors, the rest is JSON. Nothing in a bundle can run code. A bundle is named by the digest of its
 manifest, which holds the sha256 of the weights; with a key, the manifest is signed by HMAC-SHA256.
@@ -14,30 +14,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import safetensors
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from worker.core.detector import Detector, Normalisation
+from worker.core.detector import Detector
 from worker.core.encode import Encoder
 from worker.core.spec import FeatureSpec
 
 MAX_BYTES = 256_000_000
+FORMAT = 2
 
 
 class BundleError(ValueError):
     """A bundle that is damaged, of another format, or whose parts do not fit each other."""
-
-
-class NormalisationState(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    mean: tuple[float, ...]
-    sd: tuple[float, ...]
-    unseen: tuple[float, ...]
-    cap: float
 
 
 class Manifest(BaseModel):
@@ -45,13 +36,12 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     version: int
     kind: str
     spec: FeatureSpec
     spec_hash: str
     encoder: dict[str, Any]
-    normalisation: NormalisationState
     parent: str | None
     created_at: str
     data: dict[str, tuple[int, int]]
@@ -75,18 +65,11 @@ class Bundle:
         return base64.urlsafe_b64encode(hashlib.sha256(self.manifest_bytes).digest()[:16]).decode().rstrip("=")
 
     def detector(self) -> Detector:
-        """Raises BundleError where encoder, normalisation and weights do not fit each other."""
+        """Raises BundleError where encoder and weights do not fit each other."""
         manifest = self.manifest
-        state = manifest.normalisation
         try:
             tensors = safetensors.torch.load(self.weights)
-            encoder = Encoder.from_json(manifest.spec, manifest.encoder)
-            mean, sd, unseen = (np.array(values, np.float32) for values in (state.mean, state.sd, state.unseen))
-            if {len(mean), len(sd), len(unseen)} != {len(encoder.blocks)}:
-                raise BundleError("normalisation of another number of features")
-            if not (sd > 0).all():
-                raise BundleError("a standard deviation that is not positive")
-            return Detector(encoder, manifest.kind, tensors, Normalisation(mean, sd, unseen, state.cap))
+            return Detector(Encoder.from_json(manifest.spec, manifest.encoder), manifest.kind, tensors)
         except (safetensors.SafetensorError, ValueError) as error:
             raise BundleError(f"bundle {self.digest}: {error}") from error
 
@@ -96,8 +79,7 @@ def pack(
     version: int,
     kind: str,
     encoder: Encoder,
-    state_dict: dict[str, Tensor],
-    normalisation: Normalisation,
+    tensors: dict[str, Tensor],
     parent: str | None,
     created_at: str,
     data: dict[str, list[int]],
@@ -105,19 +87,13 @@ def pack(
     libraries: dict[str, str],
     seed: int,
 ) -> Bundle:
-    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state_dict.items()})
+    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     manifest = Manifest(
         version=version,
         kind=kind,
         spec=encoder.spec,
         spec_hash=encoder.spec.spec_hash,
         encoder=encoder.to_json(),
-        normalisation=NormalisationState(
-            mean=tuple(normalisation.mean.tolist()),
-            sd=tuple(normalisation.sd.tolist()),
-            unseen=tuple(normalisation.unseen.tolist()),
-            cap=normalisation.cap,
-        ),
         parent=parent,
         created_at=created_at,
         data={name: (first, last) for name, (first, last) in data.items()},
@@ -134,6 +110,12 @@ def unpack(manifest_bytes: bytes, weights: bytes) -> Bundle:
     """Check and open; raises BundleError with the reason. Shapes are checked when the detector is built."""
     if len(manifest_bytes) + len(weights) > MAX_BYTES:
         raise BundleError(f"larger than {MAX_BYTES} bytes")
+    try:
+        written = json.loads(manifest_bytes).get("format")
+        if written != FORMAT:
+            raise BundleError(f"written in format {written}; this release reads {FORMAT}: train a new model")
+    except (ValueError, AttributeError) as error:
+        raise error if isinstance(error, BundleError) else BundleError(f"manifest: no JSON object: {error}") from error
     try:
         manifest = Manifest.model_validate_json(manifest_bytes)
     except ValidationError as error:

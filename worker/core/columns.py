@@ -1,4 +1,4 @@
-"""Decoded events as columns: one array per feature, in the spec's order."""
+"""Decoded events as columns: one array per feature, in the spec's order; with a window, the records before each."""
 
 from __future__ import annotations
 
@@ -16,25 +16,52 @@ from worker.core.spec import FeatureSpec
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """n events. `values[i]` (n,) belongs to feature i.
+    """n events. `values[i]` (m,) belongs to feature i.
+
+    Without `lags` the n = m rows are the events. With a window W, `lags` (n, W) int64 names the rows of each event and
+    of its entity's records before it, newest first; rows are shared between events.
 
     Numeric: float64, nan where missing. Boolean: float64 of 0, 1 or nan. Cyclic: float64 seconds since 1970 or nan.
     Categorical: object, each a str, int, float, bool or None as decoded; `category` gives its canonical text.
     """
 
     values: tuple[npt.NDArray[Any], ...]
+    lags: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self.values[0])
+        return len(self.values[0]) if self.lags is None else len(self.lags)
 
     def take(self, index: npt.NDArray[Any] | slice) -> Columns:
-        return Columns(tuple(column[index] for column in self.values))
+        if self.lags is None:
+            return Columns(tuple(column[index] for column in self.values))
+        return Columns(self.values, self.lags[index]).compact()
+
+    def newest(self) -> Columns:
+        """The events alone, without the records before them."""
+        return self if self.lags is None else Columns(tuple(column[self.lags[:, 0]] for column in self.values))
+
+    def compact(self) -> Columns:
+        """Without rows that no event refers to."""
+        if self.lags is None:
+            return self
+        used, index = np.unique(self.lags, return_inverse=True)
+        if len(used) == len(self.values[0]):
+            return self
+        lags = index.reshape(self.lags.shape).astype(np.int64)
+        return Columns(tuple(column[used] for column in self.values), lags)
 
     @staticmethod
     def concat(parts: Sequence[Columns]) -> Columns:
         if len(parts) == 1:
             return parts[0]
-        return Columns(tuple(np.concatenate(columns) for columns in zip(*(p.values for p in parts), strict=True)))
+        values = tuple(np.concatenate(columns) for columns in zip(*(p.values for p in parts), strict=True))
+        windows = [part.lags for part in parts]
+        if all(lags is None for lags in windows):
+            return Columns(values)
+        starts = np.cumsum([0, *(len(part.values[0]) for part in parts)])
+        # A part without windows can only be an empty one: its rows have no width to agree with.
+        shifted = [lags + start for lags, start in zip(windows, starts, strict=False) if lags is not None]
+        return Columns(values, np.concatenate(shifted))
 
     @staticmethod
     def empty(spec: FeatureSpec) -> Columns:
@@ -59,18 +86,20 @@ def category(value: Any) -> str | None:
 def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
     """Canonical bytes: the same events give the same bytes, whatever JSON type a category came as."""
     plain: list[Any] = []
+    columns = columns.compact()
     for feature, column in zip(spec.features, columns.values, strict=True):
         if feature.kind == "categorical":
             plain.append([category(value) for value in column])
         else:
             plain.append(np.ascontiguousarray(column, np.float64).tobytes())
-    return msgspec.msgpack.encode([len(columns), plain])
+    lags = None if columns.lags is None else columns.lags.astype("<i8").tobytes()
+    return msgspec.msgpack.encode([len(columns.values[0]), plain, lags])
 
 
 def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
     """Raises ValueError where the bytes are not columns of this spec."""
     try:
-        rows, plain = msgspec.msgpack.decode(raw, type=tuple[int, list[bytes | list[str | None]]])
+        rows, plain, lags = msgspec.msgpack.decode(raw, type=tuple[int, list[bytes | list[str | None]], bytes | None])
     except msgspec.MsgspecError as error:
         raise ValueError(f"not columns: {error}") from error
     if len(plain) != len(spec.features):
@@ -83,7 +112,14 @@ def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
         if len(array) != rows:
             raise ValueError(f"{feature.field}: {len(array)} values for {rows} rows")
         values.append(array)
-    return Columns(tuple(values))
+    return Columns(tuple(values), _lags(lags, rows, spec.window) if lags is not None else None)
+
+
+def _lags(raw: bytes, rows: int, window: int) -> npt.NDArray[np.int64]:
+    lags = np.frombuffer(raw, "<i8").reshape(-1, window)
+    if len(lags) and not (0 <= lags.min() and lags.max() < rows):
+        raise ValueError("a window that names rows which are not there")
+    return lags.astype(np.int64)
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:

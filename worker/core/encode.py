@@ -43,7 +43,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """n encoded rows: `x` (n, width) float32; `codes` (n, C) int64 levels; `missing` and `out_of_range` (n, F) bool."""
+    """n encoded events: `x` (n, inputs) float32, with a window the newest record's columns first; of the newest record
+    `codes` (n, C) int64 levels, `missing` and `out_of_range` (n, F) bool.
+    """
 
     x: npt.NDArray[np.float32]
     codes: npt.NDArray[np.int64]
@@ -54,33 +56,60 @@ class Encoded:
 class Encoder:
     """Immutable once fitted; `to_json` and `from_json` round-trip to the same bits."""
 
-    def __init__(self, spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...]) -> None:
+    def __init__(
+        self, spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...], masked: tuple[bool, ...]
+    ) -> None:
         self.spec = spec
         self._parts = parts
+        self._masked = masked
         self._lookups: list[Lookup | None] = [p.lookup() if isinstance(p, Vocabulary) else None for p in parts]
-        self.blocks = _layout(spec, parts)
+        self.blocks = _layout(spec, parts, masked)
         last = self.blocks[-1]
         self.width = last.start + last.width + last.has_mask
+        self.inputs = self.width * spec.window
         self.code_count = sum(block.kind == "categorical" for block in self.blocks)
 
     @staticmethod
-    def fit(spec: FeatureSpec, columns: Columns) -> Encoder:
-        """Raises ValueError where there are no rows."""
+    def fit(spec: FeatureSpec, columns: Columns, parent: Encoder | None = None) -> Encoder:
+        """From n rows; values that only a `parent` has seen stay known. A feature gets a mask where values are
+        missing. Raises ValueError where there are no rows.
+        """
         if not len(columns):
             raise ValueError("no rows to fit an encoder on")
         parts: list[Scaling | Vocabulary | None] = []
-        for feature, column in zip(spec.features, columns.values, strict=True):
+        masked = []
+        known = parent._parts if parent is not None else (None,) * len(spec.features)
+        for feature, column, before in zip(spec.features, columns.newest().values, known, strict=True):
+            masked.append(column.dtype != object and bool(np.isnan(column).any()))
             if isinstance(feature, NumericFeature):
                 parts.append(Scaling.fit(column, feature.transform, feature.scale))
             elif isinstance(feature, CategoricalFeature):
-                parts.append(Vocabulary.fit(column, feature.levels, feature.encoding))
+                seen = before if isinstance(before, Vocabulary) else None
+                parts.append(Vocabulary.fit(column, feature.levels, feature.encoding, seen))
             elif isinstance(feature, BooleanFeature):
                 parts.append(Vocabulary(("false", "true"), frozenset(), 0))
             else:
                 parts.append(None)
-        return Encoder(spec, tuple(parts))
+        return Encoder(spec, tuple(parts), tuple(masked))
+
+    @property
+    def parts(self) -> tuple[Scaling | Vocabulary | None, ...]:
+        """One per feature: how a number is scaled, what the levels are; None for a time."""
+        return self._parts
 
     def transform(self, columns: Columns) -> Encoded:
+        """Encode n events; where windows are due and `columns` has none, each event's own record fills its window."""
+        lags = columns.lags
+        if lags is None:
+            rows = self._rows(columns)
+            if self.spec.window == 1:
+                return rows
+            return Encoded(np.tile(rows.x, (1, self.spec.window)), rows.codes, rows.missing, rows.out_of_range)
+        rows, newest = self._rows(Columns(columns.values)), lags[:, 0]
+        x = rows.x[lags].reshape(len(lags), self.inputs)
+        return Encoded(x, rows.codes[newest], rows.missing[newest], rows.out_of_range[newest])
+
+    def _rows(self, columns: Columns) -> Encoded:
         n, features = len(columns), len(self.blocks)
         x = np.zeros((n, self.width), np.float32)
         codes = np.empty((n, self.code_count), np.int64)
@@ -138,36 +167,38 @@ class Encoder:
             return datetime.fromtimestamp(float(value), UTC).isoformat().replace("+00:00", "Z")
         return float(value)
 
-    def expected(self, feature: int, reconstruction: npt.NDArray[np.float32]) -> Any:
-        """What the model expected, from a feature's block of the output.
+    def expected(self, feature: int, values: npt.NDArray[np.float32]) -> Any:
+        """What the model expected, from a feature's `width` columns in units of x.
 
-        A number in original units, inside what training saw; for a categorical the likelier values with their
-        probabilities; true or false; for a time its place in the period.
+        A number in original units, inside what training saw; for a categorical, whose columns are the probabilities of
+        its levels, the likelier values; true or false; for a time its place in the period.
         """
         part = self._parts[feature]
         if isinstance(part, Scaling):
-            return part.invert(float(reconstruction[0]))
+            return part.invert(float(values[0]))
         if isinstance(part, Vocabulary):
-            logits = np.asarray(reconstruction, np.float64)
-            odds = np.exp(logits - logits.max())
-            odds /= odds.sum()
+            odds = np.clip(np.asarray(values, np.float64), 0.0, 1.0)
             if self.spec.features[feature].kind == "boolean":
                 return bool(odds[1] >= odds[0])
-            order = [int(i) for i in np.argsort(-odds, kind="stable") if int(i) != part.unseen][:_LIKELIER]
+            if part.unseen is not None:
+                odds[part.unseen] = 0.0
+            odds /= max(float(odds.sum()), 1e-9)
+            order = np.argsort(-odds, kind="stable")[:_LIKELIER].tolist()
             return [{"value": part.name(i), "probability": round(float(odds[i]), 4)} for i in order if odds[i] >= 0.01]
-        turn = float(np.arctan2(reconstruction[0], reconstruction[1]) / (2.0 * np.pi)) % 1.0
+        turn = float(np.arctan2(values[0], values[1]) / (2.0 * np.pi)) % 1.0
         return _place(turn * self._period(feature), self._period(feature))
 
     def to_json(self) -> dict[str, Any]:
-        return {"parts": [part.to_json() if part is not None else None for part in self._parts]}
+        parts = [part.to_json() if part is not None else None for part in self._parts]
+        return {"parts": parts, "masked": list(self._masked)}
 
     @staticmethod
     def from_json(spec: FeatureSpec, state: dict[str, Any]) -> Encoder:
         """Raises ValueError where the state is not one of this spec."""
         try:
-            plain = state["parts"]
-            if len(plain) != len(spec.features):
-                raise ValueError(f"{len(plain)} parts for {len(spec.features)} features")
+            plain, masked = state["parts"], tuple(bool(mask) for mask in state["masked"])
+            if not len(plain) == len(masked) == len(spec.features):
+                raise ValueError(f"{len(plain)} parts and {len(masked)} masks for {len(spec.features)} features")
             parts: list[Scaling | Vocabulary | None] = []
             for feature, part in zip(spec.features, plain, strict=True):
                 if feature.kind == "numeric":
@@ -176,7 +207,7 @@ class Encoder:
                     parts.append(None if feature.kind == "cyclic" else Vocabulary.from_json(part))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an encoder of this feature spec: {error}") from error
-        return Encoder(spec, tuple(parts))
+        return Encoder(spec, tuple(parts), masked)
 
 
 def _truth(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -184,11 +215,13 @@ def _truth(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.where(np.isnan(column), 3, np.nan_to_num(column) != 0).astype(np.int64)
 
 
-def _layout(spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...]) -> tuple[Block, ...]:
+def _layout(
+    spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...], masked: tuple[bool, ...]
+) -> tuple[Block, ...]:
     blocks: list[Block] = []
     start = code = 0
-    for i, (feature, part) in enumerate(zip(spec.features, parts, strict=True)):
-        has_mask = feature.missing == "mask" and not isinstance(part, Vocabulary)
+    for i, (feature, part, mask) in enumerate(zip(spec.features, parts, masked, strict=True)):
+        has_mask = mask and feature.missing == "mask" and not isinstance(part, Vocabulary)
         if isinstance(part, Vocabulary):
             unseen = part.unseen if part.unseen is not None else -1
             blocks.append(Block(i, "categorical", start, part.levels, has_mask, part.levels, code, unseen))

@@ -5,6 +5,7 @@ Two runs over the same log give the same bytes: no wall clock, no batch boundary
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +15,16 @@ import numpy.typing as npt
 
 from worker.core.columns import Columns
 from worker.core.eventclock import HOUR_MS, EventTimes
-from worker.core.histogram import BUCKETS, bucket_of
+from worker.core.histogram import BUCKETS
 from worker.core.incidents import Incidents
 from worker.core.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_exponential, partition_seed
 from worker.core.spec import FeatureSpec
 
-FORMAT = 1
+FORMAT = 2
 RECENT_ROWS = 8_192
-RECENT_HALF_LIFE = 30_000.0
+RECENT_VERSIONS = 3.0
+"""A recent row's weight halves while so many versions come and go: what is recent follows how often is learnt."""
+RECENT_LEAST = 256.0
 LASTING_ROWS = 2_048
 RING_HOURS = 24
 
@@ -38,27 +41,30 @@ class Versions:
 class Judged:
     """n scored rows of one partition in offset order, under one pair of versions.
 
-    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `flagged` and `trainable`
-    (n,) bool.
+    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `p_buckets` (n,) int64 buckets of
+    their held-out p-values; `flagged` and `trainable` (n,) bool.
     """
 
     offsets: npt.NDArray[np.int64]
     times: EventTimes
     columns: Columns
     errors: npt.NDArray[np.float32]
+    p_buckets: npt.NDArray[np.int64]
     flagged: npt.NDArray[np.bool_]
     trainable: npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
 class Ring:
-    """Error histograms by hour of the partition's clock, of the bundle in force: the last 24 hours that had events."""
+    """Histograms of held-out p-values by hour of the partition's clock: the last 24 hours that had events.
+
+    Flagged events count too: left out, they would make the threshold erode itself.
+    """
 
     hours: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 
-    def count(self, clock: npt.NDArray[np.int64], errors: npt.NDArray[np.float32]) -> None:
+    def count(self, clock: npt.NDArray[np.int64], buckets: npt.NDArray[np.int64]) -> None:
         slots = clock // HOUR_MS
-        buckets = bucket_of(errors)
         for hour in np.unique(slots[[0, -1]] if slots[0] == slots[-1] else slots).tolist():
             inside = buckets if slots[0] == slots[-1] else buckets[slots == hour]
             counts = np.bincount(inside, minlength=BUCKETS)
@@ -68,6 +74,15 @@ class Ring:
 
     def total(self) -> npt.NDArray[np.int64]:
         return sum(self.hours.values(), np.zeros(BUCKETS, np.int64))
+
+    @staticmethod
+    def merged(rings: Iterable[Ring]) -> Ring:
+        """The sum of several partitions' rings, exactly."""
+        hours: dict[int, npt.NDArray[np.int64]] = {}
+        for ring in rings:
+            for hour, counts in ring.hours.items():
+                hours[hour] = hours[hour] + counts if hour in hours else counts
+        return Ring(hours)
 
 
 class PartitionState:
@@ -81,24 +96,30 @@ class PartitionState:
         self.clock_ms: int | None = None
         self.versions = Versions("", "")
         self.ring = Ring()
-        self.recent = Reservoir(spec, RECENT_ROWS, RECENT_HALF_LIFE)
+        self.recent = Reservoir(spec, RECENT_ROWS, RECENT_LEAST)
         self.lasting = Reservoir(spec, LASTING_ROWS, None)
         self.incidents = Incidents(cooldown_ms)
+        self.bundle_since = next_offset
         self._seed = partition_seed(topic_id, partition)
 
     def adopt(self, versions: Versions) -> None:
-        """From the next record on these versions judge. Errors of another bundle have another scale: the ring
-        restarts.
-        """
+        """From the next record on these versions judge; a new bundle sets the pace of the recent sample."""
         if versions.bundle != self.versions.bundle:
-            self.ring = Ring()
+            served = self.next_offset - self.bundle_since
+            self.recent.pace(max(RECENT_LEAST, RECENT_VERSIONS * served), self.next_offset)
+            self.bundle_since = self.next_offset
         self.versions = versions
+
+    @property
+    def seed(self) -> np.uint64:
+        """What every draw of this partition is keyed by."""
+        return self._seed
 
     def fold(self, rows: Judged) -> None:
         """Learn n judged rows: clock, histogram and samples. Incidents are folded by `worker.core.judge`."""
         if len(rows.offsets):
             self.clock_ms = int(rows.times.clock[-1])
-            self.ring.count(rows.times.clock, rows.errors)
+            self.ring.count(rows.times.clock, rows.p_buckets)
             marks = rows.flagged * FLAGGED | rows.trainable * TRAINABLE
             draws = draw_exponential(self._seed, rows.offsets)
             self.recent.offer(draws, rows.offsets, rows.times.times, marks, rows.columns)
@@ -120,6 +141,7 @@ class PartitionState:
                 "topic_id": self.topic_id,
                 "partition": self.partition,
                 "next_offset": self.next_offset,
+                "bundle_since": self.bundle_since,
                 "clock_ms": self.clock_ms,
                 "versions": [self.versions.bundle, self.versions.threshold],
                 "ring": [[hour, self.ring.hours[hour].tobytes()] for hour in sorted(self.ring.hours)],
@@ -140,6 +162,7 @@ class PartitionState:
                 raise ValueError(f"state of feature spec {plain['spec']}, the configuration has {spec.spec_hash}")
             state = PartitionState(spec, plain["topic_id"], plain["partition"], plain["next_offset"], cooldown_ms)
             state.clock_ms = plain["clock_ms"]
+            state.bundle_since = plain["bundle_since"]
             state.versions = Versions(*plain["versions"])
             state.ring = Ring({hour: np.frombuffer(counts, np.int64) for hour, counts in plain["ring"]})
             state.recent.load_state(plain["recent"])

@@ -4,6 +4,8 @@ Each row draws its chance from a hash of (topic id, partition, offset), never fr
 a row's priority depends on its offset alone. So the sample after a prefix of the log is the same whatever the
 batches were, and two samples of disjoint ranges merge by keeping the highest priorities.
 
+How fast it forgets is paced by the versions (`pace`), since what is recent is what the next version learns from.
+
 Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97(5),
 2006: keep the k rows with the largest log-key; with weights 2^(offset / half_life) this is the biased reservoir of
 Aggarwal, "On biased reservoir sampling in the presence of stream evolution", VLDB 2006.
@@ -23,6 +25,9 @@ from worker.core.spec import FeatureSpec
 
 FLAGGED = np.uint8(1)
 TRAINABLE = np.uint8(2)
+
+BLOCK = 64
+_QUARTER = -math.log(0.75)  # a standard exponential is below it with probability 1/4
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -45,13 +50,25 @@ def draw_exponential(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDA
     return -np.log(uniform)
 
 
+def held_out(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """(n,) bool: rows that no version of the model is fitted on, so that all of them can be calibrated on them.
+
+    A quarter of the stream, by whole blocks of `BLOCK` offsets: neighbours are alike, and single rows held out between
+    rows that were learnt would look better than new ones will.
+    """
+    blocks = offsets // BLOCK
+    held: npt.NDArray[np.bool_] = draw_exponential(seed ^ _GOLDEN, blocks) < _QUARTER
+    return held
+
+
 class Reservoir:
     """At most `capacity` rows; with `half_life` (in offsets) newer rows weigh more, without it all weigh the same."""
 
     def __init__(self, spec: FeatureSpec, capacity: int, half_life: float | None) -> None:
         self._spec = spec
         self.capacity = capacity
-        self._rate = math.log(2.0) / half_life if half_life else 0.0
+        self.half_life = half_life
+        self._base, self._since = 0.0, 0
         self._floor = -math.inf
         self._waiting: list[tuple[npt.NDArray[Any], ...]] = []
         self._waiting_rows = 0
@@ -63,6 +80,25 @@ class Reservoir:
         self.columns = Columns.empty(spec)
         self._priority = np.empty(0, np.float64)
 
+    def pace(self, half_life: float, offset: int) -> None:
+        """From `offset` on a row's weight halves every `half_life` offsets."""
+        self.settle()
+        self._base = float(self._ages(np.array([offset], np.int64))[0])
+        self._since, self.half_life = offset, half_life
+
+    def _ages(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(n,) the log of the rows' weights: it grows with the offset."""
+        if self.half_life is None:
+            return np.zeros(len(offsets))
+        return self._base + math.log(2.0) / self.half_life * (offsets - self._since)
+
+    def best(self, count: int) -> npt.NDArray[np.intp]:
+        """Places of the `count` rows of highest priority, in offset order: a smaller reservoir of the same stream."""
+        self.settle()
+        if len(self.offsets) <= count:
+            return np.arange(len(self.offsets))
+        return np.sort(np.lexsort((self.offsets, -self._priority))[:count])
+
     def offer(
         self,
         draws: npt.NDArray[np.float64],
@@ -72,7 +108,7 @@ class Reservoir:
         columns: Columns,
     ) -> None:
         """Offer n rows in offset order: `draws` (n,) from `draw_exponential`, `times` (n,) event time in ms."""
-        priority = self._rate * offsets - np.log(draws)
+        priority = self._ages(offsets) - np.log(draws)
         chosen = np.flatnonzero(priority > self._floor)
         if not len(chosen):
             return
@@ -106,11 +142,13 @@ class Reservoir:
         """The sample as plain values for the snapshot; the same rows give the same bytes."""
         self.settle()
         arrays = (self._priority, self.offsets, self.times, self.marks)
-        return [*(array.tobytes() for array in arrays), to_bytes(self.columns, self._spec)]
+        pace = [self.half_life, self._base, self._since]
+        return [*(array.tobytes() for array in arrays), to_bytes(self.columns, self._spec), pace]
 
     def load_state(self, state: list[Any]) -> None:
         """Take the rows back from `to_state`; raises ValueError if the lengths do not agree."""
-        priority, offsets, times, marks, columns = state
+        priority, offsets, times, marks, columns, pace = state
+        self.half_life, self._base, self._since = pace
         self._priority = np.frombuffer(priority, np.float64)
         self.offsets = np.frombuffer(offsets, np.int64)
         self.times = np.frombuffer(times, np.int64)

@@ -43,7 +43,7 @@ class CategoricalFeature(_Feature):
     field: str = _FIELD
     kind: Literal["categorical"]
     levels: int = Field(
-        default=32, ge=1, le=1024, description="How many of the most frequent values get their own level."
+        default=64, ge=1, le=1024, description="How many of the most frequent values get their own level."
     )
     encoding: Literal["onehot", "hash"] = Field(
         default="onehot",
@@ -81,7 +81,7 @@ class FeatureSpec(BaseModel):
     features: tuple[Feature, ...] = Field(min_length=1, max_length=2_000)
     entity: str | None = None
     time: str | None = None
-    window: Literal[1] = 1
+    window: int = Field(default=1, ge=1, le=128)
 
     @cached_property
     def spec_hash(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.core.histogram import BUCKETS, edges
+from worker.core.histogram import BUCKETS, bucket_of, edges
 
 Severity = Literal["critical", "major", "minor", "warning"]
 _SEVERITIES: tuple[tuple[float, Severity], ...] = ((75.0, "critical"), (50.0, "major"), (25.0, "minor"))
@@ -64,6 +64,9 @@ class Provenance(BaseModel):
 class Threshold(BaseModel):
     """One version: the histogram, its tail, the cut and their provenance.
 
+    `inflation` corrects for live events being harder than held-out ones of the past, as on a stream that drifts: the
+    odds of a p-value are multiplied by it (1: no correction). The live p-values of any version are comparable, so that
+    what they teach outlives the version.
     `n` is the number of calibration errors after declustering; p-values are floored at 1 / (20 n), since fewer
     observations cannot tell smaller probabilities apart.
     """
@@ -76,6 +79,7 @@ class Threshold(BaseModel):
     n: int = Field(gt=0)
     histogram: tuple[tuple[int, int], ...]
     tail: Tail | None
+    inflation: float = Field(default=1.0, gt=0)
     parent: str | None = None
     provenance: Provenance
 
@@ -103,19 +107,28 @@ class Threshold(BaseModel):
         return np.concatenate((np.cumsum(counts[::-1])[::-1], [0])) / max(int(counts.sum()), 1)
 
     def p_values(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n,) float64 in [floor, 1], never rising with the error: interpolated in the histogram, Pareto in the
-        tail.
-        """
+        """(n,) float64 in [floor, 1], never rising with the error."""
+        return np.clip(inflated(self.held_out_p(errors), self.inflation), self.floor, 1.0)
+
+    def held_out_p(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """(n,) float64 in [0, 1] before correction and floor: interpolated in the histogram, Pareto in the tail."""
         x = np.asarray(errors, np.float64)
         p = np.interp(x, edges(), self._survival)
         if self.tail is not None:
             beyond = x > self.tail.start
-            if beyond.any():
-                p[beyond] = np.minimum(self.tail.survival(x[beyond]), self.tail.share)
-                p[~beyond] = np.maximum(p[~beyond], self.tail.share)
-            else:
-                p = np.maximum(p, self.tail.share)
-        return np.clip(p, self.floor, 1.0)
+            p[beyond] = np.minimum(self.tail.survival(x[beyond]), self.tail.share)
+            p[~beyond] = np.maximum(p[~beyond], self.tail.share)
+        return p
+
+    @cached_property
+    def _p_buckets(self) -> npt.NDArray[np.int64]:
+        grid = edges()
+        return bucket_of(self.held_out_p(np.sqrt(grid[:-1] * grid[1:]).astype(np.float32)).astype(np.float32))
+
+    def p_buckets(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """(n,) int64: the histogram bucket of each error's held-out p-value, to an error bucket's width."""
+        found: npt.NDArray[np.int64] = self._p_buckets[bucket_of(errors)]
+        return found
 
     def flagged(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """(n,) bool: judged anomalous."""
@@ -126,6 +139,12 @@ class Threshold(BaseModel):
         grid = edges()
         low = self.p_values(grid.astype(np.float32)) <= p
         return float(grid[int(np.argmax(low))]) if low.any() else float(grid[-1])
+
+
+def inflated(p: npt.NDArray[np.float64], inflation: float) -> npt.NDArray[np.float64]:
+    """Odds times `inflation`: small p-values by that factor, 0 and 1 stay."""
+    corrected: npt.NDArray[np.float64] = inflation * p / (1.0 + (inflation - 1.0) * p)
+    return corrected
 
 
 def score_of(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -30,13 +30,23 @@ class Vocabulary:
     buckets: int
 
     @staticmethod
-    def fit(values: npt.NDArray[np.object_], levels: int, encoding: str) -> Vocabulary:
+    def fit(
+        values: npt.NDArray[np.object_], levels: int, encoding: str, parent: Vocabulary | None = None
+    ) -> Vocabulary:
+        """From (n,) raw values; what a `parent` knew stays known, behind what the values show."""
         if encoding == "hash":
             return Vocabulary((), None, levels)
         seen = Counter(text for value in values if (text := category(value)) is not None)
-        ranked = sorted(seen, key=lambda text: (-seen[text], text))
-        rare = ranked[levels:]
-        return Vocabulary(tuple(ranked[:levels]), frozenset(rare) if len(rare) <= _RARE_KEPT else None, 0)
+        before = {text: -place for place, text in enumerate(parent.top)} if parent is not None else {}
+        least = -len(before)
+        known = seen.keys() | before.keys()
+        ranked = sorted(known, key=lambda text: (-seen[text], -before.get(text, least), text))
+        rare = frozenset(ranked[levels:])
+        if parent is not None:
+            if parent.rare is None:
+                return Vocabulary(tuple(ranked[:levels]), None, 0)
+            rare |= parent.rare - frozenset(ranked[:levels])
+        return Vocabulary(tuple(ranked[:levels]), rare if len(rare) <= _RARE_KEPT else None, 0)
 
     @property
     def levels(self) -> int:

@@ -1,0 +1,123 @@
+"""The report's alerts: a card for each of the highest, and the features that they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.report.svg import Bar, bar, bars
+from training.report.words import amount, number, percent, plain, real, safe, words
+
+CARDS = 100
+OPEN = 6
+"""Cards that are shown; the rest are folded away."""
+FEATURES = 12
+BARS = 10
+_CHOICES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TopAlert:
+    """`features`, largest share first, each {"field", "actual", "expected", "share"}; `expected` of a categorical is a
+    list of {"value", "probability"}. `anomalous` None without labels.
+    """
+
+    row: int
+    entity: str | None
+    event_time: str | None
+    score: float
+    p_value: float
+    error: float
+    anomalous: bool | None
+    features: list[dict[str, Any]]
+
+
+def alert_cards(alerts: Sequence[TopAlert]) -> str:
+    """A section with one card an alert."""
+    if not alerts:
+        return ""
+    cards = [_card(alert) for alert in alerts[:CARDS]]
+    shown, folded = "\n".join(cards[:OPEN]), "\n".join(cards[OPEN:])
+    more = f"{amount(len(cards) - OPEN, 'more alert')}" + (f" of {len(alerts) - OPEN:,}" * (len(alerts) > CARDS))
+    rest = f'<details><summary>{more}</summary><div class="alerts">\n{folded}\n</div></details>' if folded else ""
+    return (
+        '<section><h2>The highest alerts</h2><p class="note">What each row held, what the model expected instead, and '
+        f'how much of the row’s error the feature makes up.</p>\n<div class="alerts">\n{shown}\n'
+        f"</div>\n{rest}</section>"
+    )
+
+
+def by_feature(alerts: Sequence[TopAlert]) -> tuple[str, str]:
+    """(drawing, caption) of the mean share that each feature has over all alerts; empty without any."""
+    totals: dict[str, float] = {}
+    leads: dict[str, int] = {}
+    for alert in alerts:
+        for place, feature in enumerate(alert.features):
+            field = words(feature.get("field"))
+            totals[field] = totals.get(field, 0.0) + _share(feature)
+            leads[field] = leads.get(field, 0) + (place == 0)
+    if not totals:
+        return "", ""
+    order = sorted(totals, key=lambda field: (-totals[field], field))[:BARS]
+    means = {field: totals[field] / len(alerts) for field in order}
+    rows = [Bar(field, percent(means[field]), means[field]) for field in order]
+    lead = max(order, key=lambda field: leads[field])
+    caption = f"Mean share of the reconstruction error over the highest {amount(len(alerts), 'alert')}. "
+    caption += f"{plain(lead, 30)} is the largest part of {leads[lead]:,} of them."
+    if len(totals) > BARS:
+        caption += f" {amount(len(totals) - BARS, 'other feature')} not shown."
+    return bars("features", "Features behind the highest alerts", rows), caption
+
+
+def _card(alert: TopAlert) -> str:
+    labelled = {True: '<span class="mark hit">✓ labelled anomaly</span>', False: '<span class="mark">✗ labelled normal'
+                "</span>", None: ""}[alert.anomalous]  # fmt: skip
+    meta = [safe(alert.entity, 40)] if alert.entity is not None else []
+    meta += [safe(alert.event_time, 40)] if alert.event_time is not None else []
+    meta += [f"p {number(alert.p_value)}", f"error {number(alert.error)}"]
+    rows = "".join([_row(feature) for feature in alert.features[:FEATURES]])
+    return (
+        f"<article><h3>Row {alert.row:,}, score {_score(alert.score)}{labelled}</h3>"
+        f'<p class="meta">{" · ".join(meta)}</p>'
+        "<table><thead><tr><th>feature</th><th>actual</th><th>expected</th>"
+        f'<th class="share">share</th></tr></thead><tbody>{rows}</tbody></table></article>'
+    )
+
+
+def _row(feature: dict[str, Any]) -> str:
+    field, share = feature.get("field"), _share(feature)
+    drawn = bar(share, f"{percent(share)} of the error", f"Share of {plain(field, 60)}, from 0 to 100 %")
+    return (
+        f"<tr><th>{_breakable(safe(field, 60))}</th><td>{_value(feature.get('actual'))}</td>"
+        f'<td>{_expected(feature.get("expected"))}</td><td class="share">{percent(share)}{drawn}</td></tr>'
+    )
+
+
+def _expected(expected: Any) -> str:
+    if not isinstance(expected, list) or not all(isinstance(choice, dict) for choice in expected):
+        return _value(expected)
+    likely = [_choice(choice) for choice in expected[:_CHOICES]]
+    return " ".join(likely) or _value(None)
+
+
+def _choice(choice: dict[Any, Any]) -> str:
+    probability = percent(real(choice.get("probability")))
+    return f'<span class="choice">{_value(choice.get("value"))} <small>{probability}</small></span>'
+
+
+def _breakable(name: str) -> str:
+    """A line may end where a field's name has a joint."""
+    return name.replace("_", "_<wbr>").replace(".", ".<wbr>")
+
+
+def _value(value: Any) -> str:
+    return "missing" if value is None else safe(value)
+
+
+def _share(feature: dict[str, Any]) -> float:
+    return min(max(real(feature.get("share")) or 0.0, 0.0), 1.0)
+
+
+def _score(score: float) -> str:
+    return f"{score:.1f}" if real(score) is not None else number(score)

@@ -1,0 +1,146 @@
+"""What a report is made of, and its page: `render` is a pure function, the same text for the same report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.report.alerts import TopAlert, alert_cards, by_feature
+from training.report.charts import Chart, code_map
+from training.report.figures import Confusion, all_figures, confusion_section, key_figures
+from training.report.ranking import curve, distribution, precision_recall, ranks
+from training.report.style import page
+from training.report.timeline import alert_rate, over_time
+from training.report.words import amount, percent, real, safe
+from worker.core.threshold import score_of
+
+_CAPTION = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was measured, and n scored rows: `rows` their numbers, `score` 0 to 100, `versions` the model version that
+    scored each, `code` (n, 2) its place in a map of the bottleneck's values; the rest (n,) too.
+    """
+
+    title: str
+    summary: dict[str, Any]
+    rows: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float64]
+    error: npt.NDArray[np.float32]
+    flagged: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.bool_] | None
+    versions: npt.NDArray[np.int64]
+    code: npt.NDArray[np.float32]
+    code_axes: tuple[str, str]
+    alerts: list[TopAlert]
+
+    def __post_init__(self) -> None:
+        n = len(self.rows)
+        columns = (self.score, self.error, self.flagged, self.versions, self.code)
+        if any(len(column) != n for column in columns) or (self.labels is not None and len(self.labels) != n):
+            raise ValueError(f"a report of {n} rows has columns of other lengths")
+
+    def take(self, index: npt.NDArray[Any]) -> Report:
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, rows=self.rows[index], score=self.score[index], error=self.error[index], labels=labels,
+                       flagged=self.flagged[index], versions=self.versions[index], code=self.code[index])  # fmt: skip
+
+    @property
+    def cut(self) -> float | None:
+        """The threshold as a score: the p-value at the threshold is the alert rate, and where that is not known, the
+        lowest score that was flagged.
+        """
+        target = real(self.summary.get("alert_rate_target"))
+        if target is not None and 0.0 < target <= 1.0:
+            return float(score_of(np.array([target]))[0])
+        return float(self.score[self.flagged].min()) if self.flagged.any() else None
+
+
+def render(report: Report) -> str:
+    """The page. Rows whose score or error is not a finite number are counted, but drawn nowhere."""
+    report = report.take(np.argsort(report.rows, kind="stable"))
+    confusion = None if report.labels is None else Confusion.of(report.flagged, report.labels)
+    drawn = report.take(np.flatnonzero(np.isfinite(report.score) & np.isfinite(report.error)))
+    share = float(report.flagged.mean()) if len(report.flagged) else None
+    versions = len(np.unique(report.versions))
+    parts = [_headline(report, versions, confusion), key_figures(report.summary, share, versions, confusion)]
+    if confusion is not None and confusion.rows:
+        parts.append(confusion_section(confusion))
+    if len(drawn.rows):
+        parts += [_time(drawn), _scores(drawn, confusion)]
+    parts += [_causes(drawn), alert_cards(report.alerts), all_figures(report.summary)]
+    parts.append('<footer class="note">Made by offbeat evaluate. This file loads nothing and runs no script.</footer>')
+    return page(report.title, "\n".join(part for part in parts if part))
+
+
+def _headline(report: Report, versions: int, confusion: Confusion | None) -> str:
+    kind = report.summary.get("kind")
+    by = f" by {amount(versions, 'version')} of the model ({safe(kind, 40)})" if kind else ""
+    lead = f"{amount(len(report.rows), 'row')} scored{by}"
+    if not len(report.rows):
+        lead = "No row was scored, so there is nothing to show."
+    elif confusion is None:
+        lead += f", {int(report.flagged.sum()):,} flagged. Without labels nobody can say which of these are right."
+    elif not confusion.anomalies:
+        lead += f", {confusion.flagged:,} flagged. Not one row is labelled anomalous."
+    else:
+        c = confusion
+        right = f"of all that was flagged, {percent(c.precision)} are anomalies" if c.flagged else "nothing else was"
+        lead += (
+            f". {amount(c.anomalies, 'row')} ({percent(c.anomalies / c.rows)}) are labelled anomalous: at the "
+            f"threshold {c.hit:,} of them were flagged, {percent(c.recall)}; {right}."
+        )
+    return (
+        f'<header><p class="kicker">offbeat · evaluation</p><h1>{safe(report.title, 120)}</h1>'
+        f'<p class="lead">{lead}</p></header>'
+    )
+
+
+def _time(report: Report) -> str:
+    scores = over_time(report.rows, report.score, report.flagged, report.labels, report.versions, report.cut)
+    rate = alert_rate(report.rows, report.flagged, real(report.summary.get("alert_rate_target")))
+    return f"<section><h2>Over time</h2>\n{_figure('Scores', scores)}\n{_figure('Alert rate', rate)}</section>"
+
+
+def _scores(report: Report, confusion: Confusion | None) -> str:
+    spread = _figure("Where the scores lie", distribution(report.score, report.labels, report.cut))
+    if report.labels is None or report.labels.all() or not report.labels.any():
+        return f"<section><h2>Scores</h2>{spread}</section>"
+    # Ranked as the summary's figures are, so that the area under the curve is the PR-AUC beside it.
+    by_error = report.summary.get("ranked_by") == "reconstruction_error"
+    rank = report.error if by_error else ranks(report.score, report.error)
+    recall, precision = curve(report.labels, rank)
+    operating = None
+    if confusion is not None and confusion.recall is not None and confusion.precision is not None:
+        operating = confusion.recall, confusion.precision
+    ranked_by = "reconstruction error" if by_error else "score"
+    drawn = precision_recall(recall, precision, float(report.labels.mean()), operating, ranked_by)
+    return (
+        '<section><h2>How well the scores tell them apart</h2>\n<div class="pair">'
+        f"{_figure('Precision against recall', drawn)}\n{spread}</div></section>"
+    )
+
+
+def _causes(report: Report) -> str:
+    """What the alerts have in common, and where the rows lie in the bottleneck."""
+    parts = []
+    drawn, caption = by_feature(report.alerts)
+    if drawn:
+        parts.append(_figure("Features behind the highest alerts", Chart(drawn, caption)))
+    report = report.take(np.flatnonzero(np.isfinite(report.code).all(axis=1)))
+    if len(report.rows):
+        code = report.code.astype(np.float64)
+        drawn_map = code_map(code, report.code_axes, report.labels, report.flagged)
+        parts.append(_figure("Map of the bottleneck", drawn_map))
+    return f'<section><h2>What sets them apart</h2><div class="pair">{"".join(parts)}</div></section>' if parts else ""
+
+
+def _figure(heading: str, chart: Chart) -> str:
+    legend = "".join([f'<li><i class="{look}"></i>{safe(text)}</li>' for look, text in chart.legend])
+    listed = f'<ul class="legend">{legend}</ul>' if legend else ""
+    caption = f"<figcaption>{safe(chart.caption, _CAPTION)}</figcaption>"
+    return f"<figure><h3>{heading}</h3>{listed}{chart.svg}{caption}</figure>"

@@ -1,0 +1,111 @@
+"""What happened along the file: scores, alert rate, and where a new version of the model took over."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from training.report.charts import SCORES, Chart, Flags, Legend, Rows, anomalies, anomaly_legend, spread
+from training.report.svg import SIDE, Axis, Numbers, Places, across, across_at, axis, chart, line, shares, skyline, up
+from training.report.words import amount, number, percent, short
+
+BUCKETS = 720
+RATE_BUCKETS = 90
+LABELLED = 5_000
+_SWITCHES = 60
+_LABEL_GAP = 0.09
+
+
+def bucket_bounds(n: int, buckets: int) -> Rows:
+    """(k + 1,) bounds of k = min(n, buckets) buckets of nearly equal size."""
+    return np.linspace(0, n, min(n, buckets) + 1).astype(np.int64)
+
+
+def bucket_maxima(score: Numbers, buckets: int = BUCKETS) -> Rows:
+    """(k,) indices into `score` (n,): the first of the highest in each bucket."""
+    bounds = bucket_bounds(len(score), buckets)
+    found = [start + int(np.argmax(score[start:end])) for start, end in pairwise(bounds.tolist())]
+    return np.array(found, np.int64)
+
+
+def over_time(
+    rows: Rows, score: Numbers, flagged: Flags, labels: Flags | None, versions: Rows, cut: float | None
+) -> Chart:
+    """Scores by row number, all (n,) in order of the rows. `cut` is the threshold's score."""
+    x, y = _row_axis(rows), SCORES
+    bounds, maxima = bucket_bounds(len(score), BUCKETS), bucket_maxima(score)
+    edges = _edges(rows, bounds, x)
+    switches, above, note = _switches(rows, versions, x)
+    marks = skyline(edges, up(score[maxima], y), "area") + switches
+    legend = [("area", "highest")]
+    caption = f"Grey: the highest score of each {_bucket(len(score) / len(maxima))}. "
+    if len(score) > 2 * len(maxima):
+        medians = [float(np.median(score[start:end])) for start, end in pairwise(bounds.tolist())]
+        marks += line(edges[:-1], up(medians, y), "typical")
+        legend.append(("typical", "median"))
+        caption += "Line: its median score. "
+    caption += note
+    if cut is not None:
+        marks += across_at(cut, y, "cut")
+        legend.append(("cut", f"threshold, {number(round(cut, 1))}"))
+    if labels is not None and labels.any():
+        every = np.flatnonzero(labels)
+        shown = spread(every, LABELLED)
+        marks += anomalies("time", across(rows[shown], x), up(score[shown], y), flagged[shown])
+        legend += anomaly_legend(flagged, labels)
+        caption += (
+            f"Every labelled anomaly is drawn ({len(every):,})."
+            if len(shown) == len(every)
+            else f"Of {len(every):,} labelled anomalies {len(shown):,} are drawn, evenly spaced."
+        )
+    title = f"Scores of {amount(len(score), 'row')} over time"
+    caption = caption.strip()
+    return Chart(chart("time", title, caption, x, y, marks, shape="wide", above=above), caption, tuple(legend))
+
+
+def alert_rate(rows: Rows, flagged: Flags, target: float | None) -> Chart:
+    """Share of rows flagged, in buckets along the rows; all (n,) in order of the rows."""
+    bounds = bucket_bounds(len(rows), min(RATE_BUCKETS, max(len(rows) // 50, 1)))
+    sizes = np.diff(bounds)
+    rates = np.add.reduceat(flagged.astype(np.int64), bounds[:-1]) / sizes
+    x = _row_axis(rows)
+    y = shares(0.0, max(float(rates.max()), 1.5 * (target or 0.0), 1e-6) * 1.05, "share of rows flagged", 5)
+    marks = skyline(_edges(rows, bounds, x), up(rates, y), "area")
+    legend: Legend = (("area", "flagged"),)
+    if target is not None:
+        marks += across_at(target, y, "cut")
+        legend += (("cut", f"asked for, {percent(target)}"),)
+    caption = (
+        f"Share flagged in each {_bucket(float(sizes.mean()))}, from {percent(float(rates.min()))} to "
+        f"{percent(float(rates.max()))}."
+    )
+    return Chart(chart("rate", "Alert rate over time", caption, x, y, marks, shape="low"), caption, legend)
+
+
+def _row_axis(rows: Rows) -> Axis:
+    return axis("row number", float(rows[0]), float(rows[-1]), 5, short)
+
+
+def _edges(rows: Rows, bounds: Rows, x: Axis) -> Places:
+    return across(np.append(rows[bounds[:-1]], rows[-1]), x)
+
+
+def _bucket(each: float) -> str:
+    return "row" if each == 1 else f"bucket of about {each:,.0f} rows"
+
+
+def _switches(rows: Rows, versions: Rows, x: Axis) -> tuple[str, str, str]:
+    """(marks, labels, sentence) of the rows at which another version begins to score."""
+    at = np.flatnonzero(np.diff(versions, prepend=versions[0] - 1))
+    if len(at) > _SWITCHES:
+        return "", "", f"The model's version changes {len(at) - 1:,} times, too often to mark. "
+    places = across(rows[at], x)
+    marks = "".join([line(np.repeat(place, 2), np.array([0, SIDE]), "switch") for place in places[1:]])
+    labels, last = "", -SIDE
+    for place, version in zip(places.tolist(), versions[at].tolist(), strict=True):
+        if place - last >= _LABEL_GAP * SIDE:
+            labels += f'<text class="version" x="{100 * place / SIDE:.2f}%" y="-6">v{version}</text>'
+            last = place
+    sentence = "Upright lines: another version of the model takes over. " if len(at) > 1 else ""
+    return marks, labels, sentence

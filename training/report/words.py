@@ -1,0 +1,117 @@
+"""Values as text for the report: numbers as people write them, and anything from data made safe for HTML.
+
+Field names, values and titles come from events, which anybody may have written. Every one of them goes through
+`safe`.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+MOST = 80
+"""Characters of one value that are shown."""
+_ITEMS = 6
+_DEPTH = 2
+_DIGITS_BITS = 256
+NOTHING = "–"
+_SPACE = "\N{NO-BREAK SPACE}"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # controls: errors in HTML, and invisible
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # would turn the direction of the text around them
+    "\u2028\u2029\ufeff\ufff9-\uffff\ud800-\udfff]"  # separators, non-characters, halves of pairs (no UTF-8)
+)
+
+
+def plain(value: Any, most: int = MOST) -> str:
+    """One line of visible characters, at most `most` of them, an ellipsis where more were."""
+    text = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", words(value, most)[: most + 1])
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def safe(value: Any, most: int = MOST) -> str:
+    """`plain`, fit for an element's text or a quoted attribute."""
+    return html.escape(plain(value, most), quote=True)
+
+
+def words(value: Any, most: int = MOST, depth: int = 0) -> str:
+    """A value as text, not yet safe. Of a list or mapping the first few items, of a string its beginning."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return NOTHING
+    if isinstance(value, str):
+        return value[: most + 1]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, dict | list | tuple):
+        return _items(value, most, depth)
+    return str(value)[: most + 1]
+
+
+def _items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], most: int, depth: int) -> str:
+    if depth == _DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        shown = [f"{words(k, most, depth + 1)}: {words(value[k], most, depth + 1)}" for k in list(value)[:_ITEMS]]
+    else:
+        shown = [words(item, most, depth + 1) for item in value[:_ITEMS]]
+    return ", ".join(shown + ["…"] * (len(value) > _ITEMS)) or "none"
+
+
+def number(value: float) -> str:
+    """Four significant digits, integers whole, thousands separated; 1.2 × 10⁻⁵ for the very small and very large."""
+    if isinstance(value, int) and value.bit_length() > _DIGITS_BITS:
+        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print very long ones
+    if not math.isfinite(value):
+        return NOTHING
+    size = abs(value)
+    if value == int(value) and size < 1e12:
+        text = f"{int(value):,}"
+    elif 1e-3 <= size < 1e9:
+        text = f"{value:,.0f}" if size >= 1_000 else f"{value:.4g}"
+    else:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        text = f"{mantissa}{_SPACE}×{_SPACE}10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return text.replace("-", "−")
+
+
+def short(value: float) -> str:
+    """For the ticks of an axis: 250k, 1.5M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size or (abs(value) >= size and size > 1e3):
+            return number(value / size) + unit
+    return number(value)
+
+
+def percent(share: float | None) -> str:
+    """Two significant digits or more; 100 % and 0 % only where they are exact."""
+    if share is None or not math.isfinite(share):
+        return NOTHING
+    hundredths = 100.0 * share
+    if 99.5 <= hundredths < 100.0:
+        text = f"{min(hundredths, 99.99):.4g}"
+    elif hundredths >= 9.95 or hundredths <= 0.0:
+        text = f"{hundredths:.0f}"
+    else:
+        text = f"{hundredths:.1f}" if hundredths >= 0.095 else f"{hundredths:.1g}"
+    return f"{text}{_SPACE}%".replace("-", "−")
+
+
+def amount(number_of: int, one: str, many: str | None = None) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number_of:,}{_SPACE}{one if number_of == 1 else many or one + 's'}"
+
+
+def real(value: Any) -> float | None:
+    """A finite number of the summary, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    return float(value) if math.isfinite(value) else None

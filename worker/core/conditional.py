@@ -1,0 +1,100 @@
+"""The conditional error: how unlikely each feature's value is, given all the other features, under one linear
+Gaussian model of the encoded row.
+
+With the location m and the precision P of the columns, the residual of a block B of columns given all others is
+P_BB^-1 (P (y - m))_B: one matrix product gives those of every feature. Summed over features this is the pseudo-likelihood
+of the row (Besag, "Statistical analysis of non-lattice data", The Statistician 24(3), 1975). A feature's residual does
+not contain its own value, so it finds combinations that do not go together, and its conditional mean is the expected
+value that an alert shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from worker.core.autoencoder import PART_MOST
+from worker.core.encode import Encoder
+from worker.core.tiles import TILE, indicator, padded
+
+COLUMNS_MOST = 512
+"""The product costs the square of the columns; beyond this, records further back in the window are left out."""
+LEAST_PROBABILITY = 0.005
+
+PREFIX = "conditional."
+
+
+def columns_of(encoder: Encoder) -> Tensor:
+    """(D,) int64: the columns of x that take part, those of the event itself first; masks take no part."""
+    own = [block.start + i for block in encoder.blocks for i in range(block.width)]
+    lags = min(encoder.spec.window, max(1, COLUMNS_MOST // len(own)))
+    return torch.tensor([lag * encoder.width + column for lag in range(lags) for column in own], dtype=torch.long)
+
+
+class Conditional:
+    """`location`, `spread` (D,), `matrix` (D, own columns) and `variance` (own columns,) as training fits them."""
+
+    def __init__(self, encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+        """Raises ValueError for tensors that are missing or of other shapes."""
+        self._columns = columns_of(encoder)
+        own = sum(block.width for block in encoder.blocks)
+        shapes = {"location": (len(self._columns),), "spread": (len(self._columns),),
+                  "matrix": (len(self._columns), own), "variance": (own,)}  # fmt: skip
+        parts = {}
+        for name, shape in shapes.items():
+            tensor = tensors.get(PREFIX + name)
+            if tensor is None or tuple(tensor.shape) != shape or not torch.isfinite(tensor).all():
+                raise ValueError(f"{PREFIX}{name}: not a finite tensor of shape {shape}")
+            parts[name] = tensor.to(torch.float32)
+        if not (bool((parts["spread"] > 0).all()) and bool((parts["variance"] > 0).all())):
+            raise ValueError(f"{PREFIX}spread and {PREFIX}variance: not positive")
+        rows, wide = padded(len(self._columns)), padded(own)
+        # (y - m) M = (x - location) / spread M: the division is folded into M, residuals are in units of x.
+        matrix = parts["matrix"] / parts["spread"][:, None] * parts["spread"][:own]
+        self._matrix = torch.zeros(1, rows, wide)
+        self._matrix[0, : len(self._columns), :own] = matrix
+        self._location = torch.zeros(rows)
+        self._location[: len(self._columns)] = parts["location"]
+        self._gather = torch.zeros(rows, dtype=torch.long)
+        self._gather[: len(self._columns)] = self._columns
+        self._live = (torch.arange(rows) < len(self._columns)).to(torch.float32)
+        self._own = own
+        self._layout(encoder, parts["variance"] * parts["spread"][:own] ** 2, wide)
+
+    def _layout(self, encoder: Encoder, variance: Tensor, wide: int) -> None:
+        weight = torch.zeros(wide)
+        feature, starts, categories, at = [], [], [], 0
+        for block in encoder.blocks:
+            feature += [block.feature] * block.width
+            if block.kind == "categorical":
+                starts.append(at)
+                categories.append(block.feature)
+            else:
+                weight[at : at + block.width] = 0.5 / block.width / variance[at : at + block.width]
+            at += block.width
+        feature += [len(encoder.blocks)] * (wide - at)
+        self._weight = weight
+        self._sum = indicator(torch.tensor(feature, dtype=torch.long), len(encoder.blocks) + 1)
+        self._starts = torch.tensor(starts, dtype=torch.long)
+        self._spread_categories = indicator(torch.tensor(categories, dtype=torch.long), len(encoder.blocks))
+        self._features = len(encoder.blocks)
+
+    def residuals(self, x: Tensor) -> Tensor:
+        """(T, 256, own columns padded) from x (T, 256, inputs): value minus conditional mean, in units of x."""
+        centred = (x[..., self._gather] - self._location) * self._live
+        return torch.bmm(centred, self._matrix.expand(len(x), -1, -1))
+
+    def parts(self, residuals: Tensor, codes: Tensor) -> Tensor:
+        """(T, 256, padded F) nats per feature, from 0 to `PART_MOST`; `codes` (T, 256, C)."""
+        tiles = len(residuals)
+        summed = torch.bmm(residuals.square() * self._weight, self._sum.expand(tiles, -1, -1))
+        wide = padded(self._features)
+        parts = torch.zeros(tiles, TILE, wide)
+        parts[..., : self._features] = summed[..., : self._features]
+        if len(self._starts):
+            observed = 1.0 - residuals.gather(2, codes + self._starts)
+            surprise = -observed.clamp(LEAST_PROBABILITY, 1.0).log()
+            parts += torch.bmm(surprise, self._spread_categories.expand(tiles, -1, -1))
+        return parts.clamp_(0.0, PART_MOST)
