@@ -24,7 +24,7 @@ from worker.settings import KafkaSettings
 from worker.streams import TopicPartition
 
 ANSWER_S = 10.0
-STALL_S = 5.0
+STALL_S = 30.0
 """When nothing has come for this long, reading counts as failed."""
 _CALL_TIMEOUT_S = 5.0
 _BATCH, _BATCH_S = 5_000, 0.2
@@ -65,7 +65,7 @@ def read_history(
     topics.await_broker(ANSWER_S)
     properties = consumer_properties(kafka.bootstrap_servers, kafka.group, kafka.properties)
     # What retention takes while this reads is skipped: history has no offset to lose.
-    consumer = Consumer({**properties, "auto.offset.reset": "error"})
+    consumer = Consumer({**properties, "auto.offset.reset": "earliest"})
     try:
         sources = _sources(kafka.events, topics.all_topics())
         partitions = _bounded(_spans(consumer, sources, since_ms), rows)

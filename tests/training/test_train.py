@@ -40,7 +40,7 @@ from worker.cli import cli
 from worker.configuration import load
 from worker.core.columns import Columns, from_table
 from worker.core.decode import Limits, decoder_for
-from worker.errors import ConfigError, DependencyUnreachable, OffbeatError
+from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
 from worker.ports import Champion
 from worker.settings import Settings
 from worker.versions import Pair, VersionFeed
@@ -267,6 +267,15 @@ def test_without_promotion_nothing_serves(case: Case) -> None:
     assert case.registry.thresholds(summary.digest) == [summary.threshold]
 
 
+def test_with_a_key_the_version_is_signed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFBEAT_SIGNING_KEY", "a key")
+    summary = case.train(file=case.file(few()))
+    RedisRegistry(case.client, case.stream, b"a key").bundle(summary.digest)
+    RedisRegistry(case.client, case.stream, b"a key").threshold(summary.threshold)
+    with pytest.raises(BundleRefused, match="the signature is wrong"):
+        RedisRegistry(case.client, case.stream, b"another").bundle(summary.digest)
+
+
 def test_samples_of_a_cold_start_go_with_the_promotion(case: Case) -> None:
     samples = RedisSamples(case.client, case.stream)
     samples.add("id", case.stream, 0, 0, b"", 5)
@@ -388,8 +397,12 @@ def test_since_bounds_by_the_records_timestamp(topic: Case, kafka: KafkaCluster)
         history(topic, since_ms=START_MS + 10_000)
 
 
-def test_only_committed_records_are_read_up_to_a_transactions_end(topic: Case, kafka: KafkaCluster) -> None:
-    """The last offsets are markers, behind which no record comes, and an open transaction."""
+@pytest.mark.parametrize("batch_s", [0.05, 1.5])
+def test_only_committed_records_are_read_up_to_a_transactions_end(
+    topic: Case, kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch, batch_s: float
+) -> None:
+    """The last offset is a marker, behind it an open transaction; the end is told after the records or with them."""
+    monkeypatch.setattr(training.history, "_BATCH_S", batch_s)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": topic.stream})
     producer.init_transactions(30)
     for commits in (True, False, True, None):
@@ -406,7 +419,7 @@ def test_only_committed_records_are_read_up_to_a_transactions_end(topic: Case, k
     producer.abort_transaction(30)
 
 
-def test_what_retention_takes_meanwhile_is_skipped(
+def test_what_retention_takes_meanwhile_is_skipped_and_what_comes_is_not_read(
     topic: Case, kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kafka.produce(topic.stream, encoded(few(400)), partition=0)
@@ -415,10 +428,12 @@ def test_what_retention_takes_meanwhile_is_skipped(
     def late(*arguments: Any) -> Any:
         found = spans(*arguments)
         kafka.delete_records(topic.stream, 0, 150)
+        kafka.produce(topic.stream, encoded(few(50)), partition=0)
         return found
 
     monkeypatch.setattr(training.history, "_spans", late)
-    assert history(topic).ranges == {f"{topic.stream}/0": [150, 399]}
+    found = history(topic)
+    assert (found.read, found.ranges) == (250, {f"{topic.stream}/0": [150, 399]})
 
 
 def test_a_pattern_reads_every_topic_that_it_matches(topic: Case, kafka: KafkaCluster) -> None:
