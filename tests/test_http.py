@@ -223,6 +223,7 @@ def judged(flagged: list[bool], delays_ms: list[int]) -> Judged:
         times=EventTimes(times, times, future=2),
         columns=Columns(()),
         errors=np.ones(n, np.float32),
+        p_buckets=np.zeros(n, np.int64),
         flagged=np.array(flagged),
         trainable=np.ones(n, np.bool_),
     )

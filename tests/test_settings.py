@@ -39,7 +39,7 @@ features:
 model: {kind: denoising, window: 1}
 threshold: {alert_rate: 0.001}
 alerts: {cooldown: 60s, event: full}
-fine_tune: {every: 1h, events: 20000, at_most_every: 10m, on_drift: true}
+fine_tune: {every: 1h, events: 500, at_most_every: 10m, on_drift: true}
 state: {snapshot_every: 5s, rebuild: 24h}
 http: {port: 8080}
 """
@@ -75,7 +75,7 @@ def test_the_whole_example_is_what_the_defaults_are(tmp_path: Path) -> None:
         ("kaffka: {}", "kaffka: unknown key; allowed here: stream, kafka"),
         ("kafka: {delivery: twice}", "kafka.delivery: 'twice' is not allowed; allowed: exactly_once or"),
         ("event: {format: avro}", "event.format: 'avro' is not in this version; allowed: json"),
-        ("model: {window: 4}", "model.window: 4 is not in this version; allowed: 1"),
+        ("model: {window: 0}", "model.window: 0 is not allowed: input should be greater than or equal to 1"),
         ("threshold: {alert_rate: 2}", "threshold.alert_rate: 2 is not allowed: input should be less than or equal"),
         ("http: {port: web}", "http.port: 'web' is not allowed"),
         ("alerts: {cooldown: soon}", "alerts.cooldown: 'soon' is not allowed: a duration such as \"60s\""),
@@ -94,7 +94,7 @@ def test_the_whole_example_is_what_the_defaults_are(tmp_path: Path) -> None:
             "alerts.event: 'some' is not allowed; allowed: full, none, or a list of dotted paths",
         ),
         ("alerts: {event: [1]}", "alerts.event: [1] is not allowed; allowed: full, none, or a list of dotted paths"),
-        ("model: {kind: linear}", "model.kind: 'linear' is not in this version; allowed: denoising"),
+        ("model: {kind: lineal}", "model.kind: 'lineal' is not allowed; allowed: denoising, linear, undercomplete"),
         ("redis: {url: localhost}", "redis.url: *** is not allowed: a URL that begins with redis://"),
         (
             "fine_tune: {every: 1m}",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.fields import Field, words_of
-from training.infer import is_time_text, present
+from training.values import is_time_text, present
 from worker.core.eventtime import SECONDS_BELOW, milliseconds
 
 _THINGS = {"id", "user", "username", "account", "customer", "client", "device", "sensor", "machine", "card", "merchant",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from training.infer import is_time_text
+from training.values import is_time_text
 
 UNIQUE_VALUES = 50
 """Up to so many different values may be an accident of a small sample."""
@@ -82,5 +82,6 @@ def _grows(known: list[Any], distinct: int) -> bool:
     """Nearly all of the way that the values went, they went up."""
     if distinct < _GROWS_ROWS:
         return False
-    way = sum(abs(float(after) - float(before)) for before, after in pairwise(known))
-    return way > 0 and float(known[-1]) - float(known[0]) >= _GROWS_STEADILY * way
+    # In Python's own numbers: steps of nanoseconds since 1970 are lost in a float64.
+    way = sum(abs(after - before) for before, after in pairwise(known))
+    return bool(way > 0 and known[-1] - known[0] >= _GROWS_STEADILY * way)

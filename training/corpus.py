@@ -1,4 +1,4 @@
-"""What the trainer learns from: the samples of the partitions' snapshots, cut into rows to fit and rows to calibrate."""
+"""What the trainer learns from: samples of the partitions' snapshots, cut into rows to fit and to calibrate."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _KINDS = click.Choice(["denoising", "linear", "undercomplete", "sparse", "variat
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--label", help="The column that says which rows are anomalies; never a feature.")
 @click.option("-c", "--config", type=click.Path(dir_okay=False, path_type=Path),
-              help="A configuration whose features are used; without it they are inferred from the first rows.")  # fmt: skip
+              help="A configuration to take the features from; without it the first rows tell them.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out; may be given again.")
 @click.option("--warmup", type=click.IntRange(min=32), help="Rows learnt before the first is scored. "
               "Default: 5 %, at least 32, at most 2,048.")  # fmt: skip

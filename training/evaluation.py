@@ -40,8 +40,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`columns` of all rows, `entities` one per row, `times` (rows,) event time in ms or None, and what came out."""
+    """`name` of the file, `columns` of all rows, `entities` one per row, `times` (rows,) event time in ms or None, and what came out."""
 
+    name: str
     settings: Settings
     table: Table
     columns: Columns
@@ -68,7 +69,16 @@ def run(question: Question, progress: Progress | None = None, say: Say = lambda 
                            times=times, progress=progress)  # fmt: skip
     except ValueError as error:
         raise ConfigError(f"{question.path}: {error}") from None
-    return Evaluation(settings, table, columns, entities, times, outcome, _summary(question, settings, table, outcome))
+    return Evaluation(
+        question.path.name,
+        settings,
+        table,
+        columns,
+        entities,
+        times,
+        outcome,
+        _summary(question, settings, table, outcome),
+    )
 
 
 def _settings(question: Question, table: Table, warmup: int, say: Say) -> Settings:
@@ -139,4 +149,3 @@ def _flagged(labels: npt.NDArray[np.bool_] | None, flagged: npt.NDArray[np.bool_
         "recall": share(hits, int(labels.sum())),
         "false_positive_rate": share(int((flagged & ~labels).sum()), int((~labels).sum())),
     }
-

@@ -26,7 +26,7 @@ def write(evaluation: Evaluation, path: Path) -> None:
     rows = outcome.first + np.arange(len(outcome.error))
     code, axes = _map_of_codes(evaluation, outcome.served[max(outcome.served)][0])
     page = Report(
-        title=f"{evaluation.settings.stream}",
+        title=evaluation.name,
         summary=evaluation.summary,
         rows=rows,
         score=score_of(outcome.p_value),
@@ -90,8 +90,10 @@ def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArr
     """
     windowed, first, rows = _windowed(evaluation), evaluation.outcome.first, evaluation.table.rows
     code = np.concatenate(
-        [detector.codes(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK)))))
-         for at in range(first, rows, _CHUNK)]  # fmt: skip
+        [
+            detector.codes(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK)))))
+            for at in range(first, rows, _CHUNK)
+        ]
     )
     if code.shape[1] == 1:
         return np.column_stack((code[:, 0], np.zeros(len(code), np.float32))), ("unit 1 of the code", "")
@@ -99,5 +101,5 @@ def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArr
         return code, ("unit 1 of the code", "unit 2 of the code")
     centred = code - code.mean(0)
     _, axes = np.linalg.eigh(centred.T @ centred)
-    names = ("first principal component of the code", "second")
+    names = ("first principal component of the code", "second principal component of the code")
     return (centred @ axes[:, ::-1][:, :2]).astype(np.float32), names

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.cautions import UNIQUE_VALUES, Caution, cautions
-from training.infer import Verdict, is_time_text, present, type_name
+from training.infer import Verdict
+from training.values import is_time_text, present, type_name
 from worker.core.columns import category
 
 _IDENTIFIES = {"id", "uuid", "guid", "seq", "sequence", "serial", "number", "no", "offset", "index", "nr"}

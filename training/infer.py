@@ -8,7 +8,7 @@ not look ahead.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from training.tables import Table
+from training.values import is_time_text, present, types_of
 from worker.core.columns import category
-from worker.core.eventtime import milliseconds
 from worker.errors import ConfigError
 
 MAX_FEATURES = 500
@@ -32,7 +32,8 @@ _SKEWED = 3.0
 _SMALL = 100.0
 _TAIL_ROWS = 20_000
 """As many show the tail; a longer look at a long file would only find more reasons for a transform."""
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_UNREADABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+"""What the worker's decoder takes in no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +67,9 @@ def judge(columns: Mapping[str, Sequence[Any]], head: int | None = None) -> dict
     }
 
 
-def present(values: Iterable[Any]) -> list[Any]:
-    """The values that are there: neither None nor nan."""
-    return [value for value in values if value is not None and value == value]
-
-
-def types_of(values: Iterable[Any]) -> set[str]:
-    """Which of `boolean`, `integer`, `number`, `text` and `list` (anything else) there are."""
-    return {type_name(kind) for kind in set(map(type, values)) if kind is not type(None)}
-
-
-def type_name(kind: type[Any]) -> str:
-    names = {"boolean": (bool, np.bool_), "integer": (int, np.integer), "number": (float, np.floating), "text": (str,)}
-    return next((name for name, kinds in names.items() if issubclass(kind, kinds)), "list")
-
-
 def _judge(name: str, values: Sequence[Any], head: int | None) -> Verdict:
-    if not name or len(name) > _MAX_NAME or not _encodable(name):
-        return Verdict(None, f"a name of {len(name)} characters; allowed: 1 to {_MAX_NAME}, valid Unicode", False)
+    if not 0 < len(name) <= _MAX_NAME or _UNREADABLE.search(name):
+        return Verdict(None, f"its name; allowed: 1 to {_MAX_NAME} characters, no quotes, backslashes, controls", False)
     known = present(values)
     if not known:
         return Verdict(None, "never there")
@@ -102,32 +88,12 @@ def _judge(name: str, values: Sequence[Any], head: int | None) -> Verdict:
     return _categorical(name, shown)
 
 
-def _encodable(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _categorical(name: str, shown: list[Any]) -> Verdict:
     distinct = len(set(map(category, shown)))
     if distinct > _UNIQUE_VALUES and distinct > _UNIQUE_DISTINCT * len(shown):
         return Verdict(None, "an identifier or free text: its values hardly ever repeat")
     hashed = {"encoding": "hash", "levels": _HASH_LEVELS} if distinct > _LEVELS_AT_MOST else {}
     return Verdict({"field": name, "kind": "categorical", **hashed})
-
-
-def is_time_text(known: Iterable[str]) -> bool:
-    """Whether all are dates or times in ISO 8601; texts such as 20260101 may be numbers just as well and are not."""
-    try:
-        for value in known:
-            if not _DATE.match(value):
-                return False
-            milliseconds(value)
-    except (ValueError, OverflowError):
-        return False
-    return True
 
 
 def _is_clock(shown: list[Any]) -> bool:

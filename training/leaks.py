@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from training.cautions import Caution
 from training.fields import Field, words_of
-from training.infer import present
+from training.values import present
 from worker.core.columns import category
 
 _ANSWERS = {"label", "labels", "labelled", "labeled", "fraud", "fraudulent", "attack", "attacks", "anomaly",

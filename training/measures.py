@@ -9,9 +9,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 FALSE_POSITIVES = 0.01
 
 
-def ranking(
-    labels: npt.NDArray[np.bool_] | None, scores: npt.NDArray[np.float32]
-) -> dict[str, float | None]:
+def ranking(labels: npt.NDArray[np.bool_] | None, scores: npt.NDArray[np.float32]) -> dict[str, float | None]:
     """ROC-AUC, PR-AUC (average precision), best F1 and recall at no more than 1 % false positives, of n rows.
 
     None for each where there are no labels, or only one class of them.

@@ -31,7 +31,7 @@ def read_parquet(path: Path, rows: int | None) -> dict[str, list[Any]]:
             table = table.flatten()
         check_names(path, table.column_names)
         return {name: _values(path, name, table.column(name)) for name in table.column_names}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 
 

@@ -1,4 +1,4 @@
-"""Prequential evaluation: each row is scored before it is learnt from, by the code that serves and the code that trains.
+"""Prequential evaluation: each row is scored before it is learnt from, by the code that serves and that trains.
 
 The first rows are learnt in one call and not scored; from then on rows are scored, folded into a partition's state as
 the worker does it, and a version is trained from that state as the trainer does it. Labels are never handed over.

@@ -126,7 +126,8 @@ def _write(source: Source, stream: str, output: Path | None, as_json: bool, cons
     from rich.text import Text
 
     from training.profile import profile
-    from training.profile_text import alerts_said, commented_yaml, document, grid, one_line
+    from training.profile_report import alerts_said, document, grid, one_line
+    from training.profile_text import commented_yaml
     from training.proposal import checked
 
     found = profile(source, stream)

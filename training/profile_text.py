@@ -1,17 +1,15 @@
-"""A profile to be read: the commented configuration, the table of fields, and one document for programs."""
+"""The configuration that a profile proposes, with a reason beside each line."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import yaml
-from rich import box
-from rich.table import Table as Grid
-from rich.text import Text
 
 from training.candidates import Candidate
 from training.fields import Field
 from training.profile import Profile
+from training.profile_report import alerts_said, one_line
 from worker.kafka_rules import is_secret
 
 
@@ -43,74 +41,6 @@ def commented_yaml(found: Profile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def alerts_said(found: Profile) -> str:
-    """What the alert rate means in a day."""
-    flagged = found.flagged_a_day
-    if found.rate is None or flagged is None:
-        return f"{found.alert_rate:g} of all events; how many that is a day is unknown: no times to tell the event rate"
-    return (
-        f"{found.alert_rate:g} of all events: about {flagged:,.3g} flagged a day, at {found.rate:,.3g} events/s; "
-        "those of an entity within the cooldown are one alert"
-    )
-
-
-def document(found: Profile) -> dict[str, Any]:
-    """For programs; `configuration` is JSON and so YAML, as `offbeat run` takes it."""
-    return {
-        "source": found.source.name,
-        "rows": found.source.table.rows,
-        "fields": [
-            {
-                "field": field.name,
-                "kind": field.kind,
-                "types": field.types,
-                "missing": round(field.missing, 6),
-                "distinct": field.distinct,
-                "transform": (field.verdict.feature or {}).get("transform", "none"),
-                "feature": field.verdict.feature,
-                "left_out": field.verdict.reason or None,
-                "values": field.shape,
-                "warnings": [caution.code for caution in field.cautions],
-            }
-            for field in found.fields
-        ],
-        "warnings": [{"field": c.field, "code": c.code, "text": c.text} for c in found.warnings],
-        "suggestions": {
-            "stream": found.stream,
-            "entity": found.entity,
-            "entity_candidates": [_candidate(candidate) for candidate in found.entities],
-            "time": found.time,
-            "time_candidates": [_candidate(candidate) for candidate in found.times],
-            "alert_rate": found.alert_rate,
-            "events_per_second": found.rate,
-            "flagged_per_day": found.flagged_a_day,
-        },
-        "configuration": found.configuration,
-    }
-
-
-def grid(found: Profile) -> Grid:
-    """One line per field."""
-    title = Text(f"{found.source.name}: {found.source.table.rows:,} records", "bold")
-    table = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("field", "kind", "types", "missing", "distinct", "transform", "values", "beware"):
-        right = heading in ("missing", "distinct")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for field in found.fields:
-        feature = field.verdict.feature or {}
-        table.add_row(
-            Text(one_line(field.name), "bold" if feature else "dim"), field.kind, ", ".join(field.types) or "-",
-            f"{field.missing:.1%}", "-" if field.distinct is None else f"{field.distinct:,}",
-            feature.get("transform") or feature.get("encoding") or "-", Text(one_line(field.shape)),
-            Text(", ".join(caution.code for caution in found.warnings if caution.field == field.name), "yellow"),
-        )  # fmt: skip
-    return table
-
-
-def _candidate(candidate: Candidate) -> dict[str, Any]:
-    return {"field": candidate.field, "basis": candidate.basis, "usable": candidate.usable}
-
-
 def _role_comments(role: str, candidates: tuple[Candidate, ...], chosen: str | None, otherwise: str) -> list[str]:
     lines = [_comment(f"{role}: {otherwise} used.")] if chosen is None else []
     for candidate in candidates:
@@ -132,20 +62,31 @@ def _said(field: Field) -> str:
     return "; ".join([field.shape, *missing, *(caution.text for caution in field.cautions)])
 
 
+class _Dumper(yaml.SafeDumper):
+    """Texts that are not plain to see go into double quotes, on one line."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    ),
+)
+
+
+def _dumped(plain: Any, *, flow: bool) -> str:
+    text: str = yaml.dump(plain, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True,
+                          width=10**9)  # fmt: skip
+    return text.removesuffix("...\n").rstrip("\n")
+
+
 def _block(plain: dict[str, Any]) -> list[str]:
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=10**9)
-    return text.rstrip("\n").split("\n")
+    return _dumped(plain, flow=False).split("\n")
 
 
 def _flow(plain: Any) -> str:
-    text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9)
-    return text.removesuffix("...\n").rstrip("\n")
+    return _dumped(plain, flow=True)
 
 
 def _comment(text: str) -> str:
     return f"# {one_line(text)}"
-
-
-def one_line(text: str) -> str:
-    """One line, whatever fields and values are called."""
-    return "".join(char if char.isprintable() else "?" for char in text)

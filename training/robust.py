@@ -1,6 +1,6 @@
 """A robust location and scatter: the maximum likelihood of a multivariate Student t.
 
-Rows far out weigh little, so contamination bends neither mean nor covariance, and no row need be thrown away to be safe.
+Rows far out weigh little, so contamination bends neither mean nor covariance, and no row need be thrown away.
 Source: Kent and Tyler, "Redescending M-estimates of multivariate location and scatter", Annals of Statistics 19(4),
 1991; Lange, Little and Taylor, "Robust statistical modeling using the t distribution", JASA 84, 1989.
 """

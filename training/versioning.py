@@ -56,9 +56,7 @@ def train_version(
     if calibrate_on is None:
         rows, calibrate_on = split(rows)
     before = parent[0].detector() if parent is not None else None
-    fitted = fit(
-        settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before, progress=progress
-    )
+    fitted = fit(settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before, progress=progress)
     detector = fitted.detector()
     errors = detector.errors(detector.encoder.transform(calibrate_on))
     threshold = calibrate(

@@ -61,6 +61,8 @@ def signing_key() -> bytes | None:
 
 def run_worker(settings: Settings, trainer_command: list[str] | None, level: str) -> None:
     """Run until a signal asks for a drain; raises the errors of `worker.errors`."""
+    if settings.model.window > 1:
+        raise ConfigError(f"model.window: {settings.model.window} is not in this version of the worker; allowed: 1")
     stop = StopToken()
     stop_on_signals(stop)
     instance = instance_name()

@@ -116,7 +116,7 @@ class Publisher:
                 encoder.spec.names,
                 why.per_feature[0],
                 [encoder.actual(i, one, 0) for i in features],
-                [pair.detector.expected(i, why.reconstruction[0]) for i in features],
+                [pair.detector.expected(i, why.expected[0]) for i in features],
                 TOP_FEATURES,
             ),
             event=redact(read_event(records.values[index] or b""), self._event),

@@ -25,8 +25,8 @@ HASH = SPEC.spec_hash
 
 def version(number: int) -> tuple[Bundle, Threshold]:
     bundle = pack(
-        version=number, kind="denoising", encoder=FITTED.encoder, state_dict=FITTED.state_dict,
-        normalisation=FITTED.normalisation, parent=None, created_at="2026-01-01T00:00:00Z", data={"t/0": [0, 399]},
+        version=number, kind="denoising", encoder=FITTED.encoder, tensors=FITTED.tensors, parent=None,
+        created_at="2026-01-01T00:00:00Z", data={"t/0": [0, 399]},
         metrics={"stop_loss": 0.5}, libraries={}, seed=0,
     )  # fmt: skip
     errors = FITTED.detector().errors(FITTED.encoder.transform(rows(400, seed=1)))

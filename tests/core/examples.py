@@ -43,4 +43,5 @@ def judged(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> J
     """Rows with errors and verdicts that depend on their offsets alone."""
     errors = ((offsets * 2_654_435_761 % 1_000) / 100 + 0.01).astype(np.float32)
     times = offsets * 1_000
-    return Judged(offsets, EventTimes(times, times, 0), columns, errors, bucket_of(errors / 10), errors > 9.5, errors < 9.0)
+    buckets = bucket_of(errors / np.float32(10))
+    return Judged(offsets, EventTimes(times, times, 0), columns, errors, buckets, errors > 9.5, errors < 9.0)

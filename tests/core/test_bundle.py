@@ -16,12 +16,11 @@ import pytest
 import torch
 
 from tests.core.examples import SPEC, rows
+from training.fit import fit
 from worker.core import archive
 from worker.core.archive import Archive
-from worker.core.autoencoder import KINDS, Layout
 from worker.core.bundle import Bundle, BundleError, Manifest, pack, sign, unpack, verify
-from worker.core.detector import Detector, Normalisation
-from worker.core.encode import Encoder
+from worker.core.detector import Detector
 from worker.core.threshold import Provenance, Threshold
 
 KEY = b"a key"
@@ -29,20 +28,12 @@ Plain = dict[str, Any]
 
 
 def made() -> tuple[Detector, Bundle]:
-    encoder = Encoder.fit(SPEC, rows(300))
-    layout = Layout.of(encoder)
-    network = KINDS["denoising"](
-        encoder.width, layout.width, layout.features, torch.Generator().manual_seed(7)
-    )  # untrained will do
-    rng = np.random.default_rng(0)
-    mean, sd, unseen = (rng.uniform(0.1, 1.0, layout.features).astype(np.float32) for _ in range(3))
-    normalisation = Normalisation(mean, sd, unseen)
-    state = network.state_dict()
+    fitted = fit(SPEC, rows(300), kind="denoising", seed=7)
     bundle = pack(
-        version=3, kind="denoising", encoder=encoder, state_dict=state, normalisation=normalisation, parent=None,
+        version=3, kind="denoising", encoder=fitted.encoder, tensors=fitted.tensors, parent=None,
         created_at="2026-01-01T00:00:00Z", data={"flows/0": [0, 299]}, metrics={"rows": 300.0}, libraries={}, seed=7,
     )  # fmt: skip
-    return Detector(encoder, "denoising", state, normalisation), bundle
+    return fitted.detector(), bundle
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +85,11 @@ def change_spec(plain: Plain) -> None:
     [
         (change_spec, "the feature spec is not the one"),
         (lambda plain: plain.update(spec_hash="sha256:0"), "the feature spec is not the one"),
-        (lambda plain: plain.update(format=2), "manifest: format"),
+        (lambda plain: plain.update(format=1), "written in format 1; this release reads 2: train a new model"),
         (lambda plain: plain.update(extra=1), "manifest: extra"),
         (lambda plain: plain.pop("seed"), "manifest: seed"),
         (lambda plain: plain.update(version="three"), "manifest: version"),
-        (lambda plain: plain["normalisation"].update(cap=float("inf")), "manifest"),
+        (lambda plain: plain["metrics"].update(rows=float("inf")), "manifest"),
         (lambda plain: plain.update(weights_sha256="0" * 64), "the weights are not those"),
     ],
 )
@@ -116,10 +107,7 @@ def test_what_is_no_manifest_is_refused(bundle: Bundle, raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda plain: plain["normalisation"]["sd"].__setitem__(0, 0.0), "not positive"),
-        (lambda plain: plain["normalisation"]["sd"].__setitem__(0, -1.0), "not positive"),
-        (lambda plain: plain["normalisation"]["mean"].pop(), "another number of features"),
-        (lambda plain: plain["encoder"]["parts"].pop(), "4 parts for 5 features"),
+        (lambda plain: plain["encoder"]["parts"].pop(), "4 parts and 5 masks for 5 features"),
         (lambda plain: plain["encoder"]["parts"][0].update(surprise=1), "not an encoder"),
         (lambda plain: plain.update(encoder={}), "not an encoder"),
         (lambda plain: plain.update(kind="pickled"), "model kind 'pickled'; allowed"),
@@ -140,14 +128,31 @@ def test_weights_of_another_shape_make_no_detector(bundle: Bundle) -> None:
     from safetensors.torch import load, save
 
     tensors = load(bundle.weights)
-    name = sorted(tensors)[0]
-    for wrong in (
-        {**tensors, name: torch.zeros(3)},
-        {key: tensor for key, tensor in tensors.items() if key != name},
-        {**tensors, "more": torch.zeros(1)},
-    ):
-        with pytest.raises(BundleError, match="do not fit the network"):
-            with_weights(bundle, save(wrong)).detector()
+    for name in sorted(tensors):
+        for wrong in ({**tensors, name: torch.zeros(7)}, {k: tensor for k, tensor in tensors.items() if k != name}):
+            with pytest.raises(BundleError, match=r"do not fit the network|not a finite tensor of shape|not of shape"):
+                with_weights(bundle, save(wrong)).detector()
+    with pytest.raises(BundleError, match="do not fit the network"):
+        with_weights(bundle, save({**tensors, "autoencoder.more": torch.zeros(1)})).detector()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("conditional.variance", 0.0),
+        ("conditional.spread", -1.0),
+        ("conditional.matrix", float("nan")),
+        ("marginal.table", -1.0),
+        ("marginal.table", float("inf")),
+    ],
+)
+def test_values_that_no_training_makes_are_refused(bundle: Bundle, name: str, value: float) -> None:
+    from safetensors.torch import load, save
+
+    tensors = load(bundle.weights)
+    tensors[name].view(-1)[0] = value
+    with pytest.raises(BundleError, match=name.split(".")[0]):
+        with_weights(bundle, save(tensors)).detector()
 
 
 def test_a_pickle_is_never_opened(bundle: Bundle) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,10 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.examples import SPEC, rows
+from training.companions import fit_marginal
 from training.fit import fit
+from worker.core.autoencoder import PART_MOST, feature_errors
 from worker.core.columns import Columns, objects
-from worker.core.detector import Detector
-from worker.core.encode import Encoded
+from worker.core.detector import EXPONENTS, Detector
+from worker.core.encode import Encoded, Encoder
+from worker.core.kinds import KINDS
+from worker.core.marginal import Marginal
+from worker.core.spec import FeatureSpec
 
 DETECTOR = fit(SPEC, rows(1_200), kind="denoising", seed=0).detector()
 ROWS = rows(3_000, seed=5, missing=0.03)
@@ -41,8 +44,56 @@ def test_an_explanation_has_the_bits_of_the_score_and_its_parts_make_it_up() -> 
     why = DETECTOR.explain(ROWS.take(slice(100, 103)))
     assert (why.error == ERRORS[100:103]).all()
     assert why.per_feature.shape == (3, 5)
-    assert why.per_feature.mean(1) == pytest.approx(why.error, rel=1e-5)
-    assert why.code.shape == (3, 2)
+    assert why.per_feature.sum(1) == pytest.approx(why.error, rel=1e-5)
+    assert why.code.shape == (3, 3)
+
+
+def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
+    members = DETECTOR.member_errors(ENCODED).astype(np.float64)
+    assert members.shape == (len(ERRORS), 3)
+    assert np.exp(np.log(members) @ EXPONENTS) == pytest.approx(ERRORS, rel=1e-5)
+    assert sum(EXPONENTS) == pytest.approx(1.0)
+
+
+def test_the_conditional_mean_is_that_of_the_gaussian() -> None:
+    """With numbers alone, the value expected is the regression on all the others, ridge included."""
+    rng = np.random.default_rng(0)
+    spec = FeatureSpec.model_validate({"features": [{"field": name, "kind": "numeric"} for name in "abc"]})
+    mix = rng.normal(size=(3, 3))
+    values = rng.normal(size=(4_000, 3)) @ mix
+    detector = fit(spec, Columns(tuple(values.T)), kind="linear", seed=0).detector()
+    new = Columns(tuple((rng.normal(size=(50, 3)) @ mix).T))
+    x = detector.encoder.transform(new).x.astype(np.float64)
+    expected = detector.explain(new).expected
+    tensors = {name: tensor.numpy().astype(np.float64) for name, tensor in detector.tensors.items()}
+    y = (x - tensors["conditional.location"]) / tensors["conditional.spread"]
+    precision = np.linalg.inv(np.linalg.inv(tensors["conditional.matrix"] / tensors["conditional.variance"]))
+    for j in range(3):
+        others = [i for i in range(3) if i != j]
+        mean = -(y[:, others] @ precision[others, j]) / precision[j, j]
+        unscaled = mean * tensors["conditional.spread"][j] + tensors["conditional.location"][j]
+        assert expected[:, j] == pytest.approx(unscaled, abs=1e-3)
+
+
+def test_the_marginal_error_of_a_number_is_its_tail() -> None:
+    """-log of twice the share at least as far out: 0 in the middle, log(n + 1) beyond all that was seen."""
+    spec = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}]})
+    columns = Columns((np.arange(2_000.0),))
+    encoder = Encoder.fit(spec, columns)
+    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
+    at = Columns((np.array([1_000.0, 1_900.0, 99.0, 1e9, np.nan]),))
+    found = marginal.parts(encoder.transform(at))[:, 0]
+    # A cell is a fiftieth of a standard deviation, 12 of these values.
+    assert found == pytest.approx([0.0, -np.log(0.1), -np.log(0.1), np.log(2_001), np.log(4_002)], abs=0.15)
+
+
+def test_the_marginal_error_of_a_category_is_its_frequency() -> None:
+    spec = FeatureSpec.model_validate({"features": [{"field": "c", "kind": "categorical"}]})
+    columns = Columns((objects(["a"] * 900 + ["b"] * 100),))
+    encoder = Encoder.fit(spec, columns)
+    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
+    found = marginal.parts(encoder.transform(Columns((objects(["a", "b", "never"]),))))[:, 0]
+    assert found == pytest.approx([-np.log(0.9), -np.log(0.1), np.log(2 * 1_002.5)], abs=0.01)
 
 
 def hostile() -> Columns:
@@ -58,24 +109,20 @@ def test_errors_are_positive_and_finite_for_any_row() -> None:
     assert (errors > 0).all()
 
 
-def test_an_unseen_level_has_its_fixed_error_and_a_missing_number_the_typical_one() -> None:
+def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_missing_alone() -> None:
     columns = rows(2, seed=9)
     columns.values[2][0] = "never seen"
     columns.values[0][1] = np.nan
     why = DETECTOR.explain(columns)
-    normal = DETECTOR.normalisation
-    fixed = 1.0 + (normal.unseen[2] - normal.mean[2]) / normal.sd[2]
-    assert why.per_feature[0, 2] == pytest.approx(min(fixed, normal.cap), rel=1e-5)
-    assert why.per_feature[1, 0] == 1.0
+    assert why.per_feature[0].argmax() == 2
+    encoded = DETECTOR.encoder.transform(columns)
+    # No row of the training data missed it: -log of half a row in all of them.
+    assert DETECTOR.marginal.parts(encoded)[1, 0] == pytest.approx(np.log(2 * 1_141), abs=0.01)
 
 
 def test_no_part_is_larger_than_the_cap() -> None:
-    why = DETECTOR.explain(hostile())
-    assert why.per_feature.max() <= DETECTOR.normalisation.cap
-    tight = Detector(
-        DETECTOR.encoder, "denoising", DETECTOR.network.state_dict(), replace(DETECTOR.normalisation, cap=2.0)
-    )
-    assert tight.explain(hostile()).per_feature.max() == 2.0
+    members = DETECTOR.member_errors(DETECTOR.encoder.transform(hostile()))
+    assert members.max() <= PART_MOST
 
 
 def test_the_changed_feature_is_the_one_that_stands_out() -> None:
@@ -86,6 +133,24 @@ def test_the_changed_feature_is_the_one_that_stands_out() -> None:
 
 
 def test_weights_of_another_shape_are_refused() -> None:
-    weights = {name: tensor[:1] for name, tensor in DETECTOR.network.state_dict().items()}
+    tensors = {
+        name: tensor[:1] if name.startswith("autoencoder") else tensor for name, tensor in DETECTOR.tensors.items()
+    }
     with pytest.raises(ValueError, match="weights do not fit"):
-        Detector(DETECTOR.encoder, "denoising", weights, DETECTOR.normalisation)
+        Detector(DETECTOR.encoder, "denoising", tensors)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
+    """The padded tiles against the module itself, row by row."""
+    detector = fit(SPEC, rows(400), kind=kind, seed=3).detector()
+    encoded = detector.encoder.transform(rows(300, seed=8))
+    with torch.inference_mode():
+        x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
+        plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
+        code = detector.network.encode(x).numpy()
+    known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
+    assert detector.member_errors(encoded)[known, 0] == pytest.approx(
+        np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
+    )
+    assert detector.codes(encoded) == pytest.approx(code, abs=1e-4)

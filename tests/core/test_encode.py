@@ -51,11 +51,25 @@ def test_far_values_are_clipped_and_marked() -> None:
 def test_missing_is_masked_and_imputed_by_the_median() -> None:
     columns = rows(2)
     columns.values[0][0] = np.nan
-    encoded = ENCODER.transform(columns)
-    block = ENCODER.blocks[0]
+    encoder = Encoder.fit(SPEC, rows(300, missing=0.1))
+    encoded = encoder.transform(columns)
+    block = encoder.blocks[0]
     assert encoded.x[0, block.start] == 0.0
     assert encoded.x[:, block.start + 1].tolist() == [1.0, 0.0]
     assert encoded.missing[:, 0].tolist() == [True, False]
+    # Without a missing value in training there is no mask: its column would be noise that nobody trained.
+    unmasked = ENCODER.transform(columns)
+    assert not any(block.has_mask for block in ENCODER.blocks)
+    assert unmasked.x[0, ENCODER.blocks[0].start] == 0.0
+    assert unmasked.missing[:, 0].tolist() == [True, False]
+
+
+def test_what_a_parent_knew_stays_known_behind_what_is_seen_now() -> None:
+    parent = Vocabulary.fit(objects(["a"] * 5 + ["b"] * 3 + ["c"]), 2, "onehot")
+    later = Vocabulary.fit(objects(["d"] * 4 + ["b"]), 3, "onehot", parent)
+    assert later.top == ("d", "b", "a")
+    assert later.rare == frozenset({"c"})
+    assert later.lookup().codes(objects(["c", "never"])).tolist() == [3, 5]
 
 
 def test_levels_top_other_missing_unseen() -> None:

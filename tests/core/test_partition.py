@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.examples import SPEC, judged, rows
-from worker.core.histogram import count
+from worker.core.histogram import BUCKETS
 from worker.core.incidents import Evidence, Flagged
-from worker.core.partition import RING_HOURS, PartitionState, Versions
-from worker.core.reservoir import Reservoir, draw_exponential, partition_seed
+from worker.core.partition import RECENT_LEAST, RING_HOURS, PartitionState, Ring, Versions
+from worker.core.reservoir import Reservoir, draw_exponential, held_out, partition_seed
 
 N = 400
 COLUMNS = rows(N, missing=0.05)
@@ -43,21 +43,47 @@ def test_batches_and_a_restore_leave_no_trace(cuts: list[int], restore_at: int) 
     assert folded(cuts, restore_at).encode() == folded([]).encode()
 
 
-def test_another_bundle_restarts_the_histogram_another_threshold_does_not() -> None:
+def test_the_ring_counts_p_values_across_versions_and_forgets_old_hours() -> None:
     state = folded([])
-    assert state.ring.total().sum() == N
-    state.adopt(Versions("bundle", "other threshold"))
-    assert state.ring.total().sum() == N
     state.adopt(Versions("other bundle", "other threshold"))
-    assert state.ring.total().sum() == 0
-
-
-def test_the_ring_counts_errors_and_forgets_old_hours() -> None:
-    state = folded([])
-    assert (state.ring.total() == count(judged(COLUMNS, OFFSETS).errors)).all()
+    expected = np.bincount(judged(COLUMNS, OFFSETS).p_buckets, minlength=BUCKETS)
+    assert (state.ring.total() == expected).all()
+    assert (Ring.merged([state.ring, state.ring]).total() == 2 * expected).all()
     for hour in range(200, 200 + RING_HOURS):
         state.fold(judged(COLUMNS.take(slice(0, 10)), np.arange(10) + hour * 3_600))
     assert state.ring.total().sum() == 10 * RING_HOURS
+
+
+def test_what_is_recent_is_paced_by_the_versions() -> None:
+    state = folded([])
+    state.next_offset = 5_000
+    state.adopt(Versions("bundle", "another threshold"))
+    assert state.recent.half_life == RECENT_LEAST
+    state.adopt(Versions("second bundle", "threshold"))
+    assert state.recent.half_life == 3 * 4_000
+    assert PartitionState.decode(state.encode(), SPEC, 60_000).recent.half_life == 3 * 4_000
+
+
+def test_a_reservoir_that_changes_pace_keeps_its_order() -> None:
+    """Against a brute force: the log of a row's weight grows by ln 2 a half-life, whichever was in force."""
+    offsets, capacity = np.arange(2_000), 200
+    draws = draw_exponential(partition_seed("t", 3), offsets)
+    sample, columns = Reservoir(SPEC, capacity, 50.0), rows(2_000)
+    for start, half_life in ((0, 50.0), (1_000, 400.0)):
+        sample.pace(half_life, start)
+        part = slice(start, start + 1_000)
+        sample.offer(draws[part], offsets[part], offsets[part], np.zeros(1_000, np.uint8), columns.take(part))
+    age = np.log(2) * np.where(offsets < 1_000, offsets / 50, 20 + (offsets - 1_000) / 400)
+    order = np.argsort(-(age - np.log(draws)))
+    assert len(sample) == capacity
+    assert sample.offsets.tolist() == np.sort(order[:capacity]).tolist()
+    assert sample.offsets[sample.best(20)].tolist() == np.sort(order[:20]).tolist()
+
+
+def test_a_quarter_of_the_stream_is_held_out_by_whole_blocks() -> None:
+    held = held_out(partition_seed("t", 0), np.arange(64 * 20_000)).reshape(-1, 64)
+    assert (held.all(1) | ~held.any(1)).all()
+    assert held[:, 0].mean() == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize("damage", ["format", "spec", "recent", "ring"])

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.calibrate import STEP, WITHIN, calibrate, merge
+from training.calibrate import STEP, WITHIN, calibrate, follow, live_inflation
 from training.tail import fit_tail
 from worker.core.histogram import BUCKETS, bucket_of, count, edges, error_at
+from worker.core.partition import Ring
 from worker.core.threshold import Threshold, score_of, severity_of
 
 
@@ -107,36 +108,57 @@ def test_a_pareto_tail_is_found_again() -> None:
     assert tail.survival(np.array([tail.error_at(1e-4)]))[0] == pytest.approx(1e-4)
 
 
-def merged(anchor: Threshold, current: Threshold, factor: float) -> Threshold | None:
-    live = count((errors(50_000, 8) * factor).astype(np.float32))
-    return merge(current, anchor, live, 50_000, created_at="2026-01-01T01:00:00Z", offsets={"t/0": 5})
+def ring_of(threshold: Threshold, live: np.ndarray[tuple[int], np.dtype[np.float32]], hour: int = 0) -> Ring:
+    return Ring({hour: np.bincount(threshold.p_buckets(live), minlength=BUCKETS)})
+
+
+def followed(current: Threshold, factor: float) -> Threshold | None:
+    ring = ring_of(current, (errors(50_000, 8) * factor).astype(np.float32))
+    return follow(current, ring, created_at="2026-01-01T01:00:00Z", offsets={"t/0": 5})
 
 
 def test_the_threshold_follows_by_steps_and_stops_at_its_bound() -> None:
     anchor = calibrated(errors(20_000, 1), 0.01)
-    current, cuts = anchor, [anchor.cut]
-    while (after := merged(anchor, current, 4.0)) is not None:
+    current, inflations = anchor, [anchor.inflation]
+    while (after := followed(current, 4.0)) is not None:
         current = after
-        cuts.append(current.cut)
-    steps = np.array(cuts[1:]) / np.array(cuts[:-1])
-    assert steps.max() <= 1.0 + STEP + 1e-9
-    assert cuts[-1] == pytest.approx(anchor.cut * WITHIN, rel=0.02)
+        inflations.append(current.inflation)
+    steps = np.array(inflations[1:]) / np.array(inflations[:-1])
+    assert steps.max() <= STEP + 1e-9
+    assert current.cut == pytest.approx(anchor.cut * WITHIN, rel=0.02)
     assert "at the bound" in current.provenance.reason
     assert current.parent is not None
 
 
 def test_p_at_a_moved_cut_is_still_the_alert_rate() -> None:
-    anchor = calibrated(errors(20_000, 1), 0.01)
-    after = merged(anchor, anchor, 4.0)
+    after = followed(calibrated(errors(20_000, 1), 0.01), 4.0)
     assert after is not None
     assert after.p_values(np.array([after.cut], np.float32))[0] == pytest.approx(0.01, rel=0.25)
 
 
+def test_live_events_that_are_harder_than_held_out_ones_meet_the_alert_rate_in_the_end() -> None:
+    current = calibrated(errors(20_000, 1), 0.01)
+    live = (errors(50_000, 8) * 1.15).astype(np.float32)
+    assert current.flagged(live).mean() > 0.014
+    while (after := followed(current, 1.15)) is not None:
+        current = after
+    assert current.flagged(live).mean() == pytest.approx(0.01, rel=0.1)
+
+
+def test_the_newest_hours_count_as_many_as_it_takes() -> None:
+    current = calibrated(errors(20_000, 1), 0.01)
+    old = ring_of(current, (errors(50_000, 8) * 4.0).astype(np.float32), hour=1)
+    new = ring_of(current, errors(50_000, 9), hour=2)
+    assert live_inflation(Ring.merged([old, new]), 0.01, 1.0) == pytest.approx(1.0, abs=0.15)
+    assert live_inflation(old, 0.01, 1.0) == pytest.approx(STEP)
+    assert live_inflation(Ring(), 0.01, 1.2) == 1.2
+
+
 def test_no_step_without_enough_counts_or_without_a_change() -> None:
     anchor = calibrated(errors(20_000, 1), 0.01)
-    few = count(errors(900, 2))
-    assert merge(anchor, anchor, few, 900, created_at="x", offsets={}) is None
-    assert merged(anchor, anchor, 1.0) is None
+    few = ring_of(anchor, (errors(900, 2) * 4).astype(np.float32))
+    assert follow(anchor, few, created_at="x", offsets={}) is None
+    assert followed(anchor, 1.0) is None
 
 
 def test_severities() -> None:

@@ -20,6 +20,7 @@ from worker.configuration import load
 from worker.core.columns import to_bytes
 from worker.core.eventclock import EventTimes
 from worker.core.partition import Judged, PartitionState, Versions
+from worker.core.reservoir import held_out
 from worker.core.trail import Base, Trail
 from worker.lifecycle import StopToken
 from worker.ports import Snapshot
@@ -77,7 +78,8 @@ class Bench:
             offsets = np.arange(offset + start, offset + start + 1_000)
             errors = detector.errors(detector.encoder.transform(columns))
             times = EventTimes(offsets * 10, offsets * 10, 0)
-            state.fold(Judged(offsets, times, columns, errors, threshold.flagged(errors), errors < np.inf))
+            state.fold(Judged(offsets, times, columns, errors, threshold.p_buckets(errors),
+                              threshold.flagged(errors), errors < np.inf))  # fmt: skip
         state.next_offset = offset + count
         made = Snapshot("t", "id", 0, state.next_offset, None, SPEC.spec_hash, pair.bundle, pair.threshold,
                         state.encode(), 1)  # fmt: skip
@@ -165,23 +167,17 @@ def test_an_operators_rollback_fences_the_trainer_that_was_training(bench: Bench
     assert bench.champion() == 1
 
 
-def test_the_blocks_follow_each_other_in_time(bench: Bench) -> None:
+def test_no_row_that_calibrates_was_ever_learnt(bench: Bench) -> None:
     bench.sample(2_048)
     bench.trainer.tick()
     bench.stream_on(6_000, offset=0)
     (_, state) = bench.trainer._states(bench.commits)[0]
-    champion = bench.registry.champion(SPEC.spec_hash)
-    assert champion is not None
-    detector = bench.registry.bundle(champion.bundle).detector()
-    corpus = corpus_of(SPEC, [("t", state)], detector)
-    state.recent.settle()
-    boundary = np.quantile(state.recent.times, 0.6, method="lower")
-    early = state.recent.columns.take(np.flatnonzero(state.recent.times <= boundary))
-    late = state.recent.columns.take(np.flatnonzero(state.recent.times > boundary))
-    assert len(corpus.calibrate) == len(late)
-    assert set(corpus.calibrate.values[0]) == set(late.values[0])
-    assert set(corpus.fit.values[0]).isdisjoint(late.values[0])
-    worst = np.argsort(detector.errors(detector.encoder.transform(early)))[-int(0.09 * len(early)) :]
-    kept = set(corpus.fit.values[0]) - set(state.lasting.columns.values[0])
-    assert kept.isdisjoint(early.values[0][worst])
+    state.recent.half_life = 3_000.0
+    corpus = corpus_of(SPEC, [("t", state)])
+    aside = held_out(state.seed, state.recent.offsets)
+    assert set(corpus.calibrate.values[0]) == set(state.recent.columns.values[0][aside])
+    assert set(corpus.fit.values[0]).isdisjoint(corpus.calibrate.values[0])
+    recent = set(state.recent.columns.values[0][state.recent.best(4_000)])
+    lasting = set(corpus.fit.values[0]) - recent
+    assert 0 < len(lasting) <= 600
     assert corpus.ranges == {"t/0": [0, 5_999]}

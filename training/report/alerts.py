@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.report.svg import Bar, bar, bars
-from training.report.words import amount, number, percent, plain, real, safe, words
+from training.report.words import MOST, amount, brief, number, percent, real, safe, words
 
 CARDS = 100
 OPEN = 6
@@ -15,6 +15,8 @@ OPEN = 6
 FEATURES = 12
 BARS = 10
 _CHOICES = 3
+_NAME = 30
+_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,17 @@ def by_feature(alerts: Sequence[TopAlert]) -> tuple[str, str]:
     leads: dict[str, int] = {}
     for alert in alerts:
         for place, feature in enumerate(alert.features):
-            field = words(feature.get("field"))
+            field = words(feature.get("field"), 4 * MOST)
             totals[field] = totals.get(field, 0.0) + _share(feature)
             leads[field] = leads.get(field, 0) + (place == 0)
     if not totals:
         return "", ""
     order = sorted(totals, key=lambda field: (-totals[field], field))[:BARS]
     means = {field: totals[field] / len(alerts) for field in order}
-    rows = [Bar(field, percent(means[field]), means[field]) for field in order]
+    rows = [Bar(brief(field, _NAME), percent(means[field]), means[field]) for field in order]
     lead = max(order, key=lambda field: leads[field])
-    caption = f"Mean share of the reconstruction error over the highest {amount(len(alerts), 'alert')}. "
-    caption += f"{plain(lead, 30)} is the largest part of {leads[lead]:,} of them."
+    caption = f"Mean share of the error over the {amount(len(alerts), 'highest alert')}, by the features listed. "
+    caption += f"{brief(lead, _NAME)} is the largest part of {leads[lead]:,} of them."
     if len(totals) > BARS:
         caption += f" {amount(len(totals) - BARS, 'other feature')} not shown."
     return bars("features", "Features behind the highest alerts", rows), caption
@@ -87,9 +89,9 @@ def _card(alert: TopAlert) -> str:
 
 def _row(feature: dict[str, Any]) -> str:
     field, share = feature.get("field"), _share(feature)
-    drawn = bar(share, f"{percent(share)} of the error", f"Share of {plain(field, 60)}, from 0 to 100 %")
+    drawn = bar(share, f"{percent(share)} of the error", f"Share of {brief(field, 2 * _NAME)}, from 0 to 100 %")
     return (
-        f"<tr><th>{_breakable(safe(field, 60))}</th><td>{_value(feature.get('actual'))}</td>"
+        f"<tr><th>{_breakable(safe(brief(field, 2 * _NAME)))}</th><td>{_value(feature.get('actual'))}</td>"
         f'<td>{_expected(feature.get("expected"))}</td><td class="share">{percent(share)}{drawn}</td></tr>'
     )
 
@@ -112,7 +114,7 @@ def _breakable(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return "missing" if value is None else safe(value)
+    return "missing" if value is None else safe(value, _VALUE)
 
 
 def _share(feature: dict[str, Any]) -> float:

@@ -70,7 +70,7 @@ def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int
         found.append(("Rows scored", number(int(summary["scored"])), text))
     speed = real(summary.get("events_per_second"))
     if speed is not None:
-        found.append(("Events a second", f"{speed:,.0f}", "On the machine that made this report."))
+        found.append(("Events a second", f"{speed:,.0f}", "Learning included, on the machine that made this report."))
     if versions:
         learnt = "Trained once." if versions == 1 else "Trained again as rows came in."
         refused = real(summary.get("rejected"))
@@ -124,14 +124,17 @@ def confusion_section(confusion: Confusion) -> str:
 
 
 def all_figures(summary: Mapping[str, Any]) -> str:
-    """The whole summary as a table."""
+    """The whole summary as a table, without what was not measured."""
     if not summary:
         return ""
     rows = [
         f"<tr><th>{safe(str(name).replace('_', ' '), 60)}</th><td>{safe(value, 200)}</td></tr>"
         for name, value in summary.items()
+        if value is not None
     ]
-    return "\n".join(["<section><h2>All figures</h2>", "<table><tbody>", *rows, "</tbody></table></section>"])
+    return "\n".join(
+        ["<section><h2>All figures</h2>", '<table class="all"><tbody>', *rows, "</tbody></table></section>"]
+    )
 
 
 def _figure(value: float | None) -> str:

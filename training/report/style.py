@@ -14,7 +14,8 @@ STYLE = """
   --wash: #1e2125; --normal: #8ba0ba; --area: #3a414a; --hot: #ff8566; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; overflow-x: clip; padding: 2.5rem 1.25rem 4rem; max-width: 66rem;
-  background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+  background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1, h2, h3, p, dl, dd, figure, ul { margin: 0; padding: 0; }
 h1, h2 { font-family: ui-serif, Charter, Georgia, "Liberation Serif", serif; line-height: 1.2; }
 h1, td, dd, li, .meta { overflow-wrap: anywhere; unicode-bidi: isolate; }
@@ -89,6 +90,7 @@ th { font-weight: 600; }
 thead th { color: var(--dim); font-weight: 500; font-size: .82rem; }
 td { font-variant-numeric: tabular-nums; }
 .n { text-align: right; padding-right: 0; white-space: nowrap; }
+.all { max-width: 36rem; }
 td small { color: var(--dim); }
 .n small { display: block; }
 .alerts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 2.2rem 3rem; margin-top: 1.6rem; }

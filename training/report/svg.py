@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from training.report.words import number, plain, safe
+from training.report.words import number, safe
 
 SIDE = 10_000
 Numbers = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ class Axis(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """`share` in 0..1; `name` and `value` are data: escaped here."""
+    """`share` in 0..1; `name` and `value` are plain text, escaped here, and short enough for a phone together."""
 
     name: str
     value: str
@@ -48,7 +48,7 @@ def axis(name: str, low: float, high: float, most: int = 5, text: Callable[[floa
         low, high = low - half, high + half
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough * 0.999)
+    step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= 0.85 * rough)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     # Rounded, since 3 * 0.1 is 0.30000000000000004.
     values = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
@@ -83,8 +83,8 @@ def chart(slug: str, title: str, description: str, x: Axis, y: Axis, marks: str,
         if shape == "square":
             parts.append(f'<line class="grid" x1="{at}" x2="{at}" y2="100%"/>')
         parts.append(f'<text class="tick middle" x="{at}" y="100%" dy="1.6em">{safe(text, 16)}</text>')
-    parts.append(f'<text class="name" y="-2.1em">{safe(y.name, 60)}</text>')
-    parts.append(f'<text class="name right" x="100%" y="100%" dy="3.1em">{safe(x.name, 60)}</text>')
+    parts.append(f'<text class="name" y="-2.1em">{safe(y.name, 52)}</text>')
+    parts.append(f'<text class="name right" x="100%" y="100%" dy="3.1em">{safe(x.name, 52)}</text>')
     box = f'viewBox="0 0 {SIDE} {SIDE}" preserveAspectRatio="none"'
     parts.append(f'<svg width="100%" height="100%" {box}>{marks}</svg>{above}</svg>')
     return "".join(parts)
@@ -135,15 +135,15 @@ def upright_at(value: float, x: Axis, look: str) -> str:
 def bars(slug: str, title: str, rows: Sequence[Bar]) -> str:
     """Rows with a name, a value and a bar of 0 to 100 %."""
     height = 44
-    description = "; ".join([f"{plain(row.name, 30)} {row.value}" for row in rows])
+    description = "; ".join([f"{row.name} {row.value}" for row in rows])
     parts = [
         f'<svg class="bars" role="img" height="{height * len(rows)}" aria-labelledby="{slug}-title {slug}-desc">'
         f'<title id="{slug}-title">{safe(title)}</title><desc id="{slug}-desc">{safe(description, 400)}</desc>'
     ]
     for i, (name, value, share) in enumerate(rows):
         text, top = height * i + 16, height * i + 24
-        parts.append(f'<text y="{text}">{safe(name, 30)}</text>')
-        parts.append(f'<text class="right" x="100%" y="{text}">{safe(value, 20)}</text>')
+        parts.append(f'<text y="{text}">{safe(name)}</text>')
+        parts.append(f'<text class="right" x="100%" y="{text}">{safe(value)}</text>')
         parts.append(_bar(share, f'y="{top}" height="9"'))
     return "".join(parts) + "</svg>"
 

@@ -92,7 +92,7 @@ def _edges(rows: Rows, bounds: Rows, x: Axis) -> Places:
 
 
 def _bucket(each: float) -> str:
-    return "row" if each == 1 else f"bucket of about {each:,.0f} rows"
+    return "row" if each == 1 else f"bucket of about {amount(round(each), 'row')}"
 
 
 def _switches(rows: Rows, versions: Rows, x: Axis) -> tuple[str, str, str]:

@@ -34,6 +34,13 @@ def plain(value: Any, most: int = MOST) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
+def brief(name: Any, most: int) -> str:
+    """`plain`, but cut in the middle: the names of nested fields differ at their ends."""
+    text = plain(name, 4 * MOST)
+    head = most // 3
+    return text if len(text) <= most else f"{text[:head]}…{text[head + 1 - most :]}"
+
+
 def safe(value: Any, most: int = MOST) -> str:
     """`plain`, fit for an element's text or a quoted attribute."""
     return html.escape(plain(value, most), quote=True)
@@ -92,7 +99,7 @@ def short(value: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Two significant digits or more; 100 % and 0 % only where they are exact."""
+    """Two significant digits; 100 % and 0 % only where they are exact."""
     if share is None or not math.isfinite(share):
         return NOTHING
     hundredths = 100.0 * share
@@ -101,7 +108,7 @@ def percent(share: float | None) -> str:
     elif hundredths >= 9.95 or hundredths <= 0.0:
         text = f"{hundredths:.0f}"
     else:
-        text = f"{hundredths:.1f}" if hundredths >= 0.095 else f"{hundredths:.1g}"
+        text = f"{hundredths:.1f}" if hundredths >= 0.995 else f"{hundredths:.2g}"
     return f"{text}{_SPACE}%".replace("-", "−")
 
 

@@ -116,8 +116,11 @@ class Autoencoder(nn.Module):
     def serving(self) -> list[Served]:
         """The layers in order, as `forward` applies them."""
         after = (self.activation, self.code_activation, self.activation, None)
-        return [Served(layer.weight.detach(), layer.bias.detach(), activation, i == 1)  # type: ignore[arg-type, union-attr, operator]
-                for i, (layer, activation) in enumerate(zip(self.layers, after, strict=True))]  # fmt: skip
+        served = []
+        for i, (layer, activation) in enumerate(zip(self.layers, after, strict=True)):
+            assert isinstance(layer, nn.Linear)
+            served.append(Served(layer.weight.detach(), layer.bias.detach(), activation, i == 1))
+        return served
 
 
 def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:

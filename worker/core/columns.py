@@ -117,7 +117,7 @@ def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
 
 def _lags(raw: bytes, rows: int, window: int) -> npt.NDArray[np.int64]:
     lags = np.frombuffer(raw, "<i8").reshape(-1, window)
-    if len(lags) and not (0 <= lags.min() and lags.max() < rows):
+    if len(lags) and not (lags.min() >= 0 and lags.max() < rows):
         raise ValueError("a window that names rows which are not there")
     return lags.astype(np.int64)
 

@@ -2,10 +2,10 @@
 Gaussian model of the encoded row.
 
 With the location m and the precision P of the columns, the residual of a block B of columns given all others is
-P_BB^-1 (P (y - m))_B: one matrix product gives those of every feature. Summed over features this is the pseudo-likelihood
-of the row (Besag, "Statistical analysis of non-lattice data", The Statistician 24(3), 1975). A feature's residual does
-not contain its own value, so it finds combinations that do not go together, and its conditional mean is the expected
-value that an alert shows.
+P_BB^-1 (P (y - m))_B: one matrix product gives those of every feature. Summed over features this is the
+pseudo-likelihood of the row (Besag, "Statistical analysis of non-lattice data", The Statistician 24(3), 1975). A
+feature's residual does not contain its own value, so it finds combinations that do not go together, and its conditional
+mean is the expected value that an alert shows.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Versions:
 class Judged:
     """n scored rows of one partition in offset order, under one pair of versions.
 
-    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `p_buckets` (n,) int64 buckets of
-    their held-out p-values; `flagged` and `trainable` (n,) bool.
+    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `p_buckets` (n,) int64 buckets
+    of their held-out p-values; `flagged` and `trainable` (n,) bool.
     """
 
     offsets: npt.NDArray[np.int64]

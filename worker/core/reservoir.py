@@ -90,7 +90,8 @@ class Reservoir:
         """(n,) the log of the rows' weights: it grows with the offset."""
         if self.half_life is None:
             return np.zeros(len(offsets))
-        return self._base + math.log(2.0) / self.half_life * (offsets - self._since)
+        rate = math.log(2.0) / self.half_life
+        return np.asarray(self._base + rate * (offsets - self._since), np.float64)
 
     def best(self, count: int) -> npt.NDArray[np.intp]:
         """Places of the `count` rows of highest priority, in offset order: a smaller reservoir of the same stream."""
