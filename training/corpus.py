@@ -15,7 +15,7 @@ from worker.core.spec import FeatureSpec
 
 RECENT_PER_HALF_LIFE = 4 / 3
 RECENT_LEAST = 1_024
-LASTING_ROWS = 512
+LASTING_ROWS = 256
 
 _Part = tuple[npt.NDArray[np.int64], Columns, npt.NDArray[np.uint8]]
 

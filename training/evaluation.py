@@ -40,7 +40,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`name` of the file, `columns` of all rows, `entities` one per row, `times` (rows,) event time in ms or None, and what came out."""
+    """`name` of the file, `columns` of all rows, `entities` one per row, `times` (rows,) event time in ms or None, and
+    what came out.
+    """
 
     name: str
     settings: Settings

@@ -1,0 +1,53 @@
+"""Is `alert_rate` met? The normal rows of each labelled set as a stream; observed over target on its second half.
+
+Usage: python -m tests.benchmarks.calibration [--rates 0.01,0.002] [--seed 0].
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from tests.benchmarks.labelled import SETS, TABULAR
+from training.infer import infer_features
+from training.prequential import evaluate, warmup_rows
+from training.tables import read_table
+from worker.core.columns import from_table
+from worker.settings import Settings
+
+FACTOR = 1.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", default="0.01,0.002")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| set | target | rows | expected | flagged | observed / target |\n|---|---|---|---|---|---|")
+    for rate in map(float, options.rates.split(",")):
+        ratios = [one(name, rate, options.seed) for name in TABULAR]
+        within = sum(1 / FACTOR <= ratio <= FACTOR for ratio in ratios)
+        print(f"| **within a factor {FACTOR}** | {rate} | | | | {within} of {len(ratios)} |", flush=True)
+
+
+def one(name: str, rate: float, seed: int) -> float:
+    table = read_table(SETS / f"{name}.parquet", "label")
+    assert table.labels is not None
+    normal = np.flatnonzero(~table.labels)
+    warmup = warmup_rows(len(normal))
+    head = {field: [values[row] for row in normal[:warmup]] for field, values in table.columns.items()}
+    features = infer_features(type(table)(head, None, warmup), warmup)
+    settings = Settings.model_validate({"stream": "c", "features": features, "threshold": {"alert_rate": rate}})
+    columns = from_table(table.columns, settings.spec).take(normal)
+    outcome = evaluate(settings, columns, warmup=warmup, seed=seed)
+    flagged = outcome.flagged[len(normal) // 2 - warmup :]
+    ratio = float(flagged.mean()) / rate
+    print(f"| {name} | {rate} | {len(flagged)} | {rate * len(flagged):.1f} | {flagged.sum()} | {ratio:.2f} |", flush=True)
+    return ratio
+
+
+if __name__ == "__main__":
+    main()

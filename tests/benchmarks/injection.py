@@ -1,0 +1,80 @@
+"""Are explanations right? In normal rows one feature is set to a value rare for it: is that feature named?
+
+Usage: python -m tests.benchmarks.injection [--rows 1000] [--seed 0]. The model is trained on the first half of a set;
+the rows are normal ones of its second half. A number is set beyond its 0.1 or 99.9 % quantile, by up to the width of
+its 1 to 99 % range; a category to one of those seen in less than 1 % of the rows, or, where there is none, to one never
+seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from tests.benchmarks.labelled import SETS
+from training.fit import fit
+from training.infer import infer_features
+from training.tables import read_table
+from worker.core.columns import Columns, category, from_table
+from worker.core.spec import FeatureSpec
+
+NAMES = ("kdd99_rare", "evt_a", "cover")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| set | named first | among the first three | expected value inside the training range |\n|---|---|---|---|")
+    for name in NAMES:
+        first, three, plausible = one(name, options.rows, options.seed)
+        print(f"| {name} | {first:.3f} | {three:.3f} | {plausible:.3f} |", flush=True)
+
+
+def one(name: str, count: int, seed: int) -> tuple[float, float, float]:
+    table = read_table(SETS / f"{name}.parquet", "label")
+    assert table.labels is not None
+    half = table.rows // 2
+    spec = FeatureSpec.model_validate({"features": infer_features(table, half)})
+    columns = from_table(table.columns, spec)
+    past = columns.take(np.flatnonzero(~table.labels[:half]))
+    detector = fit(spec, past, kind="denoising", seed=seed).detector()
+    rng = np.random.default_rng(seed)
+    normal = half + np.flatnonzero(~table.labels[half:])
+    rows = columns.take(rng.choice(normal, count, replace=False))
+    changed = rng.integers(0, len(spec.features), count)
+    for row, feature in enumerate(changed.tolist()):
+        rows.values[feature][row] = rare(past, feature, rng)
+    why = detector.explain(rows)
+    order = np.argsort(-why.per_feature, axis=1, kind="stable")
+    hit = order[:, :3] == changed[:, None]
+    inside = [plausible(past, int(f), detector.expected(int(f), why.expected[row])) for row, f in enumerate(changed)]
+    return float(hit[:, 0].mean()), float(hit.any(1).mean()), float(np.mean(inside))
+
+
+def rare(past: Columns, feature: int, rng: np.random.Generator) -> object:
+    column = past.values[feature]
+    if column.dtype == object:
+        names, counts = np.unique([str(category(value)) for value in column], return_counts=True)
+        seldom = names[counts < 0.01 * len(column)]
+        return str(rng.choice(seldom)) if len(seldom) else "never seen before"
+    low, high = np.quantile(column, [0.001, 0.999])
+    width = max(float(np.subtract(*np.quantile(column, [0.99, 0.01]))), 1.0)
+    step = rng.uniform(0.0, 1.0) * width + 1e-6 * width
+    return high + step if rng.random() < 0.5 else low - step
+
+
+def plausible(past: Columns, feature: int, expected: object) -> bool:
+    column = past.values[feature]
+    if isinstance(expected, list):
+        seen = {category(value) for value in column} | {"other", None}
+        return all(level["value"] in seen for level in expected)
+    return bool(np.nanmin(column) <= float(expected) <= np.nanmax(column))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

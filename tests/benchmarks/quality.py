@@ -1,0 +1,76 @@
+"""Detection quality on the labelled sets: the default, each kind alone, each member left out.
+
+Usage: python -m tests.benchmarks.quality [--seeds 5] [--kinds denoising,linear,...] [--sets cover,...] [--jobs 2].
+Prints Markdown: ROC-AUC / PR-AUC, mean over the seeds, and the spread of the mean over the sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.benchmarks.labelled import TABULAR, Case, Result, all_of, quality
+from worker.core.detector import EXPONENTS, MEMBERS
+from worker.core.kinds import KINDS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--kinds", default="denoising")
+    parser.add_argument("--sets", default=",".join(TABULAR))
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    kinds = list(KINDS) if options.kinds == "all" else options.kinds.split(",")
+    sets = options.sets.split(",")
+    cases = [Case(name, kind, seed) for kind, name, seed in product(kinds, sets, range(options.seeds))]
+    results = all_of(cases, options.jobs)
+    print("\n| score | ROC-AUC | PR-AUC |", *(f"{name} |" for name in sets))
+    print("|---|" + "---|" * (2 + len(sets)))
+    for kind in kinds:
+        mine = [result for result in results if result.case.kind == kind]
+        for name, exponents in variants(kind).items():
+            row(name, mine, sets, exponents)
+    speeds = [result.summary for result in results if result.case.kind == kinds[0]]
+    print(f"\nrows per second on one core, median over sets and seeds: scoring and learning "
+          f"{np.median([s['events_per_second'] for s in speeds]):,.0f}, scoring alone "
+          f"{np.median([s['scored_per_second'] for s in speeds]):,.0f}, {options.jobs} runs at a time")  # fmt: skip
+
+
+def variants(kind: str) -> dict[str, tuple[float, ...]]:
+    """Exponents of the members, by name."""
+    whole = {f"**{kind}, with companions**": EXPONENTS, f"{kind} alone": (1.0, 0.0, 0.0)}
+    if kind != "denoising":
+        return whole
+    alone = {f"{name} alone": tuple(float(name == other) for other in MEMBERS) for name in MEMBERS[1:]}
+    without = {
+        f"without {name}": tuple(0.0 if name == other else e for other, e in zip(MEMBERS, EXPONENTS, strict=True))
+        for name in MEMBERS
+    }
+    equal = {"equal exponents": (1 / 3,) * 3}
+    return whole | alone | without | equal
+
+
+def row(name: str, results: list[Result], sets: list[str], exponents: tuple[float, ...]) -> None:
+    cells, by_seed = [], []
+    for which in sets:
+        found = np.array([quality(r.labels, fused(r.members, exponents)) for r in results if r.case.name == which])
+        by_seed.append(found)
+        roc, pr = found.mean(0)
+        cells.append(f"{roc:.3f} / {pr:.3f}")
+    means = np.mean(by_seed, axis=0)  # (seeds, 2)
+    spread = means.std(0, ddof=1) if len(means) > 1 else np.zeros(2)
+    print(f"| {name} | {means[:, 0].mean():.4f} ± {spread[0]:.4f} | {means[:, 1].mean():.4f} ± {spread[1]:.4f} |",
+          *(f"{cell} |" for cell in cells), flush=True)  # fmt: skip
+
+
+def fused(members: npt.NDArray[np.float32], exponents: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    scores: npt.NDArray[np.float64] = np.log(members.astype(np.float64)) @ np.array(exponents)
+    return scores
+
+
+if __name__ == "__main__":
+    main()
