@@ -13,7 +13,7 @@ from worker.core.conditional import PREFIX, columns_of
 from worker.core.encode import Encoded, Encoder
 from worker.core.marginal import TABLE, cells, sizes
 
-RIDGE = 0.4
+RIDGE = 0.3
 RIDGE_PER_COLUMN = 0.2
 """More where there are few rows for the columns."""
 _LEAST_SPREAD_VALUE, _LEAST_SPREAD_LEVEL = 0.05, 0.1

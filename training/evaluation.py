@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.infer import infer_features
+from training.leaks import named_like_an_answer
 from training.measures import ranking
 from training.prequential import Outcome, Progress, evaluate, warmup_rows
 from training.tables import Table, read_table
@@ -86,7 +87,11 @@ def run(question: Question, progress: Progress | None = None, say: Say = lambda 
 def _settings(question: Question, table: Table, warmup: int, say: Say) -> Settings:
     settings = question.settings
     if settings is None:
-        features = infer_features(table, warmup)
+        answers = [name for name in table.columns if named_like_an_answer(name)]
+        if answers:
+            say(f"left out, for their names tell the answer: {', '.join(answers)}; -c FILE to use them")
+        open_columns = {name: values for name, values in table.columns.items() if name not in answers}
+        features = infer_features(replace(table, columns=open_columns), warmup)
         say(f"{len(features)} features inferred from the first {warmup} rows; -c FILE to say them")
         settings = Settings.model_validate({"stream": "evaluate", "features": features})
     plain: dict[str, Any] = {}

@@ -99,7 +99,7 @@ def descend(
     """
     layout = Layout.of(encoder)
     x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * _RATE_LAST)
     network.train()
     last = []

@@ -45,7 +45,8 @@ def one(name: str, rate: float, seed: int) -> float:
     outcome = evaluate(settings, columns, warmup=warmup, seed=seed)
     flagged = outcome.flagged[len(normal) // 2 - warmup :]
     ratio = float(flagged.mean()) / rate
-    print(f"| {name} | {rate} | {len(flagged)} | {rate * len(flagged):.1f} | {flagged.sum()} | {ratio:.2f} |", flush=True)
+    cells = (name, rate, len(flagged), f"{rate * len(flagged):.1f}", flagged.sum(), f"{ratio:.2f}")
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
     return ratio
 
 

@@ -42,15 +42,17 @@ def main() -> None:
 
 def variants(kind: str) -> dict[str, tuple[float, ...]]:
     """Exponents of the members, by name."""
-    whole = {f"**{kind}, with companions**": EXPONENTS, f"{kind} alone": (1.0, 0.0, 0.0)}
+    whole: dict[str, tuple[float, ...]] = {f"**{kind}, with companions**": EXPONENTS, f"{kind} alone": (1.0, 0.0, 0.0)}
     if kind != "denoising":
         return whole
-    alone = {f"{name} alone": tuple(float(name == other) for other in MEMBERS) for name in MEMBERS[1:]}
-    without = {
+    alone: dict[str, tuple[float, ...]] = {
+        f"{name} alone": tuple(float(name == other) for other in MEMBERS) for name in MEMBERS[1:]
+    }
+    without: dict[str, tuple[float, ...]] = {
         f"without {name}": tuple(0.0 if name == other else e for other, e in zip(MEMBERS, EXPONENTS, strict=True))
         for name in MEMBERS
     }
-    equal = {"equal exponents": (1 / 3,) * 3}
+    equal: dict[str, tuple[float, ...]] = {"equal exponents": (1 / 3,) * 3}
     return whole | alone | without | equal
 
 

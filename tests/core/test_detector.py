@@ -49,7 +49,7 @@ def test_an_explanation_has_the_bits_of_the_score_and_its_parts_make_it_up() -> 
 
 
 def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
-    members = DETECTOR.member_errors(ENCODED).astype(np.float64)
+    members = DETECTOR.member_errors(ENCODED)[1].astype(np.float64)
     assert members.shape == (len(ERRORS), 3)
     assert np.exp(np.log(members) @ EXPONENTS) == pytest.approx(ERRORS, rel=1e-5)
     assert sum(EXPONENTS) == pytest.approx(1.0)
@@ -121,7 +121,7 @@ def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_
 
 
 def test_no_part_is_larger_than_the_cap() -> None:
-    members = DETECTOR.member_errors(DETECTOR.encoder.transform(hostile()))
+    members = DETECTOR.member_errors(DETECTOR.encoder.transform(hostile()))[1]
     assert members.max() <= PART_MOST
 
 
@@ -150,7 +150,7 @@ def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
         plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
         code = detector.network.encode(x).numpy()
     known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
-    assert detector.member_errors(encoded)[known, 0] == pytest.approx(
+    assert detector.member_errors(encoded)[1][known, 0] == pytest.approx(
         np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
     )
     assert detector.codes(encoded) == pytest.approx(code, abs=1e-4)

@@ -151,7 +151,7 @@ def _configuration(
         "features": features,
         "threshold": {"alert_rate": ALERT_RATE},
         "alerts": {"cooldown": "2s"},
-        "fine_tune": {"every": "6s", "events": 8_000, "at_most_every": "4s"},
+        "fine_tune": {"every": "6s", "at_most_every": "3s"},
         "state": {"snapshot_every": "1s"},
         "http": {"port": 0},
     }

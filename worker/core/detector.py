@@ -98,12 +98,12 @@ class Detector:
 
     def errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n,) float32, positive and finite for any row."""
-        members = self._members(encoded)[0]
-        return untiled(_fused(members), len(encoded.x))
+        return self.member_errors(encoded)[0]
 
-    def member_errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
-        """(n, 3) float32: the three errors behind `errors`, in the order of `MEMBERS`."""
-        return untiled(torch.stack(self._members(encoded)[0], dim=-1), len(encoded.x))
+    def member_errors(self, encoded: Encoded) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What `errors` gives, (n,), and the three errors behind it, (n, 3), in the order of `MEMBERS`."""
+        members, n = self._members(encoded)[0], len(encoded.x)
+        return untiled(_fused(members), n), untiled(torch.stack(members, dim=-1), n)
 
     def codes(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n, width of the bottleneck) float32."""
