@@ -18,7 +18,21 @@ def offbeat(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "worker.cli", *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["schema"], ["models"], ["models", "import"], ["demo"], ["trainer"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["run"],
+        ["schema"],
+        ["models"],
+        ["models", "import"],
+        ["demo"],
+        ["trainer"],
+        ["evaluate"],
+        ["train"],
+        ["profile"],
+    ],
+)
 def test_every_command_has_help_with_examples_or_options(command: list[str]) -> None:
     done = offbeat(*command, "--help")
     assert done.returncode == 0

@@ -59,10 +59,15 @@ def signing_key() -> bytes | None:
     return key.encode() if key else None
 
 
-def run_worker(settings: Settings, trainer_command: list[str] | None, level: str) -> None:
-    """Run until a signal asks for a drain; raises the errors of `worker.errors`."""
+def refuse_windows(settings: Settings) -> None:
+    """Raises ConfigError for a window, which `evaluate` and `train` take and this version's worker does not."""
     if settings.model.window > 1:
         raise ConfigError(f"model.window: {settings.model.window} is not in this version of the worker; allowed: 1")
+
+
+def run_worker(settings: Settings, trainer_command: list[str] | None, level: str) -> None:
+    """Run until a signal asks for a drain; raises the errors of `worker.errors`."""
+    refuse_windows(settings)
     stop = StopToken()
     stop_on_signals(stop)
     instance = instance_name()

@@ -136,8 +136,9 @@ class Publisher:
         return Output(records.source, self._topic, sealed.key or key, sealed.value, sealed.headers)
 
     def _score_records(self, lane: Lane, pair: Pair, rows: Judged) -> list[Output]:
-        """Every score, one record each: only where `kafka.scores` names a topic."""
+        """Every score and its code (the bottleneck's values), one record each: only where `kafka.scores` is a topic."""
         assert self._scores is not None
+        code = pair.detector.codes(pair.detector.encoder.transform(rows.columns))
         p = pair.threshold.p_values(rows.errors)
         columns = zip(
             rows.offsets.tolist(),
@@ -146,6 +147,7 @@ class Publisher:
             p.tolist(),
             rows.errors.tolist(),
             rows.flagged.tolist(),
+            code.astype(np.float64).round(5).tolist(),
             strict=True,
         )
         return [
@@ -164,9 +166,10 @@ class Publisher:
                         "reconstruction_error": error,
                         "verdict": "ANOMALOUS" if flagged else "NORMAL",
                         "version": pair.version,
+                        "code": values,
                     }
                 ),
                 (),
             )
-            for offset, time, score, p_value, error, flagged in columns
+            for offset, time, score, p_value, error, flagged, values in columns
         ]

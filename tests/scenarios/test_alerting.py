@@ -87,3 +87,7 @@ def test_scores_topic_has_every_event_once(
     records = [json.loads(m.value() or b"") for m in kafka.read_committed(scores)]
     assert sorted((r["partition"], r["offset"]) for r in records) == [(p, o) for p in range(2) for o in range(150)]
     assert sum(r["verdict"] == "ANOMALOUS" for r in records) >= 6
+    codes = np.array([r["code"] for r in records])
+    assert codes.shape[1] >= 2
+    assert (np.abs(codes) <= 1.0).all(), "values of a tanh bottleneck"
+    assert (codes.std(0) > 0).all()
