@@ -13,7 +13,7 @@ from worker.core.conditional import PREFIX, columns_of
 from worker.core.encode import Encoded, Encoder
 from worker.core.marginal import TABLE, cells, sizes
 
-RIDGE = 2.0
+RIDGE, RIDGE_MOST = 2.0, 0.4
 """Times the square root of columns over rows: a correlation is believed as far as the rows can tell it from none."""
 _LEAST_SPREAD_VALUE, _LEAST_SPREAD_LEVEL = 0.05, 0.1
 
@@ -28,7 +28,7 @@ def fit_conditional(encoder: Encoder, encoded: Encoded) -> dict[str, Tensor]:
     mean = x.mean(0)
     spread = np.maximum(x.std(0), np.where(levels, _LEAST_SPREAD_LEVEL, _LEAST_SPREAD_VALUE))
     y = (x - mean) / spread
-    location, precision = scatter(y, RIDGE * float(np.sqrt(len(columns) / len(x))))
+    location, precision = scatter(y, min(RIDGE_MOST, RIDGE * float(np.sqrt(len(columns) / len(x)))))
     width = sum(block.width for block in encoder.blocks)
     matrix, variance, at = np.zeros((len(columns), width)), np.zeros(width), 0
     for block in encoder.blocks:
