@@ -51,7 +51,7 @@ def draw_exponential(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDA
 
 
 def held_out(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(n,) bool: rows that no version of the model is fitted on, so that all of them can be calibrated on them.
+    """(n,) bool: rows that no version after the first is fitted on, so that all of them can be calibrated on them.
 
     A quarter of the stream, by whole blocks of `BLOCK` offsets: neighbours are alike, and single rows held out between
     rows that were learnt would look better than new ones will.
