@@ -27,6 +27,10 @@ from worker.core.tiles import TILE, indicator, linear, padded, tiled, untiled
 
 MEMBERS = ("autoencoder", "conditional", "marginal")
 EXPONENTS = (2 / 7, 3 / 7, 2 / 7)
+BLAME = (0.05, 1.0, 1.0)
+"""How much each member's parts say of which feature was off. The conditional and the marginal error judge each feature
+apart; a wild value disturbs the autoencoder's whole output, so its parts only decide where the others are silent.
+"""
 _LEAST = 1e-3
 """Nats per feature; below it, a member says nothing more about a row's being normal."""
 _LOGIT_BOUND = 30.0
@@ -117,8 +121,8 @@ class Detector:
         n, features = len(encoded.x), self.layout.features
         error = untiled(_fused(members), n)
         shares = sum(
-            exponent * part / part.sum(-1, keepdim=True).clamp_min(_LEAST * features)
-            for exponent, part in zip(EXPONENTS, parts, strict=True)
+            blame * part / part.sum(-1, keepdim=True).clamp_min(_LEAST * features)
+            for blame, part in zip(BLAME, parts, strict=True)
         )
         assert isinstance(shares, Tensor)
         shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-9)
