@@ -75,6 +75,7 @@ def test_the_whole_example_is_what_the_defaults_are(tmp_path: Path) -> None:
         ("kaffka: {}", "kaffka: unknown key; allowed here: stream, kafka"),
         ("kafka: {delivery: twice}", "kafka.delivery: 'twice' is not allowed; allowed: exactly_once or"),
         ("event: {format: avro}", "event.format: 'avro' is not in this version; allowed: json"),
+        ("event: {entity: 'a\"b'}", "event.entity: 'a\"b' is not allowed"),
         ("model: {window: 0}", "model.window: 0 is not allowed: input should be greater than or equal to 1"),
         ("threshold: {alert_rate: 2}", "threshold.alert_rate: 2 is not allowed: input should be less than or equal"),
         ("http: {port: web}", "http.port: 'web' is not allowed"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from worker.core.spec import Feature, FeatureSpec
+from worker.core.spec import PATH, Feature, FeatureSpec
 from worker.durations import Duration
 from worker.kafka_rules import REFUSED, is_secret
 
@@ -101,10 +101,13 @@ class RedisSettings(_Section):
 class EventSettings(_Section):
     format: Literal["json"] = Field("json", description="How record values are written.")
     entity: str | None = Field(
-        None, min_length=1, description="Dotted path of the thing monitored; without it the record's key."
+        None, min_length=1, pattern=PATH, description="Dotted path of the thing monitored; without it the record's key."
     )
     time: str | None = Field(
-        None, min_length=1, description="Dotted path of the event time; without it the record's timestamp."
+        None,
+        min_length=1,
+        pattern=PATH,
+        description="Dotted path of the event time; without it the record's timestamp.",
     )
 
 

@@ -6,11 +6,13 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.scenarios.stream import Stream, await_committed, encoded, events, make, worker
 from tests.services.kafka import KafkaCluster
 from tests.services.redis import RedisServer
+from worker.core.histogram import BUCKETS
 from worker.core.partition import PartitionState
 
 RECORDS = 3_000
@@ -83,6 +85,7 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
     # Only the state at the first commit is named, so that catch-up replays the switch.
     made = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
     made.train()
+    first_version = made.registry.champion(made.settings.spec.spec_hash)
     plain = encoded(events(RECORDS, every=60))
     kafka.produce(stream, plain[:1_000])
     with worker(made, "pod-0", tmp_path) as first:
@@ -97,7 +100,7 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
     assert switches == {0: 500, 1: 500}
     assert {alert["model"]["version"] for alert in before.values()} == {1, 2}
     second_version = made.registry.champion(made.settings.spec.spec_hash)
-    assert second_version is not None
+    assert first_version is not None and second_version is not None
     made.train(version=3, seed=9)  # today's champion is another one
     with worker(made, "pod-1", tmp_path) as second:
         for restored in second.wait_for("restored", 2):
@@ -107,11 +110,18 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
         assert second.stop() == 0
     assert made.comparable() == before
     for offset, chunk in made.state_bytes().values():
-        # The histogram has the records since the switch, as the second version scored them; none is the third's.
+        # The histogram has each record as the version scored it that was in force then; none is the third's.
         state = PartitionState.decode(chunk, made.settings.spec, 0)
         assert offset == 1_000
         assert state.versions.bundle == second_version.bundle
-        assert state.ring.total().sum() == 500
+        sample, expected = state.recent, np.zeros(BUCKETS, np.int64)
+        assert len(sample) == 1_000
+        for champion, part in ((first_version, slice(0, 500)), (second_version, slice(500, 1_000))):
+            detector = made.registry.bundle(champion.bundle).detector()
+            errors = detector.errors(detector.encoder.transform(sample.columns.take(part)))
+            buckets = made.registry.threshold(champion.threshold).p_buckets(errors)
+            expected += np.bincount(buckets, minlength=BUCKETS)
+        assert (state.ring.total() == expected).all()
 
 
 def test_redis_unreachable_at_start_is_waited_for(

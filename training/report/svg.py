@@ -43,7 +43,7 @@ class Bar(NamedTuple):
 
 def axis(name: str, low: float, high: float, most: int = 5, text: Callable[[float], str] = number) -> Axis:
     """Ticks at multiples of 1, 2 or 5 times a power of ten, at most about `most`; an empty range is widened."""
-    if high - low < 1e-6 * max(abs(low), abs(high)) or high == low:
+    if high - low < max(1e-6 * max(abs(low), abs(high)), 1e-300):
         half = max(0.5, 1e-3 * abs(low))
         low, high = low - half, high + half
     rough = (high - low) / most

@@ -13,6 +13,13 @@ from worker.errors import DependencyUnreachable
 from worker.streams import Committed, TopicPartition
 
 _CALL_TIMEOUT_S = 5.0
+_COORDINATOR = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+}
 
 
 class Topics:
@@ -45,7 +52,10 @@ class Topics:
         return self._mock
 
     def committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
-        """Stable offsets at once, per partition; None for those with a transaction pending."""
+        """Stable offsets at once, per partition; None for those with a transaction pending. Raises KafkaException, also
+        while the group's coordinator is not ready.
+        """
+        self._await_coordinator()
         request = ConsumerGroupTopicPartitions(self._group, [KafkaPartition(*s) for s in sources])
         future = self._admin.list_consumer_group_offsets(
             [request], require_stable=True, request_timeout=_CALL_TIMEOUT_S
@@ -61,6 +71,16 @@ class Topics:
             else:
                 raise KafkaException(part.error)
         return answers
+
+    def _await_coordinator(self) -> None:
+        # librdkafka 2.16 dereferences a consumer that an admin client does not have, and takes the process with it,
+        # when the answer to a listing of offsets says that the coordinator is loading or has moved. Another question
+        # asks it first; what it says of the group itself (unknown, may not be described) does not matter here.
+        try:
+            self._admin.describe_consumer_groups([self._group], request_timeout=_CALL_TIMEOUT_S)[self._group].result()
+        except KafkaException as error:
+            if error.args[0].code() in _COORDINATOR or error.args[0].retriable():
+                raise
 
     def all_topics(self) -> dict[str, int]:
         """Every topic with its number of partitions."""

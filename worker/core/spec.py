@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Missing = Literal["mask", "reject"]
-_FIELD: Any = Field(min_length=1, max_length=256, description="Dotted path of the field in the event.")
+PATH = r'^[^"\\\x00-\x1f]+$'
+"""No quotes, backslashes or control characters: the decoder's JSON library takes no such names."""
+_FIELD: Any = Field(min_length=1, max_length=256, pattern=PATH, description="Dotted path of the field in the event.")
 _MISSING: Any = Field(
     default="mask",
     description="A missing or null value: `mask` imputes the training median and tells the model so, `reject` sends "
