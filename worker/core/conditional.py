@@ -38,10 +38,10 @@ class Conditional:
 
     def __init__(self, encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
         """Raises ValueError for tensors that are missing or of other shapes."""
-        self._columns = columns_of(encoder)
+        columns = columns_of(encoder)
         own = sum(block.width for block in encoder.blocks)
-        shapes = {"location": (len(self._columns),), "spread": (len(self._columns),),
-                  "matrix": (len(self._columns), own), "variance": (own,)}  # fmt: skip
+        shapes = {"location": (len(columns),), "spread": (len(columns),),
+                  "matrix": (len(columns), own), "variance": (own,)}  # fmt: skip
         parts = {}
         for name, shape in shapes.items():
             tensor = tensors.get(PREFIX + name)
@@ -50,17 +50,13 @@ class Conditional:
             parts[name] = tensor.to(torch.float32)
         if not (bool((parts["spread"] > 0).all()) and bool((parts["variance"] > 0).all())):
             raise ValueError(f"{PREFIX}spread and {PREFIX}variance: not positive")
-        rows, wide = padded(len(self._columns)), padded(own)
-        # (y - m) M = (x - location) / spread M: the division is folded into M, residuals are in units of x.
+        wide = padded(own)
+        # (y - m) M with y = (x - mean) / spread: one product with x itself, residuals in units of x.
         matrix = parts["matrix"] / parts["spread"][:, None] * parts["spread"][:own]
-        self._matrix = torch.zeros(1, rows, wide)
-        self._matrix[0, : len(self._columns), :own] = matrix
-        self._location = torch.zeros(rows)
-        self._location[: len(self._columns)] = parts["location"]
-        self._gather = torch.zeros(rows, dtype=torch.long)
-        self._gather[: len(self._columns)] = self._columns
-        self._live = (torch.arange(rows) < len(self._columns)).to(torch.float32)
-        self._own = own
+        self._matrix = torch.zeros(1, encoder.inputs, wide)
+        self._matrix[0, columns, :own] = matrix
+        self._shift = torch.zeros(1, 1, wide)
+        self._shift[0, 0, :own] = -(parts["location"] @ matrix)
         self._layout(encoder, parts["variance"] * parts["spread"][:own] ** 2, wide)
 
     def _layout(self, encoder: Encoder, variance: Tensor, wide: int) -> None:
@@ -83,8 +79,7 @@ class Conditional:
 
     def residuals(self, x: Tensor) -> Tensor:
         """(T, 256, own columns padded) from x (T, 256, inputs): value minus conditional mean, in units of x."""
-        centred = (x[..., self._gather] - self._location) * self._live
-        return torch.bmm(centred, self._matrix.expand(len(x), -1, -1))
+        return torch.baddbmm(self._shift.expand(len(x), TILE, -1), x, self._matrix.expand(len(x), -1, -1))
 
     def parts(self, residuals: Tensor, codes: Tensor) -> Tensor:
         """(T, 256, padded F) nats per feature, from 0 to `PART_MOST`; `codes` (T, 256, C)."""
