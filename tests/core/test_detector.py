@@ -18,6 +18,7 @@ from worker.core.encode import Encoded, Encoder
 from worker.core.kinds import KINDS
 from worker.core.marginal import Marginal
 from worker.core.spec import FeatureSpec
+from worker.core.tiles import tiled, untiled
 
 DETECTOR = fit(SPEC, rows(1_200), kind="denoising", seed=0).detector()
 ROWS = rows(3_000, seed=5, missing=0.03)
@@ -53,6 +54,20 @@ def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
     assert members.shape == (len(ERRORS), 3)
     assert np.exp(np.log(members) @ EXPONENTS) == pytest.approx(ERRORS, rel=1e-5)
     assert sum(EXPONENTS) == pytest.approx(1.0)
+
+
+def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_error() -> None:
+    """The autoencoder's parts hardly count: a wild value disturbs all of its output."""
+    columns = rows(200, seed=11)
+    columns.values[0][:] = 30.0
+    encoded, detector = DETECTOR.encoder.transform(columns), DETECTOR
+    with torch.inference_mode():
+        x, codes = tiled(encoded.x), tiled(encoded.codes)
+        conditional = untiled(detector.conditional.parts(detector.conditional.residuals(x), codes), 200)[:, :5]
+    marginal = detector.marginal.parts(encoded)
+    shares = sum(part / part.sum(1, keepdims=True) for part in (conditional, marginal)) / 2
+    why = detector.explain(columns)
+    assert why.per_feature / why.error[:, None] == pytest.approx(shares, abs=0.05)
 
 
 def test_the_conditional_mean_is_that_of_the_gaussian() -> None:

@@ -56,6 +56,14 @@ def test_the_linear_kind_spans_the_principal_subspace() -> None:
     assert cosines.min() > 0.97
 
 
+def test_the_linear_kind_is_linear() -> None:
+    network, encoded = trained("linear")
+    x, y = (torch.from_numpy(encoded.x[part]) for part in (slice(0, 100), slice(100, 200)))
+    with torch.inference_mode():
+        together, apart = network(x + y) + network(torch.zeros_like(x)), network(x) + network(y)
+    assert together.numpy() == pytest.approx(apart.numpy(), abs=1e-4)
+
+
 def test_the_undercomplete_kinds_code_is_narrow_and_keeps_what_matters() -> None:
     train = mixed(4_000, 1, 2)
     detector = fit(SPEC, columns(train), kind="undercomplete", seed=0).detector()
