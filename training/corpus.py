@@ -10,25 +10,22 @@ import numpy.typing as npt
 
 from worker.core.columns import Columns
 from worker.core.partition import PartitionState
-from worker.core.reservoir import FLAGGED, Reservoir, held_out
+from worker.core.reservoir import Reservoir, held_out
 from worker.core.spec import FeatureSpec
 
 RECENT_PER_HALF_LIFE = 4 / 3
 RECENT_LEAST = 1_024
 LASTING_ROWS = 256
 
-_Part = tuple[npt.NDArray[np.int64], Columns, npt.NDArray[np.uint8]]
+_Part = tuple[npt.NDArray[np.int64], Columns]
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """`fit` and `calibrate` rows in time order; no row of `calibrate` was fitted on by any version. `flagged` tells
-    which of those the worker flagged.
-    """
+    """`fit` and `calibrate` rows in time order; no row of `calibrate` was fitted on by a version after the first."""
 
     fit: Columns
     calibrate: Columns
-    flagged: npt.NDArray[np.bool_]
     ranges: dict[str, list[int]]
 
 
@@ -43,7 +40,7 @@ def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]]) -
     held = [(topic, state) for topic, state in states]
     if not any(len(state.recent) for _, state in held):
         empty = Columns.empty(spec)
-        return Corpus(empty, empty, np.empty(0, np.bool_), {})
+        return Corpus(empty, empty, {})
     fit: list[_Part] = []
     calibrate: list[_Part] = []
     for _, state in held:
@@ -55,17 +52,15 @@ def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]]) -
         old = np.flatnonzero(~np.isin(lasting.offsets, recent.offsets[chosen]) & ~held_out(state.seed, lasting.offsets))
         fit.append(_part(lasting, old[:: max(1, len(old) // LASTING_ROWS)]))
         calibrate.append(_part(recent, np.flatnonzero(aside)))
-    fitted, (columns, marks) = _in_time_order(fit)[0], _in_time_order(calibrate)
     ranges = {f"{topic}/{state.partition}": [int(state.recent.offsets[0]), int(state.next_offset) - 1]
               for topic, state in held if len(state.recent)}  # fmt: skip
-    return Corpus(fitted, columns, (marks & FLAGGED) > 0, ranges)
+    return Corpus(_in_time_order(fit), _in_time_order(calibrate), ranges)
 
 
 def _part(sample: Reservoir, chosen: npt.NDArray[np.intp]) -> _Part:
-    return sample.times[chosen], sample.columns.take(chosen), sample.marks[chosen]
+    return sample.times[chosen], sample.columns.take(chosen)
 
 
-def _in_time_order(parts: list[_Part]) -> tuple[Columns, npt.NDArray[np.uint8]]:
-    order = np.argsort(np.concatenate([times for times, _, _ in parts]), kind="stable")
-    columns = Columns.concat([columns for _, columns, _ in parts]).take(order)
-    return columns, np.concatenate([marks for _, _, marks in parts])[order]
+def _in_time_order(parts: list[_Part]) -> Columns:
+    order = np.argsort(np.concatenate([times for times, _ in parts]), kind="stable")
+    return Columns.concat([columns for _, columns in parts]).take(order)

@@ -43,8 +43,8 @@ def judge(
 ) -> GateResult:
     """Compare on the calibration block, n rows that neither was fitted on.
 
-    Not worse: the normal error in fixed reference units (encoded input space, without the champion's worst 5 %), the
-    share flagged, and the diversity of the errors (a collapsed model gives every row the same one).
+    Not worse: the normal error in units that both share (without the champion's worst 5 %), the share flagged, and the
+    diversity of the errors (a collapsed model gives every row the same one).
     """
     old, new = _errors(champion, columns), _errors(challenger, columns)
     if not np.isfinite(new).all():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
@@ -9,7 +11,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 FALSE_POSITIVES = 0.01
 
 
-def ranking(labels: npt.NDArray[np.bool_] | None, scores: npt.NDArray[np.float32]) -> dict[str, float | None]:
+def ranking(labels: npt.NDArray[np.bool_] | None, scores: npt.NDArray[Any]) -> dict[str, float | None]:
     """ROC-AUC, PR-AUC (average precision), best F1 and recall at no more than 1 % false positives, of n rows.
 
     None for each where there are no labels, or only one class of them.

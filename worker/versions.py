@@ -18,7 +18,7 @@ from worker.ports import MissingPart, Registry, StoreUnavailable
 POLL_S = 1.0
 _CACHED_PAIRS = 8
 TRAINING_P = 0.05
-"""Events above this quantile of the error stay out of the replay buffer (design section 5, step 4)."""
+"""Events above this quantile of the error stay out of the long-term sample (design section 5, step 4)."""
 
 log = structlog.get_logger()
 

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.demo.services import PARTITIONS
 from training.demo.stream import Player
+from training.measures import ranking
 
 
 @dataclass(slots=True)
@@ -99,6 +99,5 @@ def measure(seen: Seen, labels: npt.NDArray[np.bool_] | None) -> dict[str, float
         if not truth.all():
             rank = np.empty(len(truth))
             rank[np.lexsort((seen.error[scored], seen.score[scored]))] = np.arange(len(truth))
-            nothing["roc_auc"] = float(roc_auc_score(truth, rank))
-            nothing["pr_auc"] = float(average_precision_score(truth, rank))
+            nothing |= {name: value for name, value in ranking(truth, rank).items() if name in nothing}
     return nothing

@@ -38,7 +38,6 @@ class Block:
     levels: int = 0
     code: int = -1
     unseen: int = -1
-    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ def _layout(
             blocks.append(Block(i, "categorical", start, part.levels, has_mask, part.levels, code, unseen))
             code += 1
         elif isinstance(part, Scaling):
-            blocks.append(Block(i, "numeric", start, 1, has_mask, constant=part.constant))
+            blocks.append(Block(i, "numeric", start, 1, has_mask))
         else:
             blocks.append(Block(i, "cyclic", start, 2, has_mask))
         start += blocks[-1].width + has_mask
