@@ -15,7 +15,7 @@ STDLIB_IN_CORE = {
     "io", "itertools", "json", "math", "operator", "re", "typing", "urllib.parse", "zipfile", "zlib",
 }  # fmt: skip
 """What computes. Clocks, environment, logging, files, sockets, threads and randomness are not here."""
-CORE = {*STDLIB_IN_CORE, "numpy", "torch", "pydantic", "msgspec", "safetensors", "river", "worker.core"}
+CORE = {*STDLIB_IN_CORE, "numpy", "numba", "torch", "pydantic", "msgspec", "safetensors", "river", "worker.core"}
 CLIENTS = {"confluent_kafka", "redis", "prometheus_client", "http"}
 COMPOSE = {"worker/compose.py", "worker/models_cli.py"}
 """The composition roots: only they know which adapters stand behind the ports."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worker.adapters.redis_client import connect
 from worker.configuration import load
-from worker.durations import seconds
+from worker.core.durations import seconds
 from worker.errors import ConfigError
 from worker.kafka_rules import REFUSED
 from worker.settings import Settings

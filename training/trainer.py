@@ -23,9 +23,12 @@ from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
 from worker.ports import Champion, Lease, MissingPart, Registry, SampleStore, SnapshotStore, StoreUnavailable
 from worker.settings import Settings
+from worker.snapshots import restored
 from worker.streams import Committed, LogUnavailable, TopicPartition
 
 LEASE_S = 15.0
+_LEARNT_FROM = frozenset({"recent", "lasting"})
+"""Tables of a partition's state that training needs: incidents and entities, which may be large, are not read."""
 TICK_S = 1.0
 FOLLOW_S = 10.0
 REJECTED_PAUSE = 2.0
@@ -217,10 +220,9 @@ class Trainer:
             for base in reversed(trail.bases if trail else ()):
                 if base.snapshot == EMPTY:
                     continue
-                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot)
+                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot, _LEARNT_FROM)
                 if snapshot is not None and snapshot.spec_hash == self._spec.spec_hash:
-                    cooldown = int(self._settings.alerts.cooldown * 1000)
-                    states.append((source, PartitionState.decode(snapshot.chunk, self._spec, cooldown)))
+                    states.append((source, restored(snapshot, self._spec, 0, self._settings.bounds)))
                     break
         return states
 

@@ -28,13 +28,15 @@ from worker.errors import ConfigError
 from worker.housekeeping import Housekeeping
 from worker.lane import Lanes
 from worker.lifecycle import StopToken, stop_on_signals
-from worker.loop import Parts, Worker
+from worker.loop import Worker
 from worker.measures import measures
+from worker.parts import Parts
 from worker.publishing import Publisher
 from worker.recovery import Recovery
 from worker.sampling import ColdSampler
 from worker.settings import Settings
-from worker.snapshots import Snapshots, SnapshotWriter
+from worker.snapshot_writer import SnapshotWriter
+from worker.snapshots import Snapshots
 from worker.status import Status
 from worker.streams import Sink
 from worker.telemetry import Telemetry
@@ -112,6 +114,8 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
         raise ConfigError(f"features: {error}") from None
     source = KafkaSource(kafka.bootstrap_servers, kafka.group, kafka.events, kafka.properties)
     sink = _sink(settings, source, instance)
+    writer = SnapshotWriter(store, telemetry)
+    writer.start()
     lanes = Lanes(source)
     parts = Parts(
         source=source,
@@ -120,7 +124,7 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
         decoder=decoder,
         feed=feed,
         recovery=Recovery(settings, source, store, feed, telemetry, sink, _wall_ms),
-        snapshots=Snapshots(SnapshotWriter(store, telemetry), settings.state.snapshot_every),
+        snapshots=Snapshots(writer, settings.state.snapshot_every),
         sampler=ColdSampler(RedisSamples(client, settings.stream), settings.spec),
         publisher=Publisher(
             settings.stream,

@@ -10,6 +10,7 @@ import structlog
 
 from worker.core.partition import PartitionState
 from worker.core.trail import Switch, Trail
+from worker.ports import Snapshot
 from worker.streams import Commit, Source, TopicPartition
 from worker.versions import Pair
 
@@ -30,7 +31,8 @@ class Lane:
     """Everything the worker holds of one assigned partition; dropped whole when anything about it is in doubt.
 
     `assignment` numbers the assignments of this process: outputs and snapshots carry it, and what was read under
-    another assignment is neither published nor committed.
+    another assignment is neither published nor committed. `stored` is the newest snapshot that Redis has of it, `low`
+    the log's first offset when it was placed.
     """
 
     source: TopicPartition
@@ -43,12 +45,15 @@ class Lane:
     target: int = 0
     replay: list[Switch] = field(default_factory=list)
     committed: tuple[int, str] = (-1, "")
+    low: int = 0
+    stored: Snapshot | None = None
+    in_flight: bool = False
+    collected: str = ""
     snapshot_offset: int = -1
     snapshot_at: float = 0.0
     retry_at: float = 0.0
     waiting_for: str = ""
     sampled_rows: int = 0
-    cold_offset: int = 0
     recovering_since: float = 0.0
 
     def forget(self, now: float) -> None:
@@ -57,6 +62,8 @@ class Lane:
         self.pair = self.state = self.trail = None
         self.replay = []
         self.committed = (-1, "")
+        self.stored = None
+        self.in_flight = False
         self.snapshot_offset = -1
         self.retry_at = 0.0
         self.recovering_since = now

@@ -10,23 +10,17 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import structlog
 
-from worker.core.decode import Decoder
 from worker.core.eventclock import event_times
 from worker.core.partition import Judged, Versions
 from worker.core.trail import Switch
-from worker.deadletters import DeadLetters
-from worker.housekeeping import Housekeeping
-from worker.lane import Lane, Lanes, Phase
+from worker.lane import Lane, Phase
 from worker.lifecycle import StopToken
-from worker.publishing import Publisher
-from worker.recovery import Recovery
-from worker.sampling import ColdSampler
-from worker.snapshots import Snapshots
+from worker.naming import entities_of
+from worker.parts import Parts
 from worker.streams import (
     Commit,
     Fault,
@@ -35,12 +29,8 @@ from worker.streams import (
     ProducerReplaced,
     PublishAborted,
     Records,
-    Sink,
-    Source,
     TopicPartition,
 )
-from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
 
 POLL_ROWS = 5_000
 POLL_WAIT_S = 0.2
@@ -50,24 +40,6 @@ DRAIN_S = 10.0
 _EXCEPTIONS_IN_A_ROW = 20
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the composition root puts together."""
-
-    source: Source
-    lanes: Lanes
-    sink: Sink
-    decoder: Decoder
-    feed: VersionFeed
-    recovery: Recovery
-    snapshots: Snapshots
-    sampler: ColdSampler
-    publisher: Publisher
-    dead_letters: DeadLetters
-    housekeeping: Housekeeping
-    telemetry: Telemetry
 
 
 class Worker:
@@ -158,8 +130,12 @@ class Worker:
     def _ends_and_faults(self, polled: Polled) -> None:
         for source, end in polled.ends.items():
             lane = self.lanes.get(source)
-            if lane is not None and lane.phase is Phase.CATCHING_UP and end >= lane.target:
+            if lane is None or lane.phase is not Phase.CATCHING_UP:
+                continue
+            if end >= lane.target:
                 self._caught_up(lane)
+            else:  # the log ends before what was committed: recovery says so, by the policy for lost offsets
+                self.lanes.forget(lane, self._monotonic())
         for source, fault, text in polled.faults:
             lane = self.lanes.get(source)
             if lane is not None and lane.phase is not Phase.RECOVERING:
@@ -215,12 +191,14 @@ class Worker:
         assert state is not None and pair is not None
         decoded = self._parts.decoder.decode(records.values)
         times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
-        encoded = pair.detector.encoder.transform(decoded.columns)
+        offsets = records.offsets[decoded.index]
+        observed = state.observe(decoded.columns, lambda: entities_of(records, decoded), times, offsets)
+        encoded = pair.detector.encoder.transform(observed.columns)
         errors = pair.detector.errors(encoded)
         rows = Judged(
-            offsets=records.offsets[decoded.index],
+            offsets=offsets,
             times=times,
-            columns=decoded.columns,
+            columns=observed.columns,
             errors=errors,
             p_buckets=pair.threshold.p_buckets(errors),
             flagged=pair.threshold.flagged(errors),
@@ -233,6 +211,8 @@ class Worker:
             telemetry.catch_up_records += len(records)
             return []
         telemetry.judged(len(records), rows, encoded, decoded)
+        telemetry.entities_evicted += observed.evicted
+        telemetry.late_times += observed.late
         outputs += self._parts.dead_letters.outputs(records, decoded.rejects)
         self._parts.dead_letters.check(len(records), len(decoded.rejects))
         return outputs

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from worker.core.bundle import Bundle
 from worker.core.threshold import Threshold
@@ -45,39 +45,100 @@ class BundleInfo:
     metrics: dict[str, float]
 
 
+HEAD = "head"
+
+
+class Ancestor(NamedTuple):
+    """A snapshot that another one grew from, and that was still kept then."""
+
+    id: str
+    offset: int
+    created_ms: int
+
+
+class Chunk(NamedTuple):
+    """An immutable part of a snapshot: rows of a state's table from offset `since` on, or the head."""
+
+    table: str
+    since: int
+    rows: int
+    sha256: str
+    size: int
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """A partition's state at `offset` (the next record's). Immutable; `id` is a digest over everything but the
-    chunk's bytes, of which it holds the sha256.
+    """A partition's state at `offset` (the next record's), as a manifest of chunks. Immutable; `id` is a digest over
+    the manifest, which holds the chunks' digests.
+
+    `line`, newest first, are the kept ones of those that it grew from: an owner collects these alone. `contents` by
+    sha256 are the chunks' bytes: all of them as read, only the new ones as written. They are not part of the identity.
     """
 
     topic: str
     topic_id: str
     partition: int
     offset: int
-    parent: str | None
     spec_hash: str
     bundle: str
     threshold: str
-    chunk: bytes
     created_ms: int
-
-    @cached_property
-    def chunk_sha256(self) -> str:
-        return hashlib.sha256(self.chunk).hexdigest()
+    line: tuple[Ancestor, ...]
+    chunks: tuple[Chunk, ...]
+    contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def manifest(self) -> bytes:
         """Canonical JSON."""
-        plain: dict[str, Any] = asdict(self)
-        del plain["chunk"]
-        plain |= {"format": 1, "chunks": [self.chunk_sha256], "size": len(self.chunk)}
-        return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+        plain = {name: getattr(self, name) for name in _MANIFEST}
+        return json.dumps({"format": SNAPSHOT_FORMAT, **plain}, sort_keys=True, separators=(",", ":")).encode()
+
+    @staticmethod
+    def from_manifest(raw: bytes) -> Snapshot:
+        """Without contents. Raises ValueError for a manifest of another format."""
+        try:
+            plain: dict[str, Any] = json.loads(raw)
+            if plain["format"] != SNAPSHOT_FORMAT:
+                raise ValueError(f"snapshot of format {plain['format']}; this release reads {SNAPSHOT_FORMAT}")
+            kept = {name: plain[name] for name in _MANIFEST}
+            kept["line"] = tuple(Ancestor(*ancestor) for ancestor in kept["line"])
+            kept["chunks"] = tuple(Chunk(*chunk) for chunk in kept["chunks"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a snapshot's manifest: {error}") from error
+        return Snapshot(**kept)
 
     @cached_property
     def id(self) -> str:
         digest = hashlib.sha256(self.manifest).digest()[:16]
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    @property
+    def ancestor(self) -> Ancestor:
+        return Ancestor(self.id, self.offset, self.created_ms)
+
+    def parts(self, table: str) -> list[Chunk]:
+        """The chunks of one table, older first."""
+        return [chunk for chunk in self.chunks if chunk.table == table]
+
+
+SNAPSHOT_FORMAT = 2
+_MANIFEST = (
+    "topic",
+    "topic_id",
+    "partition",
+    "offset",
+    "spec_hash",
+    "bundle",
+    "threshold",
+    "created_ms",
+    "line",
+    "chunks",
+)
+
+
+def digest_of(content: bytes) -> str:
+    """A chunk's name."""
+    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +182,23 @@ class Registry(Protocol):
 
 
 class SnapshotStore(Protocol):
-    def put(self, snapshot: Snapshot) -> None: ...
-    def get(self, topic: str, partition: int, snapshot_id: str) -> Snapshot | None:
-        """None where any part is missing or damaged: such a snapshot does not exist."""
+    """Every call may raise StoreUnavailable."""
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Chunks first, the manifest last. Raises MissingPart where a chunk that it shares is not there."""
+
+    def get(
+        self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None
+    ) -> Snapshot | None:
+        """With its contents, or only those of the head and of some `tables`. None where any part is missing or
+        damaged: such a snapshot does not exist.
+        """
 
     def newest_at_or_below(self, topic: str, topic_id: str, partition: int, offset: int) -> Snapshot | None: ...
-    def collect(self, topic: str, partition: int, named: Sequence[str], now_ms: int) -> int:
-        """Delete what retention does not keep and `named` does not hold; returns how many snapshots went."""
+    def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
+        """Delete what `snapshot` grew from and `kept` does not hold, and strangers a day old; returns how many
+        snapshots went. `ours` is asked just before anything is deleted.
+        """
 
 
 class SampleStore(Protocol):

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from worker.core.alerts import Alert, Origin, anomaly, closing, contributions, entity_of
+from worker.core.columns import Columns
 from worker.core.decode import Decoded
 from worker.core.envelope import seal
 from worker.core.incidents import Evidence, Flagged, Judgement
@@ -66,7 +67,7 @@ class Publisher:
                 continue
             self._telemetry.incidents_evicted += judgement.evicted
             if judgement.publish:
-                outputs.append(self._alert(pair, origin, record, judgement, records, decoded, row))
+                outputs.append(self._alert(pair, origin, record, judgement, records, rows.columns, decoded, row))
             else:
                 self._telemetry.held_back("cooldown")
         return outputs + self._close(lane, records, origin, int(rows.times.clock[-1]), live=live)
@@ -99,12 +100,14 @@ class Publisher:
         record: Flagged,
         judgement: Judgement,
         records: Records,
+        columns: Columns,
         decoded: Decoded,
         row: int,
     ) -> Output:
         index = int(decoded.index[row])
         encoder = pair.detector.encoder
-        one = decoded.columns.take(np.array([row]))
+        one = columns.take(np.array([row]))
+        newest = one.newest()
         why = pair.detector.explain(one)
         features = range(len(encoder.blocks))
         alert = anomaly(
@@ -115,7 +118,7 @@ class Publisher:
             features=contributions(
                 encoder.spec.names,
                 why.per_feature[0],
-                [encoder.actual(i, one, 0) for i in features],
+                [encoder.actual(i, newest, 0) for i in features],
                 [pair.detector.expected(i, why.expected[0]) for i in features],
                 TOP_FEATURES,
             ),

@@ -7,6 +7,7 @@ loop in CATCHING_UP, LIVE or COLD. Nothing here is guessed: what cannot be answe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -14,9 +15,10 @@ from worker.core.partition import PartitionState, Versions
 from worker.core.trail import EMPTY, Base, Switch, Trail
 from worker.errors import BundleRefused, StateLost
 from worker.lane import Lane, Phase
-from worker.ports import MissingPart, Snapshot, SnapshotStore, StoreUnavailable
+from worker.ports import MissingPart, SnapshotStore, StoreUnavailable
 from worker.settings import Settings
-from worker.snapshots import snapshot_of
+from worker.snapshots import taken
+from worker.stored_states import StoredStates
 from worker.streams import (
     Commit,
     Committed,
@@ -63,7 +65,7 @@ class Recovery:
         self._wall_ms = wall_ms
         self._spec = settings.spec
         self._short_spec = self._spec.spec_hash.removeprefix("sha256:")[:16]
-        self._cooldown_ms = int(settings.alerts.cooldown * 1000)
+        self._states = StoredStates(settings, store)
 
     def place(self, lanes: Iterable[Lane], now: float) -> None:
         """One pass over the recovering lanes that are due; `now` in monotonic seconds."""
@@ -104,6 +106,7 @@ class Recovery:
         topic, partition = lane.source
         lane.topic_id = self._source.topic_id(topic)
         low, high = self._source.bounds(lane.source)
+        lane.low = low
         offset = committed.offset
         trail = _decoded(lane.source, committed.metadata)
         if offset is None:
@@ -167,8 +170,9 @@ class Recovery:
         self._commit_start(lane.source, Commit(offset, trail.encode()))
         lane.committed = (offset, trail.encode())
         lane.trail = trail
-        lane.cold_offset = offset
         lane.sampled_rows = 0
+        if pair is None:
+            lane.state = self._states.empty(lane, offset)
         self._source.start(lane.source, offset)
         lane.phase = Phase.LIVE if pair is not None else Phase.COLD
 
@@ -182,7 +186,7 @@ class Recovery:
             raise Wait(f"the start offset could not be committed: {error}") from error
 
     def _from_empty(self, lane: Lane, trail: Trail, offset: int, pair: Pair) -> Trail:
-        lane.state = PartitionState(self._spec, lane.topic_id, lane.source.partition, offset, self._cooldown_ms)
+        lane.state = self._states.empty(lane, offset)
         lane.state.adopt(pair.versions)
         lane.pair = pair
         switch = Switch(offset, pair.versions.bundle, pair.versions.threshold)
@@ -191,10 +195,11 @@ class Recovery:
     # A partition with a history.
 
     def _restore(self, lane: Lane, trail: Trail, committed: int, low: int) -> None:
-        state = self._newest(lane, trail)
-        if state is None:
+        found = self._states.newest(lane, trail)
+        if found is None:
             self._rebuild(lane, trail, committed, low)
             return
+        state, lane.stored = found
         pair = self._feed.named(state.versions) if state.versions.bundle else None
         lane.replay = [switch for switch in trail.switches if switch.offset >= state.next_offset]
         for switch in lane.replay:  # all of them must be there before the first record is replayed
@@ -210,35 +215,9 @@ class Recovery:
         self._source.start(lane.source, state.next_offset)
         lane.phase = Phase.CATCHING_UP
         log.info(
-            "restored", topic=lane.source.topic, partition=lane.source.partition,
+            "restored", topic=lane.source.topic, partition=lane.source.partition, entities=len(state.entities),
             snapshot_offset=state.next_offset, committed=target, behind=target - state.next_offset,
         )  # fmt: skip
-
-    def _newest(self, lane: Lane, trail: Trail) -> PartitionState | None:
-        topic, partition = lane.source
-        for base in reversed(trail.bases):
-            if base.snapshot == EMPTY:
-                return PartitionState(self._spec, lane.topic_id, partition, base.offset, self._cooldown_ms)
-            state = self._read(lane, self._store.get(topic, partition, base.snapshot))
-            if state is not None:
-                return state
-            log.error("snapshot_missing", topic=topic, partition=partition, snapshot=base.snapshot)
-        return None
-
-    def _read(self, lane: Lane, snapshot: Snapshot | None) -> PartitionState | None:
-        if snapshot is None:
-            return None
-        try:
-            state = PartitionState.decode(snapshot.chunk, self._spec, self._cooldown_ms)
-        except ValueError as error:
-            log.error("snapshot_refused", snapshot=snapshot.id, error=str(error))
-            return None
-        if (state.topic_id, state.partition, state.next_offset) != (
-            lane.topic_id, lane.source.partition, snapshot.offset,
-        ):  # fmt: skip
-            log.error("snapshot_refused", snapshot=snapshot.id, error="of another partition or offset")
-            return None
-        return state
 
     def _rebuild(self, lane: Lane, trail: Trail, committed: int, low: int) -> None:
         """All snapshots are gone: state from a stretch of the log, judged by today's champion."""
@@ -271,12 +250,12 @@ class Recovery:
     def _moved(self, lane: Lane, offset: int, low: int) -> None:
         """A commit without our metadata: an operator moved the offset. State follows it back; forward, it goes on."""
         topic, partition = lane.source
-        kept = self._store.newest_at_or_below(topic, lane.topic_id, partition, offset)
-        state = self._read(lane, kept)
-        if kept is None or state is None:
+        found = self._states.at_or_below(lane, offset)
+        if found is None:
             log.warning("offset_moved", topic=topic, partition=partition, to=offset, state="starts anew")
             self._begin(lane, offset)
             return
+        state, lane.stored = found
         newest = self._store.newest_at_or_below(topic, lane.topic_id, partition, 2**62)
         rewound = newest is not None and newest.offset > offset
         log.warning("offset_moved", topic=topic, partition=partition, to=offset, rewound=rewound)
@@ -284,9 +263,10 @@ class Recovery:
         trail = Trail(lane.topic_id, self._short_spec, self._source.partitions(topic))
         if not rewound:
             state.next_offset = offset  # the gap is not read: whoever skipped it meant to
-            kept = snapshot_of(lane, state, kept.id, self._wall_ms())
-            self._store.put(kept)
-        self._go(lane, state, pair, trail.based(Base(kept.id, kept.offset)), offset)
+            moved = taken(lane, state, lane.stored, self._wall_ms()).encoded()
+            self._store.put(moved)
+            lane.stored = replace(moved, contents={})
+        self._go(lane, state, pair, trail.based(Base(lane.stored.id, lane.stored.offset)), offset)
 
 
 def _decoded(source: TopicPartition, metadata: str) -> Trail | None:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from worker.core.spec import PATH, Feature, FeatureSpec
-from worker.durations import Duration
+from worker.core.durations import Duration
+from worker.core.spec import PATH, Bounds, Feature, FeatureSpec
 from worker.kafka_rules import REFUSED, is_secret
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,180}")
@@ -149,6 +149,16 @@ class FineTuneSettings(_Section):
 class StateSettings(_Section):
     snapshot_every: Duration = Field(5.0, description="How often a partition's state is stored.")
     rebuild: Duration = Field(86_400.0, description="How much of the log to rebuild lost state from; 0 stops instead.")
+    entities: int = Field(
+        300_000,
+        ge=1,
+        le=20_000_000,
+        description="Entities that a partition remembers for rates and windows; beyond it the one seen longest ago "
+        "is forgotten.",
+    )
+    entity_idle: Duration = Field(
+        604_800.0, gt=0, description="Event time after which an entity that was silent is forgotten."
+    )
 
 
 class HttpSettings(_Section):
@@ -233,9 +243,10 @@ class Settings(BaseSettings):
             )
         seen = set()
         for i, feature in enumerate(self.features):
-            if (feature.field, feature.kind) in seen:
+            one = (feature.field, feature.kind, getattr(feature, "half_life", None))
+            if one in seen:
                 raise ValueError(f"features.{i}: {feature.field!r} as {feature.kind} is there twice")
-            seen.add((feature.field, feature.kind))
+            seen.add(one)
         return self
 
     @property
@@ -243,6 +254,11 @@ class Settings(BaseSettings):
         return FeatureSpec(
             features=self.features, entity=self.event.entity, time=self.event.time, window=self.model.window
         )
+
+    @property
+    def bounds(self) -> Bounds:
+        """How many entities a partition's state remembers, and for how long."""
+        return Bounds(self.state.entities, int(self.state.entity_idle * 1_000))
 
     def public(self) -> dict[str, Any]:
         """For logs and the status page: without secrets."""

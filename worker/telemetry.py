@@ -74,6 +74,8 @@ class Telemetry:
     alerts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     held: Counter[str] = field(default_factory=Counter)
     incidents_evicted: int = 0
+    entities_evicted: int = 0
+    late_times: int = 0
     dead_letters: int = 0
     catch_up_records: int = 0
     batches: int = 0

@@ -2,39 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import redis
 
 from tests.services.redis import RedisServer
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_samples import RedisSamples
-from worker.adapters.redis_snapshots import DAY_MS, HOUR_MS, RedisSnapshots
-from worker.ports import Snapshot, StoreUnavailable
+from worker.adapters.redis_snapshots import RedisSnapshots
+from worker.core.retention import DAY_MS, HOUR_MS, retained
+from worker.ports import Ancestor, Chunk, MissingPart, Snapshot, StoreUnavailable, digest_of
 
 NOW = 1_800_000_000_000
 
 
-def snapshot(offset: int, *, chunk: bytes | None = None, topic_id: str = "id", created_ms: int = NOW) -> Snapshot:
-    return Snapshot("t", topic_id, 0, offset, None, "sha256:s", "b", "t", chunk or b"%d" % offset, created_ms)
+def snapshot(
+    offset: int,
+    *,
+    on: Snapshot | None = None,
+    tables: Mapping[str, bytes] | None = None,
+    topic_id: str = "id",
+    created_ms: int = NOW,
+) -> Snapshot:
+    """With a head of its own and a chunk per table; `on` an earlier one whose chunks it shares."""
+    contents = {"head": b"head %d of %d" % (offset, created_ms), **(tables or {})}
+    chunks = [chunk for chunk in on.chunks if chunk.table != "head"] if on is not None else []
+    chunks += [Chunk(name, offset, 1, digest_of(content), len(content)) for name, content in contents.items()]
+    line = (on.ancestor, *on.line) if on is not None else ()
+    return Snapshot("t", topic_id, 0, offset, "sha256:s", "b", "t", created_ms, line, tuple(chunks),
+                    {digest_of(content): content for content in contents.values()})  # fmt: skip
+
+
+def ours() -> bool:
+    return True
 
 
 def test_what_is_put_is_got(client: redis.Redis, stream: str) -> None:
-    store, made = RedisSnapshots(client, stream), snapshot(5)
+    store, made = RedisSnapshots(client, stream), snapshot(5, tables={"recent": b"r", "entities": b"e"})
     store.put(made)
-    assert store.get("t", 0, made.id) == made
+    found = store.get("t", 0, made.id)
+    assert found == made
+    assert found is not None and found.contents == made.contents
     assert store.get("t", 0, "nowhere") is None
     assert store.get("t", 1, made.id) is None
+    some = store.get("t", 0, made.id, {"recent"})
+    assert some is not None and sorted(some.contents.values()) == [b"head 5 of 1800000000000", b"r"]
+
+
+def test_chunks_that_did_not_change_are_shared(client: redis.Redis, stream: str) -> None:
+    store, first = RedisSnapshots(client, stream), snapshot(5, tables={"recent": b"many rows"})
+    store.put(first)
+    second = snapshot(9, on=first, tables={"lasting": b"few"})
+    assert b"many rows" not in second.contents.values()
+    store.put(second)
+    found = store.get("t", 0, second.id)
+    assert found is not None and b"many rows" in found.contents.values()
+
+
+def test_sharing_what_is_not_there_is_refused(client: redis.Redis, stream: str) -> None:
+    store, first = RedisSnapshots(client, stream), snapshot(5, tables={"recent": b"many rows"})
+    second = snapshot(9, on=first)
+    with pytest.raises(MissingPart, match=r"t/0"):
+        store.put(second)
+    assert store.get("t", 0, second.id) is None
 
 
 def test_a_snapshot_with_a_missing_or_damaged_part_does_not_exist(client: redis.Redis, stream: str) -> None:
     store, made = RedisSnapshots(client, stream), snapshot(5)
-    chunk = f"offbeat:{{{stream}}}:chunk:t:0:{made.chunk_sha256}"
+    chunk = f"offbeat:{{{stream}}}:chunk:t:0:{made.chunks[0].sha256}"
     store.put(made)
     client.set(chunk, b"damaged")
     assert store.get("t", 0, made.id) is None
     client.delete(chunk)
     assert store.get("t", 0, made.id) is None
     assert store.newest_at_or_below("t", "id", 0, 10) is None
+    client.set(f"offbeat:{{{stream}}}:snapshot:t:0:{made.id}", b'{"format": 1}')
+    assert store.get("t", 0, made.id) is None
 
 
 def test_the_newest_at_or_below_an_offset_of_this_topic_id(client: redis.Redis, stream: str) -> None:
@@ -45,30 +89,41 @@ def test_the_newest_at_or_below_an_offset_of_this_topic_id(client: redis.Redis, 
     assert [one.offset if one else None for one in found] == [None, 5, 5, 9, 9]
 
 
-def test_retention_keeps_the_last_the_hourly_the_daily_and_the_named(client: redis.Redis, stream: str) -> None:
+def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(client: redis.Redis, stream: str) -> None:
     store = RedisSnapshots(client, stream)
-    ages = [8 * DAY_MS, 3 * DAY_MS, 3 * DAY_MS - 5, 5 * HOUR_MS, 5 * HOUR_MS - 5, 30, 20, 10, 0]
-    made = [snapshot(i, created_ms=NOW - NOW % DAY_MS - age) for i, age in enumerate(ages)]
-    for one in made:
+    line = [snapshot(0, tables={"recent": b"shared"})]
+    for offset in (1, 2, 3):
+        line.append(snapshot(offset, on=line[-1], tables={"lasting": b"new %d" % offset}))
+    strangers = [snapshot(7, created_ms=NOW - 1_000), snapshot(8, created_ms=NOW - 2 * DAY_MS)]
+    for one in (*line, *strangers):
         store.put(one)
-    store.collect("t", 0, [made[5].id], NOW - NOW % DAY_MS)
-    kept = [one.offset for one in made if store.get("t", 0, one.id) is not None]
-    assert kept[-3:] == [6, 7, 8]
-    assert 5 in kept  # named
-    assert 1 in kept  # the first of its day
-    assert 2 not in kept
-    assert 0 not in kept  # older than a week
-    assert 3 in kept  # the first of its hour
-    assert 4 not in kept
+    kept = {line[3].id, line[2].id}
+    assert store.collect(line[3], kept, NOW, lambda: False) == 0
+    assert store.collect(line[3], kept, NOW, ours) == 3
+    there = [store.get("t", 0, one.id) is not None for one in (*line, *strangers)]
+    assert there == [False, False, True, True, True, False]
 
 
-def test_a_chunk_that_a_kept_snapshot_shares_stays(client: redis.Redis, stream: str) -> None:
+def test_what_someone_else_made_since_is_not_collected(client: redis.Redis, stream: str) -> None:
+    """A stale owner, after a rewind, meets the snapshots of the next one on top of its own."""
     store = RedisSnapshots(client, stream)
-    made = [snapshot(i, chunk=b"same", created_ms=NOW - 9 * DAY_MS) for i in range(5)]
-    for one in made:
+    base = snapshot(1, tables={"recent": b"base"})
+    stale, fresh = snapshot(3, on=base), snapshot(2, on=base, tables={"lasting": b"theirs"})
+    for one in (base, stale, fresh):
         store.put(one)
-    assert store.collect("t", 0, [], NOW) == 2
-    assert store.get("t", 0, made[4].id) == made[4]
+    store.collect(stale, {stale.id}, NOW, ours)
+    assert store.get("t", 0, base.id) is None
+    assert store.get("t", 0, fresh.id) == fresh
+
+
+def test_retention_keeps_the_last_the_hourly_and_the_daily() -> None:
+    noon = NOW - NOW % DAY_MS
+    ages = [0, 10, 20, 30, 5 * HOUR_MS - 5, 5 * HOUR_MS, 3 * DAY_MS - 5, 3 * DAY_MS, 8 * DAY_MS]
+    line = [Ancestor(str(age), 100 - i, noon - age) for i, age in enumerate(ages)]
+    kept = [one.created_ms for one in retained(line, noon, low=0)]
+    # Of 30 ms ago and 20 the older is the first of its hour; a week ago is too long.
+    assert [noon - created for created in kept] == [0, 10, 20, 30, 5 * HOUR_MS, 3 * DAY_MS]
+    assert [one.offset for one in retained(line, noon, low=95)] == [100, 99, 98, 97, 95]
 
 
 def test_samples_are_idempotent_ordered_and_without_overlap(client: redis.Redis, stream: str) -> None:

@@ -13,6 +13,7 @@ from tests.core.examples import SPEC, rows
 from worker.core.columns import Columns, category, from_bytes, objects, to_bytes
 from worker.core.encode import Encoder
 from worker.core.scaling import CLIP, Scaling
+from worker.core.spec import FeatureSpec
 from worker.core.vocabulary import Vocabulary
 
 ENCODER = Encoder.fit(SPEC, rows(2_000))
@@ -111,7 +112,7 @@ VALUE = st.none() | st.text(max_size=4) | st.integers() | st.booleans() | st.flo
 
 @given(st.lists(st.tuples(st.floats(), VALUE), min_size=1, max_size=20))
 def test_columns_round_trip_canonically(pairs: list[tuple[float, object]]) -> None:
-    spec = SPEC.model_copy(update={"features": (SPEC.features[0], SPEC.features[2])})
+    spec = FeatureSpec(features=(SPEC.features[0], SPEC.features[2]))
     columns = Columns((np.array([n for n, _ in pairs]), objects([c for _, c in pairs])))
     raw = to_bytes(columns, spec)
     again = from_bytes(raw, spec)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import msgspec
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from tests.core.examples import SPEC, judged, rows
 from worker.core.histogram import BUCKETS
 from worker.core.incidents import Evidence, Flagged
 from worker.core.partition import RECENT_LEAST, RING_HOURS, PartitionState, Ring, Versions
-from worker.core.reservoir import Reservoir, draw_exponential, held_out, partition_seed
+from worker.core.reservoir import Reservoir, draw_uniform, held_out, partition_seed
+from worker.core.segments import plan
 
 N = 400
 COLUMNS = rows(N, missing=0.05)
@@ -64,17 +68,24 @@ def test_what_is_recent_is_paced_by_the_versions() -> None:
     assert PartitionState.decode(state.encode(), SPEC, 60_000).recent.half_life == 3 * 4_000
 
 
+def grown(served: int, half_life: float) -> float:
+    return served / half_life if served <= half_life else 1.0 + math.log(served / half_life)
+
+
 def test_a_reservoir_that_changes_pace_keeps_its_order() -> None:
-    """Against a brute force: the log of a row's weight grows by ln 2 a half-life, whichever was in force."""
+    """Against a brute force: the log of a row's weight grows by ln 2 in the first half-life of a version, and by ln 2
+    times the logarithm of how many half-lives it served, after it.
+    """
     offsets, capacity = np.arange(2_000), 200
-    draws = draw_exponential(partition_seed("t", 3), offsets)
+    draws = draw_uniform(partition_seed("t", 3), offsets)
     sample, columns = Reservoir(SPEC, capacity, 50.0), rows(2_000)
     for start, half_life in ((0, 50.0), (1_000, 400.0)):
         sample.pace(half_life, start)
         part = slice(start, start + 1_000)
         sample.offer(draws[part], offsets[part], offsets[part], np.zeros(1_000, np.uint8), columns.take(part))
-    age = np.log(2) * np.where(offsets < 1_000, offsets / 50, 20 + (offsets - 1_000) / 400)
-    order = np.argsort(-(age - np.log(draws)))
+    age = np.log(2) * np.array([grown(i, 50.0) if i < 1_000 else grown(1_000, 50.0) + grown(i - 1_000, 400.0)
+                                for i in range(2_000)])  # fmt: skip
+    order = np.argsort(-(age - np.log(-np.log(draws))))
     assert len(sample) == capacity
     assert sample.offsets.tolist() == np.sort(order[:capacity]).tolist()
     assert sample.offsets[sample.best(20)].tolist() == np.sort(order[:20]).tolist()
@@ -86,20 +97,27 @@ def test_a_quarter_of_the_stream_is_held_out_by_whole_blocks() -> None:
     assert held[:, 0].mean() == pytest.approx(0.25, abs=0.01)
 
 
-@pytest.mark.parametrize("damage", ["format", "spec", "recent", "ring"])
-def test_a_damaged_state_is_refused(damage: str) -> None:
-    plain = msgspec.msgpack.decode(folded([]).encode())
-    plain[damage] = {"format": 99, "spec": "sha256:other", "recent": plain["recent"][:3], "ring": [[1]]}[damage]
+@pytest.mark.parametrize("damage", ["format", "spec", "ring", "oldest"])
+def test_a_damaged_head_is_refused(damage: str) -> None:
+    plain = msgspec.msgpack.decode(folded([]).head())
+    plain[damage] = {"format": 99, "spec": "sha256:other", "ring": [[1]], "oldest": 3}[damage]
     with pytest.raises(ValueError, match=r"\w"):
-        PartitionState.decode(msgspec.msgpack.encode(plain), SPEC, 60_000)
+        PartitionState.restore(msgspec.msgpack.encode(plain), {}, SPEC, 60_000)
+
+
+def test_a_damaged_table_is_refused() -> None:
+    state = folded([])
+    for name in ("recent", "incidents", "entities"):
+        with pytest.raises(ValueError, match="not "):
+            PartitionState.restore(state.head(), {name: [b"\x93abc"]}, SPEC, 60_000)
 
 
 @pytest.mark.parametrize("half_life", [None, 100.0])
 def test_a_reservoir_keeps_the_highest_priorities(half_life: float | None) -> None:
-    """Against a brute force over all rows: weight 2^(offset / half-life), key log(weight) - log(exponential)."""
+    """Against a brute force over all rows: key log(weight) - log(exponential)."""
     count_, capacity = 5_000, 300
     offsets = np.arange(count_)
-    draws = draw_exponential(partition_seed("t", 0), offsets)
+    draws = draw_uniform(partition_seed("t", 0), offsets)
     sample = Reservoir(SPEC, capacity, half_life)
     columns = rows(count_)
     for start in range(0, count_, 700):
@@ -107,16 +125,47 @@ def test_a_reservoir_keeps_the_highest_priorities(half_life: float | None) -> No
         marks = np.zeros(len(offsets[part]), np.uint8)
         sample.offer(draws[part], offsets[part], offsets[part], marks, columns.take(part))
     assert len(sample) == capacity
-    weight_log = offsets * (np.log(2) / half_life if half_life else 0.0)
-    best = np.sort(np.argsort(-(weight_log - np.log(draws)))[:capacity])
+    weight_log = np.log(2) * np.array([grown(i, half_life) if half_life else 0.0 for i in range(count_)])
+    best = np.sort(np.argsort(-(weight_log - np.log(-np.log(draws))))[:capacity])
     assert sample.offsets.tolist() == best.tolist()
     if half_life is None:
         assert 0.4 < sample.offsets.mean() / count_ < 0.6
     else:
-        assert sample.offsets.mean() > 0.8 * count_
+        assert sample.offsets.mean() > 0.55 * count_
 
 
-def test_draws_are_standard_exponential() -> None:
-    draws = draw_exponential(partition_seed("t", 1), np.arange(200_000))
-    assert draws.mean() == pytest.approx(1.0, abs=0.01)
-    assert np.quantile(draws, 0.9) == pytest.approx(np.log(10.0), abs=0.03)
+def test_draws_are_uniform_and_never_the_ends() -> None:
+    draws = draw_uniform(partition_seed("t", 1), np.arange(200_000))
+    assert (draws > 0).all() and (draws < 1).all()
+    assert np.quantile(draws, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.005)
+
+
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[int]) -> None:
+    """A chain of snapshots, each on top of the one before, as the worker takes them."""
+    state, parts, at = PartitionState(SPEC, "topic-id", 2, 1_000, 60_000), dict[str, list[_Part]](), 1_000
+    state.adopt(Versions("bundle", "threshold"))
+    first = 0
+    for step in steps:
+        stop = min(first + step, N)
+        if first < stop:
+            state.fold(judged(COLUMNS.take(slice(first, stop)), OFFSETS[first:stop]))
+            first = stop
+            state.next_offset = int(OFFSETS[stop - 1]) + 1
+        for name, table in state.tables.items():
+            shared, fresh = plan(table, parts.get(name, []), at)
+            written = [_Part(fresh.since, fresh.rows, encode()) for encode in fresh.parts] if fresh else []
+            parts[name] = shared + written
+            # Each is at least twice what comes after it: few of them, and not many times the rows that are alive.
+            assert len(parts[name]) <= 2 + np.log2(max(table.changed(0), 1))
+        at = state.next_offset
+        tables = {name: [part.content for part in held] for name, held in parts.items()}
+        assert PartitionState.restore(state.head(), tables, SPEC, 60_000).encode() == state.encode()
+
+
+@dataclass(frozen=True)
+class _Part:
+    since: int
+    rows: int
+    content: bytes

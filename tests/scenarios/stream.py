@@ -29,6 +29,7 @@ from worker.core.columns import from_table
 from worker.core.trail import Trail
 from worker.ports import Champion
 from worker.settings import Settings
+from worker.snapshots import restored
 from worker.streams import LogUnavailable
 
 FEATURES = [
@@ -103,7 +104,8 @@ class Stream:
             base = Trail.decode(answer.metadata).bases[-1]
             snapshot = store.get(source.topic, source.partition, base.snapshot)
             assert snapshot is not None
-            found[source.partition] = (snapshot.offset, snapshot.chunk)
+            state = restored(snapshot, self.settings.spec, 0, self.settings.bounds)
+            found[source.partition] = (snapshot.offset, state.encode())
         return found
 
     def train(self, version: int = 1, seed: int = 0) -> None:

@@ -22,8 +22,9 @@ from worker.core.eventclock import EventTimes
 from worker.core.partition import Judged, PartitionState, Versions
 from worker.core.reservoir import held_out
 from worker.core.trail import Base, Trail
+from worker.lane import Lane
 from worker.lifecycle import StopToken
-from worker.ports import Snapshot
+from worker.snapshots import taken
 from worker.streams import Committed, TopicPartition
 
 SOURCE = TopicPartition("t", 0)
@@ -81,8 +82,7 @@ class Bench:
             state.fold(Judged(offsets, times, columns, errors, threshold.p_buckets(errors),
                               threshold.flagged(errors), errors < np.inf))  # fmt: skip
         state.next_offset = offset + count
-        made = Snapshot("t", "id", 0, state.next_offset, None, SPEC.spec_hash, pair.bundle, pair.threshold,
-                        state.encode(), 1)  # fmt: skip
+        made = taken(Lane(SOURCE, 1, topic_id="id"), state, None, 1).encoded()
         self.snapshots.put(made)
         trail = Trail("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).based(Base(made.id, made.offset))
         self.commits = {SOURCE: Committed(made.offset, trail.encode())}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from typing import cast
 
 import redis
 
 from worker.adapters.redis_client import translated
 from worker.adapters.redis_keys import Keys
-from worker.ports import Snapshot
+from worker.ports import HEAD, Chunk, MissingPart, Snapshot, digest_of
 
-KEPT_LAST = 3
-HOUR_MS, DAY_MS, WEEK_MS = 3_600_000, 86_400_000, 604_800_000
+STRANGERS_MS = 86_400_000
 
 
 class RedisSnapshots:
@@ -25,25 +23,33 @@ class RedisSnapshots:
     @translated
     def put(self, snapshot: Snapshot) -> None:
         topic, partition = snapshot.topic, snapshot.partition
-        self._client.set(self._keys.chunk(topic, partition, snapshot.chunk_sha256), snapshot.chunk)
+        for sha256, content in snapshot.contents.items():
+            self._client.set(self._keys.chunk(topic, partition, sha256), content)
+        names = {self._keys.chunk(topic, partition, chunk.sha256) for chunk in snapshot.chunks}
+        if self._client.exists(*names) != len(names):
+            raise MissingPart(f"a chunk that snapshot {snapshot.id} of {topic}/{partition} shares is not in Redis")
         with self._client.pipeline(transaction=True) as pipe:
             pipe.set(self._keys.snapshot(topic, partition, snapshot.id), snapshot.manifest)
             pipe.zadd(self._keys.snapshots(topic, partition), {snapshot.id: snapshot.offset})
             pipe.execute()
 
     @translated
-    def get(self, topic: str, partition: int, snapshot_id: str) -> Snapshot | None:
+    def get(
+        self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None
+    ) -> Snapshot | None:
         raw = cast(bytes | None, self._client.get(self._keys.snapshot(topic, partition, snapshot_id)))
-        if raw is None:
+        found = _read(raw)
+        if found is None or found.id != snapshot_id:
             return None
-        plain = json.loads(raw)
-        chunk = cast(bytes | None, self._client.get(self._keys.chunk(topic, partition, plain["chunks"][0])))
-        if chunk is None or hashlib.sha256(chunk).hexdigest() != plain["chunks"][0]:
-            return None
-        for derived in ("format", "chunks", "size"):
-            del plain[derived]
-        snapshot = Snapshot(**plain, chunk=chunk)
-        return snapshot if snapshot.id == snapshot_id else None
+        contents = {}
+        for chunk in found.chunks:
+            if tables is not None and chunk.table != HEAD and chunk.table not in tables:
+                continue
+            content = cast(bytes | None, self._client.get(self._keys.chunk(topic, partition, chunk.sha256)))
+            if content is None or digest_of(content) != chunk.sha256:
+                return None
+            contents[chunk.sha256] = content
+        return replace(found, contents=contents)
 
     def newest_at_or_below(self, topic: str, topic_id: str, partition: int, offset: int) -> Snapshot | None:
         for snapshot_id in self._ids(topic, partition, offset):
@@ -53,43 +59,40 @@ class RedisSnapshots:
         return None
 
     @translated
-    def _ids(self, topic: str, partition: int, offset: int) -> list[str]:
+    def _ids(self, topic: str, partition: int, offset: int | str) -> list[str]:
         found = self._client.zrevrangebyscore(self._keys.snapshots(topic, partition), offset, "-inf")
         return [raw.decode() for raw in cast(list[bytes], found)]
 
     @translated
-    def collect(self, topic: str, partition: int, named: Sequence[str], now_ms: int) -> int:
-        """Kept: the last three, the first of each hour of the last day and of each day of the last week, and what is
-        named.
-        """
-        keys = self._keys
-        ids = [
-            raw.decode() for raw in cast(list[bytes], self._client.zrevrange(keys.snapshots(topic, partition), 0, -1))
-        ]
-        if len(ids) <= KEPT_LAST:
-            return 0
+    def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
+        topic, partition, keys = snapshot.topic, snapshot.partition, self._keys
+        ids = self._ids(topic, partition, "+inf")
         raws = cast(list[bytes | None], self._client.mget([keys.snapshot(topic, partition, i) for i in ids]))
-        manifests = {i: json.loads(raw) for i, raw in zip(ids, raws, strict=True) if raw is not None}
-        kept = {*ids[:KEPT_LAST], *named}
-        slots: set[tuple[str, int]] = set()
-        for snapshot_id in reversed(ids):
-            manifest = manifests.get(snapshot_id)
-            if manifest is None:
-                continue
-            created = manifest["created_ms"]
-            for name, width, span in (("hour", HOUR_MS, DAY_MS), ("day", DAY_MS, WEEK_MS)):
-                if now_ms - created < span and (name, created // width) not in slots:
-                    slots.add((name, created // width))
-                    kept.add(snapshot_id)
-        gone = [snapshot_id for snapshot_id in ids if snapshot_id not in kept]
-        if not gone:
+        line = {ancestor.id for ancestor in snapshot.line}
+        gone, doomed, needed = [], set[str](), set[str]()
+        for snapshot_id, manifest in zip(ids, map(_read, raws), strict=True):
+            chunks: Iterable[Chunk] = manifest.chunks if manifest is not None else ()
+            old = manifest is None or manifest.created_ms < now_ms - STRANGERS_MS
+            mine = snapshot_id in line or snapshot_id == snapshot.id
+            if snapshot_id in kept or not (mine or old):
+                needed |= {chunk.sha256 for chunk in chunks}
+            else:
+                gone.append(snapshot_id)
+                doomed |= {chunk.sha256 for chunk in chunks}
+        if not gone or not ours():
             return 0
-        chunks = {manifests[i]["chunks"][0] for i in kept if i in manifests}
-        doomed = {manifests[i]["chunks"][0] for i in gone if i in manifests} - chunks
         with self._client.pipeline(transaction=True) as pipe:
             pipe.zrem(keys.snapshots(topic, partition), *gone)
             pipe.delete(*(keys.snapshot(topic, partition, snapshot_id) for snapshot_id in gone))
-            if doomed:
-                pipe.delete(*(keys.chunk(topic, partition, sha256) for sha256 in doomed))
+            if doomed - needed:
+                pipe.delete(*(keys.chunk(topic, partition, sha256) for sha256 in doomed - needed))
             pipe.execute()
         return len(gone)
+
+
+def _read(raw: bytes | None) -> Snapshot | None:
+    """The manifest; None for one that is missing or of another format."""
+    try:
+        return Snapshot.from_manifest(raw) if raw is not None else None
+    except ValueError:
+        return None

@@ -16,7 +16,7 @@ from worker.core.spec import FeatureSpec
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """n events. `values[i]` (m,) belongs to feature i.
+    """n events. `values[i]` (m,) belongs to column i of the spec; as decoded, before rates are known, to feature i.
 
     Without `lags` the n = m rows are the events. With a window W, `lags` (n, W) int64 names the rows of each event and
     of its entity's records before it, newest first; rows are shared between events.
@@ -65,7 +65,7 @@ class Columns:
 
     @staticmethod
     def empty(spec: FeatureSpec) -> Columns:
-        return Columns(tuple(np.empty(0, dtype_of(feature.kind)) for feature in spec.features))
+        return Columns(tuple(np.empty(0, dtype_of(feature.kind)) for feature in spec.columns))
 
 
 def dtype_of(kind: str) -> type[Any]:
@@ -87,7 +87,7 @@ def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
     """Canonical bytes: the same events give the same bytes, whatever JSON type a category came as."""
     plain: list[Any] = []
     columns = columns.compact()
-    for feature, column in zip(spec.features, columns.values, strict=True):
+    for feature, column in zip(spec.columns, columns.values, strict=True):
         if feature.kind == "categorical":
             plain.append([category(value) for value in column])
         else:
@@ -102,10 +102,10 @@ def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
         rows, plain, lags = msgspec.msgpack.decode(raw, type=tuple[int, list[bytes | list[str | None]], bytes | None])
     except msgspec.MsgspecError as error:
         raise ValueError(f"not columns: {error}") from error
-    if len(plain) != len(spec.features):
-        raise ValueError(f"{len(plain)} columns for {len(spec.features)} features")
+    if len(plain) != len(spec.columns):
+        raise ValueError(f"{len(plain)} columns for {len(spec.columns)} of the spec")
     values = []
-    for feature, column in zip(spec.features, plain, strict=True):
+    for feature, column in zip(spec.columns, plain, strict=True):
         if isinstance(column, bytes) == (feature.kind == "categorical"):
             raise ValueError(f"{feature.field}: a column of another kind")
         array = np.frombuffer(column, np.float64) if isinstance(column, bytes) else objects(column)

@@ -26,13 +26,14 @@ _NAN = float("nan")
 _SCALAR = str | int | float | bool | None
 _TYPES: dict[str, Any] = {
     "numeric": float | None,
+    "rate": float | None,
     "boolean": bool | None,
     "categorical": _SCALAR,
     "cyclic": str | float | None,
     "time": str | float | None,
     "entity": _SCALAR,
 }
-_NUMBERS = {"numeric", "boolean"}
+_NUMBERS = {"numeric", "rate", "boolean"}
 
 
 @dataclass(slots=True)
@@ -50,6 +51,12 @@ class Decoded:
     tombstones: int
     _entity: Callable[[Any], Any] | None
     _structs: Sequence[Any] = field(repr=False)
+
+    def entities(self) -> list[str | None]:
+        """The entities of all decoded rows; None where the event names none."""
+        if self._entity is None:
+            return [None] * len(self.index)
+        return [name if type(name) is str else category(name) for name in map(self._entity, self._structs)]
 
     def entity(self, row: int) -> str | None:
         """The entity of a decoded row, for the few that alert."""

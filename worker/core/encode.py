@@ -77,8 +77,8 @@ class Encoder:
             raise ValueError("no rows to fit an encoder on")
         parts: list[Scaling | Vocabulary | None] = []
         masked = []
-        known = parent._parts if parent is not None else (None,) * len(spec.features)
-        for feature, column, before in zip(spec.features, columns.newest().values, known, strict=True):
+        known = parent._parts if parent is not None else (None,) * len(spec.columns)
+        for feature, column, before in zip(spec.columns, columns.newest().values, known, strict=True):
             masked.append(column.dtype != object and bool(np.isnan(column).any()))
             if isinstance(feature, NumericFeature):
                 parts.append(Scaling.fit(column, feature.transform, feature.scale))
@@ -146,7 +146,7 @@ class Encoder:
         return 2.0 * np.pi * np.mod(seconds - shift, period) / period
 
     def _period(self, feature: int) -> float:
-        cyclic = self.spec.features[feature]
+        cyclic = self.spec.columns[feature]
         assert isinstance(cyclic, CyclicFeature)
         return _SECONDS[cyclic.period]
 
@@ -155,7 +155,7 @@ class Encoder:
     def actual(self, feature: int, columns: Columns, row: int) -> Any:
         """The value as the event had it: a number, text, true or false, a time, or None."""
         value = columns.values[feature][row]
-        kind = self.spec.features[feature].kind
+        kind = self.spec.columns[feature].kind
         if kind == "categorical":
             return category(value)
         if np.isnan(value):
@@ -177,7 +177,7 @@ class Encoder:
             return part.invert(float(values[0]))
         if isinstance(part, Vocabulary):
             odds = np.clip(np.asarray(values, np.float64), 0.0, 1.0)
-            if self.spec.features[feature].kind == "boolean":
+            if self.spec.columns[feature].kind == "boolean":
                 return bool(odds[1] >= odds[0])
             if part.unseen is not None:
                 odds[part.unseen] = 0.0
@@ -196,10 +196,10 @@ class Encoder:
         """Raises ValueError where the state is not one of this spec."""
         try:
             plain, masked = state["parts"], tuple(bool(mask) for mask in state["masked"])
-            if not len(plain) == len(masked) == len(spec.features):
-                raise ValueError(f"{len(plain)} parts and {len(masked)} masks for {len(spec.features)} features")
+            if not len(plain) == len(masked) == len(spec.columns):
+                raise ValueError(f"{len(plain)} parts and {len(masked)} masks for {len(spec.columns)} features")
             parts: list[Scaling | Vocabulary | None] = []
-            for feature, part in zip(spec.features, plain, strict=True):
+            for feature, part in zip(spec.columns, plain, strict=True):
                 if feature.kind == "numeric":
                     parts.append(Scaling(**part))
                 else:
@@ -219,7 +219,7 @@ def _layout(
 ) -> tuple[Block, ...]:
     blocks: list[Block] = []
     start = code = 0
-    for i, (feature, part, mask) in enumerate(zip(spec.features, parts, masked, strict=True)):
+    for i, (feature, part, mask) in enumerate(zip(spec.columns, parts, masked, strict=True)):
         has_mask = mask and feature.missing == "mask" and not isinstance(part, Vocabulary)
         if isinstance(part, Vocabulary):
             unseen = part.unseen if part.unseen is not None else -1

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from itertools import takewhile
+from operator import attrgetter
+from typing import Literal, NamedTuple
+
+import msgspec
 
 CAPACITY = 100_000
 QUIET_MS = 900_000
@@ -67,7 +72,9 @@ class Judgement:
 
 @dataclass(slots=True)
 class Incident:
-    """`opened_*` of its first record, `peak` of its worst, `alerted_ms` the event time of the last alert."""
+    """`opened_*` of its first record, `peak` of its worst, `alerted_ms` the event time of the last alert,
+    `last_offset` of its last record.
+    """
 
     opened_offset: int
     opened_timestamp_ms: int
@@ -75,6 +82,7 @@ class Incident:
     alerted_ms: int
     expires_ms: int
     flagged: int
+    last_offset: int
     peak: Evidence
 
 
@@ -139,6 +147,7 @@ class Incidents:
             return self._opened(record, expires_ms)
         self._open.move_to_end(record.entity)
         incident.flagged += 1
+        incident.last_offset = record.offset
         incident.expires_ms = max(incident.expires_ms, expires_ms)
         if _worse(record.evidence, incident.peak):
             incident.peak = record.evidence
@@ -149,8 +158,9 @@ class Incidents:
 
     def _opened(self, record: Flagged, expires_ms: int) -> Judgement:
         incident = Incident(
-            record.offset, record.timestamp_ms, record.time_ms, record.time_ms, expires_ms, 1, record.evidence
-        )
+            record.offset, record.timestamp_ms, record.time_ms, record.time_ms, expires_ms, 1, record.offset,
+            record.evidence,
+        )  # fmt: skip
         self._open[record.entity] = incident
         evicted = len(self._open) > self._capacity
         if evicted:
@@ -167,30 +177,51 @@ class Incidents:
         self._due = [_due(entity, incident) for entity, incident in self._open.items()]
         heapq.heapify(self._due)
 
-    def to_state(self) -> list[Any]:
-        """Plain lists for a codec, in order of the last flagged record: equal folds give equal lists."""
-        return [
-            [
-                entity,
-                incident.opened_offset,
-                incident.opened_timestamp_ms,
-                incident.opened_ms,
-                incident.alerted_ms,
-                incident.expires_ms,
-                incident.flagged,
-                list(incident.peak),
-            ]
-            for entity, incident in self._open.items()
-        ]
+    # The table behind snapshots: an incident is a row that its last record changed; one that is gone was overtaken by
+    # the clock or by the bound, so that clock and `oldest` tell it.
 
-    @staticmethod
-    def from_state(plain: list[Any], cooldown_ms: int, capacity: int = CAPACITY) -> Incidents:
-        """The inverse of `to_state`; raises TypeError or ValueError. Expiries stay as they were published."""
-        incidents = Incidents(cooldown_ms, capacity)
-        for entity, *rest, peak in plain:
-            incidents._open[entity] = Incident(*[*rest, Evidence(*peak)])
-        incidents._rebuild_due()
-        return incidents
+    @property
+    def oldest(self) -> int:
+        """The last record's offset of the incident flagged longest ago; rows before it are gone."""
+        return next(iter(self._open.values())).last_offset if self._open else 0
+
+    def changed(self, since: int) -> int:
+        """How many open incidents had a flagged record from offset `since` on."""
+        return len(self._since(since))
+
+    def capture(self, since: int) -> list[Callable[[], bytes]]:
+        """Those incidents in the order of their last records, to be encoded later and in any thread."""
+        rows = [[entity, _PLAIN(incident), incident.peak] for entity, incident in self._since(since)]
+        return [lambda: msgspec.msgpack.encode(rows)] if rows else []
+
+    def _since(self, since: int) -> list[tuple[str | None, Incident]]:
+        newest = takewhile(lambda item: item[1].last_offset >= since, reversed(self._open.items()))
+        return list(newest)[::-1]
+
+    def load(self, segments: Sequence[bytes], oldest: int, clock_ms: int | None) -> None:
+        """Take the incidents back from `capture`'s segments, older first; raises ValueError where one is damaged.
+
+        Expiries stay as they were published.
+        """
+        found: dict[str | None, Incident] = {}
+        for raw in segments:
+            try:
+                rows = msgspec.msgpack.decode(raw, type=list[_Row])
+            except msgspec.MsgspecError as error:
+                raise ValueError(f"not incidents: {error}") from error
+            found |= {entity: Incident(*plain, Evidence(*peak)) for entity, plain, peak in rows}
+        alive = [
+            (entity, incident)
+            for entity, incident in found.items()
+            if incident.last_offset >= oldest and not (clock_ms is not None and incident.expires_ms <= clock_ms)
+        ]
+        self._open = OrderedDict(sorted(alive, key=lambda item: item[1].last_offset))
+        self._rebuild_due()
+
+
+_PLAIN = attrgetter("opened_offset", "opened_timestamp_ms", "opened_ms", "alerted_ms", "expires_ms", "flagged",
+                    "last_offset")  # fmt: skip
+_Row = tuple[str | None, tuple[int, int, int, int, int, int, int], tuple[float, float, float, int, int, str, bool]]
 
 
 def _worse(evidence: Evidence, than: Evidence) -> bool:

@@ -5,7 +5,7 @@ Two runs over the same log give the same bytes: no wall clock, no batch boundary
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.columns import Columns
+from worker.core.entities import Entities, Observed
 from worker.core.eventclock import HOUR_MS, EventTimes
 from worker.core.histogram import BUCKETS
 from worker.core.incidents import Incidents
-from worker.core.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_exponential, partition_seed
-from worker.core.spec import FeatureSpec
+from worker.core.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
+from worker.core.segments import Table
+from worker.core.spec import Bounds, FeatureSpec
 
-FORMAT = 2
+FORMAT = 3
 RECENT_ROWS = 8_192
 RECENT_VERSIONS = 3.0
 """A recent row's weight halves while so many versions come and go: what is recent follows how often is learnt."""
 RECENT_LEAST = 256.0
 LASTING_ROWS = 2_048
 RING_HOURS = 24
+DEFAULT_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,15 @@ class Ring:
 class PartitionState:
     """Everything that events of one partition change and that scoring or training depends on."""
 
-    def __init__(self, spec: FeatureSpec, topic_id: str, partition: int, next_offset: int, cooldown_ms: int) -> None:
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        topic_id: str,
+        partition: int,
+        next_offset: int,
+        cooldown_ms: int,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
         self.spec = spec
         self.topic_id = topic_id
         self.partition = partition
@@ -99,6 +110,7 @@ class PartitionState:
         self.recent = Reservoir(spec, RECENT_ROWS, RECENT_LEAST)
         self.lasting = Reservoir(spec, LASTING_ROWS, None)
         self.incidents = Incidents(cooldown_ms)
+        self.entities = Entities(spec, bounds)
         self.bundle_since = next_offset
         self._seed = partition_seed(topic_id, partition)
 
@@ -115,25 +127,34 @@ class PartitionState:
         """What every draw of this partition is keyed by."""
         return self._seed
 
-    def fold(self, rows: Judged) -> None:
-        """Learn n judged rows: clock, histogram and samples. Incidents are folded by `worker.core.judge`."""
-        if len(rows.offsets):
-            self.clock_ms = int(rows.times.clock[-1])
-            self.ring.count(rows.times.clock, rows.p_buckets)
-            marks = rows.flagged * FLAGGED | rows.trainable * TRAINABLE
-            draws = draw_exponential(self._seed, rows.offsets)
-            self.recent.offer(draws, rows.offsets, rows.times.times, marks, rows.columns)
-            normal = np.flatnonzero(rows.trainable)
-            self.lasting.offer(
-                draws[normal],
-                rows.offsets[normal],
-                rows.times.times[normal],
-                marks[normal],
-                rows.columns if len(normal) == len(marks) else rows.columns.take(normal),
-            )
+    def observe(self, columns: Columns, names: Callable[[], Sequence[str | None]], times: EventTimes,
+                offsets: npt.NDArray[np.int64]) -> Observed:  # fmt: skip
+        """n decoded events as the model sees them, from what was known of their entities before each; then they are
+        known. `names` are their entities, asked for only where the columns depend on them.
+        """
+        if not self.spec.stateful:
+            return Observed(columns, 0, 0)
+        return self.entities.observe(columns, names(), times.times, times.clock, offsets)
 
-    def encode(self) -> bytes:
-        """Canonical bytes: equal states give equal bytes."""
+    def fold(self, rows: Judged) -> None:
+        """Learn n judged rows: clock, histogram and samples. Incidents are folded by `worker.publishing`."""
+        if not len(rows.offsets):
+            return
+        self.clock_ms = int(rows.times.clock[-1])
+        self.ring.count(rows.times.clock, rows.p_buckets)
+        marks = rows.flagged * FLAGGED | rows.trainable * TRAINABLE
+        uniform = draw_uniform(self._seed, rows.offsets)
+        self.recent.offer(uniform, rows.offsets, rows.times.times, marks, rows.columns)
+        self.lasting.offer(uniform, rows.offsets, rows.times.times, marks, rows.columns, among=rows.trainable)
+
+    # Bytes: a head, and tables of rows by the offset of their last change.
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        return {"recent": self.recent, "lasting": self.lasting, "incidents": self.incidents, "entities": self.entities}
+
+    def head(self) -> bytes:
+        """Everything but the tables' rows: a few kilobytes."""
         return msgspec.msgpack.encode(
             {
                 "format": FORMAT,
@@ -144,30 +165,66 @@ class PartitionState:
                 "bundle_since": self.bundle_since,
                 "clock_ms": self.clock_ms,
                 "versions": [self.versions.bundle, self.versions.threshold],
-                "ring": [[hour, self.ring.hours[hour].tobytes()] for hour in sorted(self.ring.hours)],
-                "recent": self.recent.to_state(),
-                "lasting": self.lasting.to_state(),
-                "incidents": self.incidents.to_state(),
+                "ring": [[hour, *_sparse(self.ring.hours[hour])] for hour in sorted(self.ring.hours)],
+                "paced": [self.recent.paced, self.lasting.paced],
+                "oldest": [self.incidents.oldest, self.entities.oldest],
             }
         )
 
+    def encode(self) -> bytes:
+        """Canonical bytes: equal states give equal bytes."""
+        tables = {name: [encode() for encode in table.capture(0)] for name, table in self.tables.items()}
+        return msgspec.msgpack.encode([self.head(), tables])
+
     @staticmethod
-    def decode(raw: bytes, spec: FeatureSpec, cooldown_ms: int) -> PartitionState:
-        """Raises ValueError on bytes of another format or feature spec, or with a part missing."""
+    def decode(raw: bytes, spec: FeatureSpec, cooldown_ms: int, bounds: Bounds = DEFAULT_BOUNDS) -> PartitionState:
+        """`encode` undone; raises as `restore`."""
         try:
-            plain: dict[str, Any] = msgspec.msgpack.decode(raw)
+            head, tables = msgspec.msgpack.decode(raw, type=tuple[bytes, dict[str, list[bytes]]])
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"not a partition state: {error}") from error
+        return PartitionState.restore(head, tables, spec, cooldown_ms, bounds)
+
+    @staticmethod
+    def restore(
+        head: bytes,
+        tables: Mapping[str, Sequence[bytes]],
+        spec: FeatureSpec,
+        cooldown_ms: int,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> PartitionState:
+        """From a head and the segments of its tables, older first; a table that is not given stays empty.
+
+        Raises ValueError on bytes of another format or feature spec, or with a part missing.
+        """
+        try:
+            plain: dict[str, Any] = msgspec.msgpack.decode(head)
             if plain["format"] != FORMAT:
                 raise ValueError(f"state of format {plain['format']}; this release reads {FORMAT}")
             if plain["spec"] != spec.spec_hash:
                 raise ValueError(f"state of feature spec {plain['spec']}, the configuration has {spec.spec_hash}")
-            state = PartitionState(spec, plain["topic_id"], plain["partition"], plain["next_offset"], cooldown_ms)
+            topic_id, partition, at = plain["topic_id"], plain["partition"], plain["next_offset"]
+            state = PartitionState(spec, topic_id, partition, at, cooldown_ms, bounds)
             state.clock_ms = plain["clock_ms"]
             state.bundle_since = plain["bundle_since"]
             state.versions = Versions(*plain["versions"])
-            state.ring = Ring({hour: np.frombuffer(counts, np.int64) for hour, counts in plain["ring"]})
-            state.recent.load_state(plain["recent"])
-            state.lasting.load_state(plain["lasting"])
-            state.incidents = Incidents.from_state(plain["incidents"], cooldown_ms)
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            state.ring = Ring({hour: _dense(places, counts) for hour, places, counts in plain["ring"]})
+            state.recent.load(tables.get("recent", ()), plain["paced"][0])
+            state.lasting.load(tables.get("lasting", ()), plain["paced"][1])
+            oldest_incident, oldest_entity = plain["oldest"]
+            state.incidents.load(tables.get("incidents", ()), oldest_incident, state.clock_ms)
+            state.entities.load(tables.get("entities", ()), oldest_entity)
+        except (msgspec.DecodeError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a partition state: {error}") from error
         return state
+
+
+def _sparse(counts: npt.NDArray[np.int64]) -> tuple[bytes, bytes]:
+    places = np.flatnonzero(counts)
+    return places.astype("<i2").tobytes(), counts[places].astype("<i8").tobytes()
+
+
+def _dense(places: bytes, counts: bytes) -> npt.NDArray[np.int64]:
+    full = np.zeros(BUCKETS, np.int64)
+    full[np.frombuffer(places, "<i2")] = np.frombuffer(counts, "<i8")
+    return full

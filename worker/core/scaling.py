@@ -37,7 +37,7 @@ class Scaling:
         present = values[np.isfinite(values)]
         if not len(present):
             return Scaling(transform, 0.0, 1.0, 0.0, 0.0, constant=True)
-        moved = _transformed(present, transform)
+        moved = transformed(present, transform)
         if scale == "robust":
             low, centre, high = (float(q) for q in np.quantile(moved, (0.05, 0.5, 0.95)))
             spread = (high - low) / _P95_TO_SD
@@ -53,27 +53,32 @@ class Scaling:
     def apply(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(n,) scaled, not clipped; nan stays nan, finite stays finite."""
         with np.errstate(over="ignore"):
-            return (_transformed(values, self.transform) - self.centre) / self.spread
+            return (transformed(values, self.transform) - self.centre) / self.spread
 
     def invert(self, scaled: float) -> float:
         """Back to original units, inside what training saw."""
         moved = scaled * self.spread + self.centre
         with np.errstate(over="ignore"):
-            if self.transform == "log":
-                value = float(np.sign(moved) * np.expm1(abs(moved)))
-            elif self.transform == "asinh":
-                value = float(np.sinh(moved))
-            else:
-                value = moved
+            value = float(inverted(np.array([moved]), self.transform)[0])
         return float(min(max(value, self.low), self.high))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def _transformed(values: npt.NDArray[np.float64], transform: str) -> npt.NDArray[np.float64]:
+def transformed(values: npt.NDArray[np.float64], transform: str) -> npt.NDArray[np.float64]:
+    """(n,) values in the units that statistics are taken in."""
     if transform == "log":
         return np.sign(values) * np.log1p(np.abs(values))
     if transform == "asinh":
         return np.arcsinh(values)
+    return values
+
+
+def inverted(values: npt.NDArray[np.float64], transform: str) -> npt.NDArray[np.float64]:
+    """(n,) `transformed` undone."""
+    if transform == "log":
+        return np.asarray(np.sign(values) * np.expm1(np.abs(values)), np.float64)
+    if transform == "asinh":
+        return np.sinh(values)
     return values

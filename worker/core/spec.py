@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from worker.core.durations import Duration
 
 Missing = Literal["mask", "reject"]
 PATH = r'^[^"\\\x00-\x1f]+$'
@@ -72,7 +75,32 @@ class CyclicFeature(_Feature):
     missing: Missing = _MISSING
 
 
-Feature = Annotated[NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature, Field(discriminator="kind")]
+class RateFeature(_Feature):
+    """A number against its entity's own past, and how often the entity comes: exponentially decayed statistics of the
+    records before this one.
+    """
+
+    field: str = _FIELD
+    kind: Literal["rate"]
+    half_life: Annotated[Duration, Field(gt=0)] = Field(
+        description="How long until a past record counts half, such as 60s or 1h."
+    )
+    transform: Literal["none", "log", "asinh"] = Field(
+        default="none", description="Applied before the statistics; `log` for heavy tails."
+    )
+    missing: Missing = _MISSING
+
+
+Column = NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature
+Feature = Annotated[Column | RateFeature, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A partition remembers at most so many `entities`, and none that was silent for `idle_ms` of event time."""
+
+    entities: int = 300_000
+    idle_ms: int = 7 * 86_400_000
 
 
 class FeatureSpec(BaseModel):
@@ -92,9 +120,44 @@ class FeatureSpec(BaseModel):
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """One name per feature: its field, with the kind appended where the same field is used twice."""
-        names: list[str] = []
+    def rates(self) -> tuple[RateFeature, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, RateFeature))
+
+    @property
+    def stateful(self) -> bool:
+        """Whether an event's columns depend on its entity's events before it."""
+        return bool(self.rates) or self.window > 1
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """What the model sees of an event, in order: a rate becomes the columns that `rate_columns` lists."""
+        columns: list[Column] = []
         for feature in self.features:
-            names.append(feature.field if feature.field not in names else f"{feature.field}:{feature.kind}")
+            columns += rate_columns(feature, self.rates) if isinstance(feature, RateFeature) else [feature]
+        return tuple(columns)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """One name per column: its field, with the kind appended where the same field is used twice."""
+        names: list[str] = []
+        for column in self.columns:
+            names.append(column.field if column.field not in names else f"{column.field}:{column.kind}")
         return tuple(names)
+
+
+def rate_columns(rate: RateFeature, rates: tuple[RateFeature, ...]) -> list[Column]:
+    """The columns of one rate among all of a spec's.
+
+    `mean` and `deviation` of the entity's past values and the event's own `change` from them, in deviations; with the
+    first rate of a half-life the decayed `count` of records; with the first of all the `gap` to the record before, in
+    seconds.
+    """
+    wanted: list[tuple[str, Literal["none", "log", "asinh"]]] = [
+        ("mean", rate.transform), ("deviation", "log"), ("change", "asinh"),
+    ]  # fmt: skip
+    if rate is next(other for other in rates if other.half_life == rate.half_life):
+        wanted.append(("count", "log"))
+    if rate is rates[0]:
+        wanted.append(("gap", "log"))
+    return [NumericFeature(field=f"{rate.field}:{name}:{rate.half_life:g}s", kind="numeric", transform=transform)
+            for name, transform in wanted]  # fmt: skip

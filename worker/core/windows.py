@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.columns import Columns
+from worker.core.columns import Columns, dtype_of, from_bytes, to_bytes
+from worker.core.spec import FeatureSpec
 
 
 def attach(columns: Columns, entities: Sequence[str | None], window: int) -> Columns:
@@ -33,3 +35,103 @@ def lags_of(entities: Sequence[str | None], window: int) -> npt.NDArray[np.int64
     lags = np.empty((len(order), window), np.int64)
     lags[order] = order[places]
     return lags
+
+
+class Histories:
+    """The last W - 1 records of each entity, by slot: what a window needs of the batches before.
+
+    `depth` (slots,) int64 counts those that are held; they lie at the end of their row, newest last.
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self._spec = spec
+        self._keep = spec.window - 1
+        self.depth = np.empty(0, np.int64)
+        self._held = [np.empty((0, self._keep), dtype_of(column.kind)) for column in spec.columns]
+
+    def grow(self, more: int) -> None:
+        self.depth = np.concatenate((self.depth, np.zeros(more, np.int64)))
+        self._held = [np.concatenate((held, np.empty((more, self._keep), held.dtype))) for held in self._held]
+
+    def attach(
+        self,
+        columns: Columns,
+        codes: npt.NDArray[np.int64],
+        fresh: npt.NDArray[np.bool_],
+        was: npt.NDArray[np.int64],
+        now: npt.NDArray[np.int64],
+    ) -> Columns:
+        """n events with their windows; the newest records are kept for the next batch.
+
+        `codes` (n,) number the batch's entities, whose slots `was` and `now` give, -1 for none; `fresh` (n,) marks a
+        record whose entity was not there: one that was evicted and came back starts a new life.
+        """
+        known = np.flatnonzero(was >= 0)
+        depth = self.depth[was[known]]
+        old = np.repeat(known, depth)
+        place = self._keep - np.repeat(depth, depth) + _within(depth)
+        values = tuple(np.concatenate((held[np.repeat(was[known], depth), place], column))
+                       for held, column in zip(self._held, columns.values, strict=True))  # fmt: skip
+        entity = np.concatenate((old, codes))
+        life = np.concatenate((np.zeros(len(old), np.int64), _lives(codes, fresh, was)))
+        lags = lags_of((entity * (int(life.max(initial=0)) + 1) + life).tolist(), self._spec.window)
+        self._remember(values, entity, life, now)
+        return Columns(values, lags[len(old) :]).compact()
+
+    def _remember(self, values: tuple[Any, ...], entity: Any, life: Any, now: Any) -> None:
+        """Keep each entity's last records of its last life."""
+        last = np.zeros(len(now), np.int64)
+        np.maximum.at(last, entity, life)
+        rows = np.flatnonzero((life == last[entity]) & (now[entity] >= 0))
+        rows = rows[np.argsort(entity[rows], kind="stable")]
+        owner = entity[rows]
+        back = np.searchsorted(owner, owner, side="right") - np.arange(len(rows))  # 1 for an entity's newest
+        kept = back <= self._keep
+        rows, owner, back = rows[kept], owner[kept], back[kept]
+        for held, column in zip(self._held, values, strict=True):
+            held[now[owner], self._keep - back] = column[rows]
+        counts = np.bincount(owner, minlength=len(now))
+        self.depth[now[counts > 0]] = counts[counts > 0]
+
+    # Behind snapshots.
+
+    def capture(self, slots: npt.NDArray[np.int64]) -> Callable[[], list[bytes]]:
+        depth = self.depth[slots]
+        inside = _places(depth, self._keep)
+        past = Columns(tuple(held[slots][inside] for held in self._held))
+        return lambda: [depth.tobytes(), to_bytes(past, self._spec)]
+
+    def load(self, parts: Sequence[list[bytes]], chosen: npt.NDArray[np.int64]) -> None:
+        """The rows `chosen` of all the parts' rows one after the other, into the first slots."""
+        depths = [np.frombuffer(depth, np.int64) for depth, _ in parts]
+        columns: list[list[npt.NDArray[Any]]] = []
+        for depth, (_, past) in zip(depths, parts, strict=True):
+            full = [np.empty((len(depth), self._keep), held.dtype) for held in self._held]
+            for whole, column in zip(full, from_bytes(past, self._spec).values, strict=True):
+                whole[_places(depth, self._keep)] = column
+            columns.append(full)
+        self.depth[: len(chosen)] = np.concatenate(depths)[chosen]
+        for i, held in enumerate(self._held):
+            held[: len(chosen)] = np.concatenate([full[i] for full in columns])[chosen]
+
+
+def _places(depth: npt.NDArray[np.int64], keep: int) -> npt.NDArray[np.bool_]:
+    """(n, keep) bool: where records lie."""
+    inside: npt.NDArray[np.bool_] = np.arange(keep) >= keep - depth[:, None]
+    return inside
+
+
+def _within(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """0 to count - 1 for each count, one after the other."""
+    return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _lives(codes: Any, fresh: Any, was: Any) -> npt.NDArray[np.int64]:
+    """(n,) how often each record's entity had begun anew before it in this batch."""
+    order = np.argsort(codes, kind="stable")
+    begun = np.cumsum(fresh[order])
+    starts = np.searchsorted(codes[order], codes[order], side="left")
+    before = np.concatenate(([0], begun))[starts]
+    lives = np.empty(len(codes), np.int64)
+    lives[order] = begun - before - (was[codes[order]] < 0)
+    return lives
