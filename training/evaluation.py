@@ -13,11 +13,11 @@ import numpy.typing as npt
 from training.infer import infer_features
 from training.leaks import named_like_an_answer
 from training.measures import ranking
-from training.prequential import Outcome, Progress, evaluate, warmup_rows
+from training.pasts import with_pasts
+from training.prequential import Outcome, Progress, a_second_a_row, evaluate, warmup_rows
 from training.tables import Table, read_table
 from worker.core.columns import Columns, category, from_table
 from worker.core.eventtime import milliseconds
-from worker.core.windows import attach
 from worker.errors import ConfigError
 from worker.settings import Settings
 
@@ -41,8 +41,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`name` of the file, `columns` of all rows, `entities` one per row, `times` (rows,) event time in ms or None, and
-    what came out.
+    """`name` of the file, `columns` of all rows as the model saw them, `entities` one per row, `times` (rows,) event
+    time in ms or None, and what came out.
     """
 
     name: str
@@ -68,8 +68,9 @@ def run(question: Question, progress: Progress | None = None, say: Say = lambda 
     entities = [category(value) for value in table.columns.get(spec.entity or "", [None] * table.rows)]
     times = _times(question.path, table, spec.time)
     try:
-        outcome = evaluate(settings, attach(columns, entities, spec.window), warmup=warmup, seed=question.seed,
-                           times=times, progress=progress)  # fmt: skip
+        when = times if times is not None else a_second_a_row(table.rows)
+        columns = with_pasts(settings, columns, entities, when)
+        outcome = evaluate(settings, columns, warmup=warmup, seed=question.seed, times=times, progress=progress)
     except ValueError as error:
         raise ConfigError(f"{question.path}: {error}") from None
     return Evaluation(

@@ -11,10 +11,8 @@ import numpy.typing as npt
 from training.evaluation import Evaluation
 from training.report import Report, TopAlert, render
 from worker.core.alerts import contributions, rfc3339
-from worker.core.columns import Columns
 from worker.core.detector import Detector
 from worker.core.threshold import score_of
-from worker.core.windows import attach
 
 TOP_ALERTS = 20
 _CHUNK = 8_192
@@ -41,10 +39,6 @@ def write(evaluation: Evaluation, path: Path) -> None:
     path.write_text(render(page), encoding="utf-8")
 
 
-def _windowed(evaluation: Evaluation) -> Columns:
-    return attach(evaluation.columns, evaluation.entities, evaluation.settings.model.window)
-
-
 def _top(evaluation: Evaluation) -> npt.NDArray[np.intp]:
     """Places of the flagged rows with the largest errors, largest first."""
     error = np.where(evaluation.outcome.flagged, evaluation.outcome.error, -1.0)
@@ -56,7 +50,7 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     outcome = evaluation.outcome
     row = outcome.first + place
     detector, _ = outcome.served[int(outcome.version[place])]
-    one = _windowed(evaluation).take(np.array([row]))
+    one = evaluation.columns.take(np.array([row]))
     why = detector.explain(one)
     encoder, features = detector.encoder, range(len(detector.encoder.blocks))
     newest = one.newest()
@@ -88,7 +82,7 @@ def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArr
     """The last version's code of each scored row, (n, 2): as it is where it has two units, else its first two principal
     components.
     """
-    windowed, first, rows = _windowed(evaluation), evaluation.outcome.first, evaluation.table.rows
+    windowed, first, rows = evaluation.columns, evaluation.outcome.first, evaluation.table.rows
     code = np.concatenate(
         [
             detector.codes(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK)))))

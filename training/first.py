@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 
 from training.cold import LEAST_ROWS
 from training.history import History, read_history
+from training.pasts import with_pasts
 from training.tables import read_table
 from training.versioning import Trained, train_version
 from worker.adapters.redis_client import connect
@@ -34,6 +35,7 @@ from worker.ports import Champion, MissingPart, StoreUnavailable
 from worker.settings import Settings
 
 ROWS = 100_000
+_LATEST_MS = 253_402_300_799_999
 Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Shows one stage of the work, by name, while it lasts; what it yields is told the steps done and those in all."""
 
@@ -116,13 +118,9 @@ def _history(settings: Settings, options: Options, stage: Stage) -> History:
             history = _from_file(settings, options.file, options.label)
         else:
             rows = options.rows or (ROWS if options.since_ms is None else None)
-            history = read_history(settings.kafka, decoder, rows, options.since_ms, progress)
+            history = read_history(settings, decoder, rows, options.since_ms, progress)
     if len(history.columns) < LEAST_ROWS:
         raise ConfigError(f"only {len(history.columns)} events to train on; a first model takes at least {LEAST_ROWS}")
-    if settings.model.window > 1:
-        from worker.core.windows import attach
-
-        history = replace(history, columns=attach(history.columns, history.entities, settings.model.window))
     return history
 
 
@@ -212,10 +210,11 @@ def _from_file(settings: Settings, path: Path, label: str | None) -> History:
     anomalous = ~rejected & (table.labels if table.labels is not None else False)
     order = np.argsort(times, kind="stable")
     chosen = order[~(rejected | anomalous)[order]]
-    named = columns[spec.entity] if spec.window > 1 and spec.entity is not None else [None] * table.rows
+    named = columns[spec.entity] if spec.stateful and spec.entity is not None else [None] * table.rows
+    entities = [entity_of(category(named[i]), None) for i in chosen.tolist()]
+    when = np.clip(np.nan_to_num(times[chosen]), 0, _LATEST_MS).astype(np.int64)
     return History(
-        events.take(chosen),
-        [entity_of(category(named[i]), None) for i in chosen.tolist()],
+        with_pasts(settings, events.take(chosen), entities, when),
         table.rows,
         rejected=int(rejected.sum()),
         anomalous=int(anomalous.sum()),
@@ -226,9 +225,9 @@ def _from_file(settings: Settings, path: Path, label: str | None) -> History:
 def _refuse_missing(settings: Settings, path: Path, columns: Mapping[str, Any], label: str | None) -> None:
     """Raises ConfigError for whatever the model needs of the file and does not find, all of it at once."""
     needed = {f"features.{i}": feature.field for i, feature in enumerate(settings.features)}
-    if settings.model.window > 1:
+    if settings.spec.stateful:
         if settings.event.entity is None:
-            raise ConfigError("event.entity: a file has no record keys; required for model.window above 1")
+            raise ConfigError("event.entity: a file has no record keys; required for rates and model.window above 1")
         needed["event.entity"] = settings.event.entity
     lines = []
     for key, field in needed.items():

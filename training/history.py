@@ -15,13 +15,14 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka_admin import Topics
 from worker.adapters.kafka_config import consumer_properties, refused
-from worker.core.alerts import entity_of
 from worker.core.columns import Columns
 from worker.core.decode import Decoder
 from worker.core.eventclock import event_times
+from worker.core.partition import PartitionState
 from worker.errors import ConfigError, DependencyUnreachable
-from worker.settings import KafkaSettings
-from worker.streams import TopicPartition
+from worker.naming import entities_of
+from worker.settings import Settings
+from worker.streams import Records, TopicPartition
 
 ANSWER_S = 10.0
 STALL_S = 30.0
@@ -33,14 +34,13 @@ _REASONS_TOLD = 3
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """n events in time order, with one of `entities` each.
+    """n events in time order, as the model sees them.
 
     Not among them, of the `read` records: those `rejected` (`reasons` counts why), `tombstones`, and those that a
     label calls `anomalous`. `ranges` holds first and last offset read per "topic/partition".
     """
 
     columns: Columns
-    entities: Sequence[str | None]
     read: int
     rejected: int = 0
     tombstones: int = 0
@@ -50,7 +50,7 @@ class History:
 
 
 def read_history(
-    kafka: KafkaSettings,
+    settings: Settings,
     decoder: Decoder,
     rows: int | None,
     since_ms: int | None,
@@ -61,14 +61,15 @@ def read_history(
     Where transactions or compaction left offsets without a record, fewer records come. `progress` is told offsets done
     and in all. Raises ConfigError for a topic that is missing or has no event, DependencyUnreachable, RefusedByKafka.
     """
-    topics = Topics(kafka.bootstrap_servers, kafka.group, kafka.properties)
+    kafka = settings.kafka
+    topics = Topics(kafka.bootstrap_servers, kafka.properties)
     topics.await_broker(ANSWER_S)
     properties = consumer_properties(kafka.bootstrap_servers, kafka.group, kafka.properties)
     # What retention takes while this reads is skipped: history has no offset to lose.
     consumer = Consumer({**properties, "auto.offset.reset": "earliest"})
     try:
         sources = _sources(kafka.events, topics.all_topics())
-        partitions = _bounded(_spans(consumer, sources, since_ms), rows)
+        partitions = _bounded(_spans(consumer, sources, since_ms), rows, settings)
         _read(consumer, {partition.source: partition for partition in partitions}, decoder, progress)
     except KafkaException as error:
         final = refused(error, "the history")
@@ -120,12 +121,11 @@ class _Partition:
     start: int
     stop: int
     next: int
+    state: PartitionState
     first: int = -1
     last: int = -1
-    clock: int | None = None
     blocks: list[Columns] = field(default_factory=list)
     times: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    entities: list[str | None] = field(default_factory=list)
     read: int = 0
     rejected: int = 0
     tombstones: int = 0
@@ -142,27 +142,31 @@ class _Partition:
         self.last = offsets[len(messages) - 1]
         decoded = decoder.decode([message.value() for message in messages])
         stamps = np.array([message.timestamp()[1] for message in messages], np.int64)
-        times = event_times(decoded.times, stamps[decoded.index], self.clock)
+        times = event_times(decoded.times, stamps[decoded.index], self.state.clock_ms)
         if len(times.clock):
-            self.clock = int(times.clock[-1])
-        self.blocks.append(decoded.columns)
+            self.state.clock_ms = int(times.clock[-1])
+        records = Records(
+            self.source, np.array(offsets[: len(messages)], np.int64), stamps, [], lambda i: messages[i].key()
+        )
+        places = records.offsets[decoded.index]
+        observed = self.state.observe(decoded.columns, lambda: entities_of(records, decoded), times, places)
+        self.blocks.append(observed.columns)
         self.times.append(times.times)
-        keys = [messages[i].key() for i in decoded.index.tolist()]
-        self.entities += [entity_of(decoded.entity(row), key) for row, key in enumerate(keys)]
         self.read += len(messages)
         self.rejected += len(decoded.rejects)
         self.tombstones += decoded.tombstones
         self.reasons.update(reason for reject in decoded.rejects for reason in reject.reasons)
 
 
-def _bounded(spans: Sequence[_Span], rows: int | None) -> list[_Partition]:
+def _bounded(spans: Sequence[_Span], rows: int | None, settings: Settings) -> list[_Partition]:
     """The newest `rows` offsets in equal shares; what a short partition leaves of its share goes to the longer ones."""
     left = rows if rows is not None else sum(stop - start for _, start, stop in spans)
     partitions = []
     for i, (source, start, stop) in enumerate(sorted(spans, key=lambda span: span[2] - span[1])):
         share = min(stop - start, left // (len(spans) - i))
         left -= share
-        partitions.append(_Partition(source, stop - share, stop, stop - share))
+        state = PartitionState(settings.spec, "", source.partition, stop - share, 0, settings.bounds)
+        partitions.append(_Partition(source, stop - share, stop, stop - share, state))
     return sorted(partitions, key=lambda partition: partition.source)
 
 
@@ -218,10 +222,8 @@ def _merged(partitions: Sequence[_Partition]) -> History:
         told = "; ".join(f"{reason} ({count})" for reason, count in reasons[:_REASONS_TOLD]) or "all are tombstones"
         raise ConfigError(f"kafka.events: none of {read} records is an event: {told}")
     order = np.argsort(np.concatenate([times for p in partitions for times in p.times]), kind="stable")
-    entities = [entity for partition in partitions for entity in partition.entities]
     return History(
         columns.take(order),
-        [entities[i] for i in order.tolist()],
         read,
         rejected=sum(partition.rejected for partition in partitions),
         tombstones=sum(partition.tombstones for partition in partitions),

@@ -59,6 +59,11 @@ def warmup_rows(rows: int) -> int:
     return max(WARMUP_LEAST, min(WARMUP_MOST, int(WARMUP_SHARE * rows)))
 
 
+def a_second_a_row(rows: int) -> npt.NDArray[np.int64]:
+    """(rows,) event time in ms, where a file has none."""
+    return np.arange(rows, dtype=np.int64) * 1_000
+
+
 def evaluate(
     settings: Settings,
     columns: Columns,
@@ -90,7 +95,7 @@ class _Run:
     ) -> None:
         self._settings = settings
         self._columns = columns
-        self._times = times if times is not None else np.arange(len(columns), dtype=np.int64) * 1_000
+        self._times = times if times is not None else a_second_a_row(len(columns))
         self._seed = seed
         self.at = warmup
         n = len(columns) - warmup

@@ -14,7 +14,7 @@ from worker.adapters.redis_lease import RedisLease
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.compose import START_S, instance_name, refuse_windows, signing_key
+from worker.compose import START_S, instance_name, signing_key
 from worker.lifecycle import StopToken, stop_on_signals
 from worker.settings import Settings
 
@@ -23,13 +23,12 @@ log = structlog.get_logger()
 
 def run_trainer(settings: Settings, level: str) -> None:
     """Run until a signal says stop."""
-    refuse_windows(settings)
     stop = StopToken()
     stop_on_signals(stop)
     logs.configure(level, stream=settings.stream, instance=f"{instance_name()}-trainer")
     torch.set_num_threads(1)
     kafka = settings.kafka
-    Topics(kafka.bootstrap_servers, kafka.group, kafka.properties).await_broker(START_S)
+    Topics(kafka.bootstrap_servers, kafka.properties).await_broker(START_S)
     client = connect(settings.redis.url.get_secret_value())
     stores = Stores(
         registry=RedisRegistry(client, settings.stream, signing_key()),

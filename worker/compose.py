@@ -61,15 +61,8 @@ def signing_key() -> bytes | None:
     return key.encode() if key else None
 
 
-def refuse_windows(settings: Settings) -> None:
-    """Raises ConfigError for a window, which `evaluate` and `train` take and this version's worker does not."""
-    if settings.model.window > 1:
-        raise ConfigError(f"model.window: {settings.model.window} is not in this version of the worker; allowed: 1")
-
-
 def run_worker(settings: Settings, trainer_command: list[str] | None, level: str) -> None:
     """Run until a signal asks for a drain; raises the errors of `worker.errors`."""
-    refuse_windows(settings)
     stop = StopToken()
     stop_on_signals(stop)
     instance = instance_name()
@@ -101,7 +94,7 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
 def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, VersionFeed, Telemetry]:
     """The worker with its parts; Kafka has answered and Redis too."""
     kafka = settings.kafka
-    Topics(kafka.bootstrap_servers, kafka.group, kafka.properties).await_broker(START_S)
+    Topics(kafka.bootstrap_servers, kafka.properties).await_broker(START_S)
     telemetry = Telemetry(settings.stream)
     client = connect(settings.redis.url.get_secret_value())
     registry = RedisRegistry(client, settings.stream, signing_key())
@@ -145,11 +138,11 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
 def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:
     kafka = settings.kafka
     topics = [topic for topic in (kafka.alerts, kafka.dead_letters, kafka.scores) if topic is not None]
-    known = Topics(kafka.bootstrap_servers, kafka.group, kafka.properties).all_topics()
+    known = Topics(kafka.bootstrap_servers, kafka.properties).all_topics()
     for topic in topics:
         if topic not in known:
             log.warning("output_topic_missing", topic=topic, effect="nothing is committed until it exists")
-    limits = KafkaLimits(kafka.bootstrap_servers, kafka.group, kafka.properties, topics)
+    limits = KafkaLimits(kafka.bootstrap_servers, kafka.properties, topics)
     if kafka.delivery == "at_least_once":
         return PlainSink(kafka.bootstrap_servers, kafka.properties, limits, source.commit)
     return TransactionalSink(kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits)

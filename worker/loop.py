@@ -14,7 +14,9 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
-from worker.core.eventclock import event_times
+from worker.core.decode import Decoded
+from worker.core.entities import Observed
+from worker.core.eventclock import EventTimes, event_times
 from worker.core.partition import Judged, Versions
 from worker.core.trail import Switch
 from worker.lane import Lane, Phase
@@ -186,17 +188,26 @@ class Worker:
         log.info("switched", topic=lane.source.topic, partition=lane.source.partition, version=champion.version,
                  threshold=versions.threshold, offset=lane.state.next_offset)  # fmt: skip
 
-    def _judge(self, lane: Lane, records: Records) -> list[Output]:
-        state, pair, telemetry = lane.state, lane.pair, self._parts.telemetry
-        assert state is not None and pair is not None
+    def _featurized(self, lane: Lane, records: Records) -> tuple[Decoded, EventTimes, Observed]:
+        """Decoded, placed in time, and with what the state knows of each event's entity."""
+        state = lane.state
+        assert state is not None
         decoded = self._parts.decoder.decode(records.values)
         times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
         offsets = records.offsets[decoded.index]
         observed = state.observe(decoded.columns, lambda: entities_of(records, decoded), times, offsets)
+        if len(offsets):
+            state.clock_ms = int(times.clock[-1])
+        return decoded, times, observed
+
+    def _judge(self, lane: Lane, records: Records) -> list[Output]:
+        state, pair, telemetry = lane.state, lane.pair, self._parts.telemetry
+        assert state is not None and pair is not None
+        decoded, times, observed = self._featurized(lane, records)
         encoded = pair.detector.encoder.transform(observed.columns)
         errors = pair.detector.errors(encoded)
         rows = Judged(
-            offsets=offsets,
+            offsets=records.offsets[decoded.index],
             times=times,
             columns=observed.columns,
             errors=errors,
@@ -228,7 +239,7 @@ class Worker:
                  seconds=round(seconds, 3))  # fmt: skip
 
     def _sample(self, lane: Lane, records: Records) -> None:
-        if not self._parts.sampler.take(lane, records, self._parts.decoder.decode(records.values)):
+        if not self._parts.sampler.take(lane, records, self._featurized(lane, records)[2].columns):
             self.lanes.forget(lane, self._monotonic())  # Redis did not take it: read it again later
         elif self._parts.sampler.full(lane):
             self._parts.source.hold(lane.source)

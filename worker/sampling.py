@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import structlog
 
-from worker.core.columns import to_bytes
-from worker.core.decode import Decoded
+from worker.core.columns import Columns, to_bytes
 from worker.core.spec import FeatureSpec
 from worker.lane import Lane
 from worker.ports import SampleStore, StoreUnavailable
@@ -23,13 +22,11 @@ class ColdSampler:
         self._store = store
         self._spec = spec
 
-    def take(self, lane: Lane, records: Records, decoded: Decoded) -> bool:
-        """Store the decoded rows under their first offset, so that a repeat overwrites itself; False if Redis is
-        down.
-        """
-        if not len(decoded.columns):
+    def take(self, lane: Lane, records: Records, columns: Columns) -> bool:
+        """Store the rows under their first offset, so that a repeat overwrites itself; False if Redis is down."""
+        if not len(columns):
             return True
-        raw = to_bytes(decoded.columns, self._spec)
+        raw = to_bytes(columns, self._spec)
         try:
             self._store.add(
                 lane.topic_id,
@@ -37,12 +34,12 @@ class ColdSampler:
                 records.source.partition,
                 int(records.offsets[0]),
                 raw,
-                len(decoded.columns),
+                len(columns),
             )
         except StoreUnavailable as error:
             log.warning("sample_not_stored", error=str(error))
             return False
-        lane.sampled_rows += len(decoded.columns)
+        lane.sampled_rows += len(columns)
         return True
 
     def full(self, lane: Lane) -> bool:

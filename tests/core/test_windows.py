@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.examples import rows
 from training.fit import fit
 from worker.core.columns import Columns, from_bytes, to_bytes
 from worker.core.spec import FeatureSpec
-from worker.core.windows import attach, lags_of
+from worker.core.windows import lags_of
 
 SPEC = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}], "window": 3})
 
@@ -25,7 +24,7 @@ def test_a_window_is_the_entitys_last_records(entities: list[str | None], window
 
 
 def windowed(values: list[float], entities: list[str | None]) -> Columns:
-    return attach(Columns((np.array(values),)), entities, 3)
+    return Columns((np.array(values),), lags_of(entities, 3))
 
 
 def test_taking_joining_and_storing_keep_each_events_window() -> None:
@@ -62,7 +61,7 @@ def test_a_value_out_of_turn_is_seen_with_a_window_only() -> None:
     found = {}
     for window in (1, 3):
         spec = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}], "window": window})
-        past, now = (attach(Columns((values,)), [None] * len(time), window) for values in (wave, turned))
+        past, now = (Columns((values,), lags_of([None] * len(time), window)) for values in (wave, turned))
         detector = fit(spec, past.take(slice(0, 2_000)), kind="denoising", seed=0).detector()
         errors = detector.errors(detector.encoder.transform(now))[2_000:]
         # The two records after an odd one see it in their window; they are neither here nor there.
@@ -70,8 +69,3 @@ def test_a_value_out_of_turn_is_seen_with_a_window_only() -> None:
         found[window] = (errors[odd[2_000:]][:, None] > errors[~near][None]).mean()
     assert found[3] > 0.95
     assert found[1] < 0.75
-
-
-def test_without_a_window_nothing_is_added() -> None:
-    columns = rows(5)
-    assert attach(columns, [None] * 5, 1) is columns

@@ -26,7 +26,7 @@ from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.configuration import load
 from worker.core.columns import from_table
-from worker.core.trail import Trail
+from worker.core.trail import EMPTY, Trail
 from worker.ports import Champion
 from worker.settings import Settings
 from worker.snapshots import restored
@@ -133,7 +133,7 @@ def make(
     /,
     *,
     partitions: int = 2,
-    **sections: dict[str, Any],
+    **sections: Any,
 ) -> Stream:
     """Topics and configuration; `sections` are merged into the YAML."""
     plain: dict[str, Any] = {
@@ -148,7 +148,7 @@ def make(
         "http": {"port": 0},
     }
     for section, values in sections.items():
-        plain[section] = {**plain.get(section, {}), **values}
+        plain[section] = {**plain.get(section, {}), **values} if isinstance(values, dict) else values
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(plain))
     settings = load(path, {})
@@ -228,8 +228,10 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker(stream: Stream, instance: str, folder: Path, dies: tuple[str, int] | None = None) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(stream, instance, folder, dies)
+def worker(
+    stream: Stream, instance: str, folder: Path, dies: tuple[str, int] | None = None, *, trainer: bool = False
+) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(stream, instance, folder, dies, trainer=trainer)
     try:
         yield process
     finally:
@@ -254,6 +256,18 @@ def await_committed(stream: Stream, records: int, *processes: WorkerProcess, sec
         for process in processes:
             assert process.process.poll() is None, f"ended with {process.process.poll()}:\n{process.tail()}"
         assert time.monotonic() < deadline, f"{now} of {records} committed:\n{processes[0].tail()}"
+        time.sleep(0.1)
+
+
+def await_named(stream: Stream, seconds: float = 30.0) -> None:
+    """Until every partition's commit names a snapshot that Redis has."""
+    kafka, deadline = stream.settings.kafka, time.monotonic() + seconds
+    commits = GroupCommits(kafka.bootstrap_servers, kafka.group, kafka.events, {})
+    while True:
+        bases = [Trail.decode(answer.metadata).bases[-1] for answer in commits.read().values()]
+        if bases and all(base.snapshot != EMPTY for base in bases):
+            return
+        assert time.monotonic() < deadline, bases
         time.sleep(0.1)
 
 

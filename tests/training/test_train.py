@@ -236,7 +236,7 @@ def test_a_window_is_attached_by_entity(case: Case, monkeypatch: pytest.MonkeyPa
     said = case.refusal(file=case.file(nobody), replace=True)
     assert said == "event.entity: events.jsonl has no column 'host'; it has: id, bytes, duration, proto.name"
     case.configured(model={"window": 2}, event={})
-    assert "required for model.window above 1" in case.refusal(file=case.file(few()))
+    assert "required for rates and model.window above 1" in case.refusal(file=case.file(few()))
 
 
 # What serves.
@@ -334,7 +334,7 @@ def produce(
 
 def history(case: Case, rows: int | None = None, since_ms: int | None = None) -> History:
     decoder = decoder_for("json", case.settings.spec, Limits())
-    return read_history(case.settings.kafka, decoder, rows, since_ms, lambda done, total: None)
+    return read_history(case.settings, decoder, rows, since_ms, lambda done, total: None)
 
 
 def test_a_topics_history_gives_a_champion_and_what_is_no_event_is_counted(topic: Case, kafka: KafkaCluster) -> None:
@@ -372,7 +372,20 @@ def test_partitions_are_merged_in_event_time_order(topic: Case, kafka: KafkaClus
         produce(kafka, topic.stream, partition, rows, START_MS + 1_000 * partition, step_ms=3_000)
     found = history(topic)
     assert found.columns.values[0].tolist() == list(range(300))
-    assert list(found.entities[:4]) == ["k0", "k1", "k2", "k0"]
+
+
+def test_history_gives_events_the_past_that_the_worker_gives_them(topic: Case, kafka: KafkaCluster) -> None:
+    """A rate's columns: per partition and entity, the record's key where the event names none."""
+    topic.configured(event={"time": "ts"}, features=[{"field": "n", "kind": "rate", "half_life": "1h"}])
+    for partition in range(3):
+        rows = [{"n": 10 * partition + i % 2, "ts": START_MS / 1000 + i} for i in range(100)]
+        produce(kafka, topic.stream, partition, rows, START_MS, step_ms=1_000)
+    found, names = history(topic).columns, topic.settings.spec.names
+    means = found.values[names.index("n:mean:3600s")]
+    assert np.isnan(means[:3]).all()
+    # The last of each partition, whose entity is its own key: half of its records were odd.
+    assert sorted(np.round(means[-3:], 2)) == pytest.approx([0.5, 10.5, 20.5], abs=0.02)
+    assert found.values[names.index("n:gap:3600s")][-1] == 1.0
 
 
 def test_the_newest_rows_are_spread_over_the_partitions(topic: Case, kafka: KafkaCluster) -> None:

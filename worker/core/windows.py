@@ -12,17 +12,6 @@ from worker.core.columns import Columns, dtype_of, from_bytes, to_bytes
 from worker.core.spec import FeatureSpec
 
 
-def attach(columns: Columns, entities: Sequence[str | None], window: int) -> Columns:
-    """n events in time order with a window of `window` records each, newest first; unchanged for a window of 1.
-
-    `entities` names one entity per event. Where an entity has had fewer records, its first stands in for those
-    before it: a window is never padded with values that nobody sent.
-    """
-    if window == 1:
-        return columns
-    return Columns(columns.values, lags_of(entities, window))
-
-
 def lags_of(entities: Sequence[str | None], window: int) -> npt.NDArray[np.int64]:
     """(n, window) int64: row numbers of each row and of its entity's `window` - 1 rows before it, newest first."""
     names: dict[str | None, int] = {}

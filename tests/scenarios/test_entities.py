@@ -1,0 +1,108 @@
+"""Features that look back at the entity's past, through cold start, crash, rebalance and swap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.scenarios.stream import FEATURES, Stream, await_committed, await_named, encoded, make, worker
+from tests.scenarios.test_crash import same
+from tests.services.kafka import KafkaCluster
+from training.cold import ENOUGH_ROWS
+from training.pasts import with_pasts
+from training.versioning import train_version
+from worker.adapters.redis_registry import RedisRegistry
+from worker.core.columns import from_table
+from worker.ports import Champion
+
+RATES = [*FEATURES, {"field": "duration", "kind": "rate", "half_life": "60s"}]
+RECORDS = 3_000
+START_S = 1_800_000_000
+
+
+def visits(count: int, seed: int = 1) -> list[dict[str, Any]]:
+    """Each host has its own level, ten to seventy; every 60th event has another host's, normal but for its own."""
+    rng = np.random.default_rng(seed)
+    plain = []
+    for i in range(count):
+        host = int(rng.integers(7))
+        odd = i % 60 == 59
+        level = 10.0 * (1 + (host + 3) % 7 if odd else host + 1)
+        size = float(np.exp(rng.normal(8.0, 0.5)))
+        plain.append({"id": i, "host": f"h{host}", "ts": START_S + i, "bytes": round(size, 2), "odd": odd,
+                      "duration": round(level + rng.normal(0, 0.3), 3), "proto": {"name": "tcp"}})  # fmt: skip
+    return plain
+
+
+def trained(made: Stream) -> None:
+    """A first model, from rows that got their pasts from the code that serves."""
+    plain = [event for event in visits(4_000, seed=9) if not event["odd"]]
+    spec = made.settings.spec
+    table = {"bytes": [e["bytes"] for e in plain], "duration": [e["duration"] for e in plain],
+             "proto.name": ["tcp"] * len(plain)}  # fmt: skip
+    hosts, times = [e["host"] for e in plain], np.array([1_000 * e["ts"] for e in plain], np.int64)
+    columns = with_pasts(made.settings, from_table(table, spec), hosts, times)
+    version = train_version(made.settings, columns, calibrate_on=None, version=1, parent=None, ranges={}, seed=0,
+                            created_at="2026-01-01T00:00:00Z")  # fmt: skip
+    registry: RedisRegistry = made.registry
+    registry.put_bundle(version.bundle)
+    registry.put_threshold(version.threshold)
+    champion = Champion(version.bundle.digest, version.threshold.digest(), 1, registry.next_token())
+    assert registry.promote(spec.spec_hash, champion)
+
+
+def looking_back(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, /, **sections: Any) -> Stream:
+    return make(cluster, redis_url, folder, name, features=RATES, event={"entity": "host", "time": "ts"},
+                model={"window": 3}, **sections)  # fmt: skip
+
+
+def test_killed_mid_stream_the_past_of_each_entity_is_what_it_was(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    made = looking_back(kafka, redis_url, tmp_path, stream)
+    trained(made)
+    plain = visits(RECORDS)
+    with worker(made, "pod-0", tmp_path) as first:
+        kafka.produce(stream, encoded(plain[:1_500]))
+        await_committed(made, 1_500, first)
+        await_named(made)
+        first.kill9()
+    kafka.produce(stream, encoded(plain[1_500:]))
+    with worker(made, "pod-1", tmp_path) as second:
+        await_committed(made, RECORDS, second)
+        assert all(event["entities"] > 0 for event in second.wait_for("restored", 2))
+        assert second.stop() == 0
+    reference = looking_back(kafka, redis_url, tmp_path, f"{stream}-reference", kafka={"events": [stream]})
+    trained(reference)
+    with worker(reference, "reference", tmp_path) as undisturbed:
+        await_committed(reference, RECORDS, undisturbed)
+        assert undisturbed.stop() == 0
+    same(made, reference)
+    found = {alert["event"]["id"]: alert for alert in made.alerts()}
+    odd = {event["id"] for event in plain if event["odd"]}
+    # Told by the entity's past alone; a host's first events have none yet.
+    assert len(odd & set(found)) > 0.8 * len(odd)
+    blamed = [found[i]["features"][0]["field"] for i in odd & set(found)]
+    assert sum(name.startswith("duration:") for name in blamed) > 0.8 * len(blamed)
+
+
+def test_a_cold_start_learns_from_rows_with_their_past(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    made = looking_back(kafka, redis_url, tmp_path, stream, threshold={"alert_rate": 0.02})
+    plain = visits(ENOUGH_ROWS + 1_000)
+    kafka.produce(stream, encoded(plain))
+    with worker(made, "pod-0", tmp_path, trainer=True) as process:
+        await_committed(made, len(plain), process)
+        assert process.stop() == 0
+    champion = made.registry.champion(made.settings.spec.spec_hash)
+    assert champion is not None
+    encoder = made.registry.bundle(champion.bundle).detector().encoder
+    mean = made.settings.spec.names.index("duration:mean:60s")
+    # The entities' means spread over their levels, ten to seventy.
+    scaling = encoder.to_json()["parts"][mean]
+    assert scaling["low"] < 15.0
+    assert scaling["high"] > 60.0
+    assert made.alerts()
