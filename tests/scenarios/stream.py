@@ -259,13 +259,13 @@ def await_committed(stream: Stream, records: int, *processes: WorkerProcess, sec
         time.sleep(0.1)
 
 
-def await_named(stream: Stream, seconds: float = 30.0) -> None:
-    """Until every partition's commit names a snapshot that Redis has."""
+def await_named(stream: Stream, partitions: int = 2, seconds: float = 30.0) -> None:
+    """Until every partition's stable commit names a snapshot that Redis has."""
     kafka, deadline = stream.settings.kafka, time.monotonic() + seconds
     commits = GroupCommits(kafka.bootstrap_servers, kafka.group, kafka.events, {})
     while True:
         bases = [Trail.decode(answer.metadata).bases[-1] for answer in commits.read().values()]
-        if bases and all(base.snapshot != EMPTY for base in bases):
+        if len(bases) == partitions and all(base.snapshot != EMPTY for base in bases):
             return
         assert time.monotonic() < deadline, bases
         time.sleep(0.1)
