@@ -86,7 +86,7 @@ def category(value: Any) -> str | None:
 def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
     """Canonical bytes: the same events give the same bytes, whatever JSON type a category came as."""
     plain: list[Any] = []
-    columns = columns.compact()
+    columns = _canonical(columns, spec)
     for feature, column in zip(spec.columns, columns.values, strict=True):
         if feature.kind == "categorical":
             plain.append([category(value) for value in column])
@@ -94,6 +94,27 @@ def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
             plain.append(np.ascontiguousarray(column, np.float64).tobytes())
     lags = None if columns.lags is None else columns.lags.astype("<i8").tobytes()
     return msgspec.msgpack.encode([len(columns.values[0]), plain, lags])
+
+
+def _canonical(columns: Columns, spec: FeatureSpec) -> Columns:
+    """With each distinct row once, in the order in which the windows first name it: how events came to share rows,
+    batch by batch, does not show.
+    """
+    if columns.lags is None:
+        return columns
+    columns = columns.compact()
+    bits = [np.unique([category(value) or f"{value!r}\0" for value in column], return_inverse=True)[1]
+            if feature.kind == "categorical" else np.ascontiguousarray(column, np.float64).view(np.int64)
+            for feature, column in zip(spec.columns, columns.values, strict=True)]  # fmt: skip
+    keys = np.ascontiguousarray(np.stack(bits, axis=1), np.int64)
+    _, row, same = np.unique(keys.view(f"V{8 * keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
+    assert columns.lags is not None
+    named = same.reshape(-1)[columns.lags]
+    _, first = np.unique(named, return_index=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return Columns(tuple(column[row[order]] for column in columns.values), rank[named])
 
 
 def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
