@@ -41,6 +41,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka that the test may stop."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    yield server
+    server.kill9()
+
+
+@pytest.fixture
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that the test may stop."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))

@@ -52,13 +52,11 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
     why = detector.explain(one)
-    encoder, features = detector.encoder, range(len(detector.encoder.blocks))
-    newest = one.newest()
+    encoder, newest = detector.encoder, one.newest()
     found = contributions(
         encoder.spec.names,
         why.per_feature[0],
-        [encoder.actual(i, newest, 0) for i in features],
-        [detector.expected(i, why.expected[0]) for i in features],
+        lambda i: (encoder.actual(i, newest, 0), detector.expected(i, why.expected[0])),
     )
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(

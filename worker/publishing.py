@@ -6,10 +6,12 @@ Incidents are state, so they are folded while catching up too; only what a live 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from worker.core.alerts import Alert, Origin, anomaly, closing, contributions, entity_of
 from worker.core.columns import Columns
@@ -25,6 +27,15 @@ from worker.telemetry import Telemetry
 from worker.versions import Pair
 
 TOP_FEATURES = 5
+
+
+class _Judged(NamedTuple):
+    """A record that is to be published, and its place among the outputs."""
+
+    place: int
+    row: int
+    record: Flagged
+    judgement: Judgement
 
 
 class Publisher:
@@ -57,6 +68,7 @@ class Publisher:
         live = lane.phase is Phase.LIVE
         origin = Origin(self._stream, pair.spec_hash, lane.source.topic, lane.topic_id, lane.source.partition)
         outputs = self._score_records(lane, pair, rows) if live and self._scores is not None else []
+        opened: list[_Judged] = []
         flagged = np.flatnonzero(rows.flagged)
         p_values = pair.threshold.p_values(rows.errors[flagged])
         for row, p in zip(flagged.tolist(), p_values.tolist(), strict=True):
@@ -67,10 +79,13 @@ class Publisher:
                 continue
             self._telemetry.incidents_evicted += judgement.evicted
             if judgement.publish:
-                outputs.append(self._alert(pair, origin, record, judgement, records, rows.columns, decoded, row))
+                opened.append(_Judged(len(outputs) + len(opened), row, record, judgement))
             else:
                 self._telemetry.held_back("cooldown")
-        return outputs + self._close(lane, records, origin, int(rows.times.clock[-1]), live=live)
+        outputs += self._close(lane, records, origin, int(rows.times.clock[-1]), live=live)
+        for judged, alert in zip(opened, self._alerts(pair, origin, opened, records, rows, decoded), strict=True):
+            outputs.insert(judged.place, alert)
+        return outputs
 
     def _flagged(self, pair: Pair, records: Records, decoded: Decoded, rows: Judged, row: int, p: float) -> Flagged:
         index = int(decoded.index[row])
@@ -93,38 +108,29 @@ class Publisher:
             evidence=evidence,
         )
 
-    def _alert(
-        self,
-        pair: Pair,
-        origin: Origin,
-        record: Flagged,
-        judgement: Judgement,
-        records: Records,
-        columns: Columns,
-        decoded: Decoded,
-        row: int,
-    ) -> Output:
-        index = int(decoded.index[row])
+    def _alerts(
+        self, pair: Pair, origin: Origin, opened: list[_Judged], records: Records, rows: Judged, decoded: Decoded
+    ) -> list[Output]:
+        """One per judged record, explained together."""
+        if not opened:
+            return []
         encoder = pair.detector.encoder
-        one = columns.take(np.array([row]))
-        newest = one.newest()
-        why = pair.detector.explain(one)
-        features = range(len(encoder.blocks))
-        alert = anomaly(
-            origin,
-            record,
-            judgement,
-            detected_ms=self._wall_ms(),
-            features=contributions(
-                encoder.spec.names,
-                why.per_feature[0],
-                [encoder.actual(i, newest, 0) for i in features],
-                [pair.detector.expected(i, why.expected[0]) for i in features],
-                TOP_FEATURES,
-            ),
-            event=redact(read_event(records.values[index] or b""), self._event),
-        )
-        return self._output(records, alert, records.key(index))
+        taken = rows.columns.take(np.array([judged.row for judged in opened]))
+        why, newest = pair.detector.explain(taken), taken.newest()
+        outputs = []
+        for i, judged in enumerate(opened):
+            index = int(decoded.index[judged.row])
+            described = partial(_described, pair, newest, why.expected[i], i)
+            alert = anomaly(
+                origin,
+                judged.record,
+                judged.judgement,
+                detected_ms=self._wall_ms(),
+                features=contributions(encoder.spec.names, why.per_feature[i], described, TOP_FEATURES),
+                event=redact(read_event(records.values[index] or b""), self._event),
+            )
+            outputs.append(self._output(records, alert, records.key(index)))
+        return outputs
 
     def _close(self, lane: Lane, records: Records, origin: Origin, clock_ms: int, *, live: bool) -> list[Output]:
         assert lane.state is not None
@@ -176,3 +182,10 @@ class Publisher:
             )
             for offset, time, score, p_value, error, flagged, values in columns
         ]
+
+
+def _described(
+    pair: Pair, newest: Columns, expected: npt.NDArray[np.float32], row: int, feature: int
+) -> tuple[Any, Any]:
+    """What a feature was in a row, and what it was expected to be."""
+    return pair.detector.encoder.actual(feature, newest, row), pair.detector.expected(feature, expected)

@@ -12,6 +12,7 @@ import yaml
 
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaCluster
+from training.pasts import with_pasts
 from training.versioning import train_version
 from worker.adapters.redis_registry import RedisRegistry
 from worker.configuration import load
@@ -26,6 +27,10 @@ FEATURES: list[dict[str, Any]] = [
 ]
 
 
+START_MS = 1_790_000_000_000
+FITTED = 8_000
+
+
 def table(rows: int, seed: int) -> dict[str, list[Any]]:
     """Stationary: correlated numbers and independent categories."""
     rng = np.random.default_rng(seed)
@@ -38,23 +43,48 @@ def table(rows: int, seed: int) -> dict[str, list[Any]]:
     return columns
 
 
-def values(rows: int, seed: int) -> list[bytes]:
+RATES: list[dict[str, Any]] = [
+    {"field": "bytes_in", "kind": "rate", "half_life": "60s"},
+    {"field": "duration", "kind": "rate", "half_life": "60s"},
+]
+
+
+def hosts(rows: int, seed: int, entities: int) -> list[str]:
+    """Drawn evenly out of so many; produced round robin to four partitions, each partition has its own."""
+    drawn = 4 * np.random.default_rng(seed).integers(0, entities // 4, rows) + np.arange(rows) % 4
+    return [f"host-{host:07d}" for host in drawn.tolist()]
+
+
+def values(rows: int, seed: int, entities: int = 1_000, first: int = 0) -> list[bytes]:
+    """JSON of `rows` events, one a millisecond from the `first` on."""
     columns = table(rows, seed)
     names = list(columns)
+    rows_ = zip(*columns.values(), strict=True)
     return [
-        json.dumps({"host": f"host-{i % 1000:04d}", **dict(zip(names, row, strict=True))}).encode()
-        for i, row in enumerate(zip(*columns.values(), strict=True))
+        json.dumps({"host": host, "ts": START_MS + first + i, **dict(zip(names, row, strict=True))}).encode()
+        for i, (host, row) in enumerate(zip(hosts(rows, seed, entities), rows_, strict=True))
     ]
 
 
-def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, **sections: dict[str, Any]) -> Stream:
-    """Topics, configuration and a trained first model."""
+def fill(cluster: KafkaCluster, topic: str, records: int, entities: int = 1_000, block: int = 50_000) -> int:
+    """Records on the topic; returns the mean size of a value in bytes. Blocks repeat, unless entities are many."""
+    made = values(block, seed=1, entities=entities)
+    for i in range(records // block):
+        if i and entities > 1_000:
+            made = values(block, seed=1 + i, entities=entities, first=i * block)
+        cluster.produce(topic, made)
+    return sum(map(len, made)) // len(made)
+
+
+def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, /, *, entities: int = 0,
+               **sections: dict[str, Any]) -> Stream:  # fmt: skip
+    """Topics, configuration and a trained first model; with `entities`, two rates look back at so many."""
     plain: dict[str, Any] = {
         "stream": name,
         "kafka": {"bootstrap_servers": cluster.bootstrap},
         "redis": {"url": redis_url},
-        "event": {"entity": "host"},
-        "features": FEATURES,
+        "event": {"entity": "host", **({"time": "ts"} if entities else {})},
+        "features": [*FEATURES, *(RATES if entities else [])],
         "http": {"port": 0},
         **sections,
     }
@@ -64,15 +94,26 @@ def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, *
     for topic, partitions in ((name, 4), (settings.kafka.alerts, 4), (settings.kafka.dead_letters, 1)):
         cluster.create_topic(topic, partitions)
     made = Stream(cluster, path, settings, redis.Redis.from_url(redis_url))
+    promote(made, entities)
+    return made
+
+
+def promote(made: Stream, entities: int = 0, version: int = 1) -> None:
+    """Trained on rows that got their pasts as the worker gives them, after two events an entity; promoted."""
+    settings, before = made.settings, min(2 * entities, 400_000)
+    columns = from_table(table(before + FITTED, seed=7), settings.spec)
+    if entities:
+        times = np.arange(before + FITTED, dtype=np.int64)
+        columns = with_pasts(settings, columns, hosts(before + FITTED, 7, entities), times)
+    columns = columns.take(slice(before, None))
     trained = train_version(
-        settings, from_table(table(8_000, seed=7), settings.spec), calibrate_on=None, version=1, parent=None,
-        ranges={}, seed=0, created_at="2026-01-01T00:00:00Z",
+        settings, columns, calibrate_on=None, version=version, parent=None, ranges={}, seed=0,
+        created_at="2026-01-01T00:00:00Z",
     )  # fmt: skip
-    registry = RedisRegistry(made.client, name)
+    registry = RedisRegistry(made.client, settings.stream)
     registry.put_bundle(trained.bundle)
     registry.put_threshold(trained.threshold)
     registry.promote(
         settings.spec.spec_hash,
         Champion(trained.bundle.digest, trained.threshold.digest(), registry.next_version(), registry.next_token()),
     )
-    return made

@@ -1,7 +1,8 @@
 """Throughput of one exactly-once worker as a share of a tuned bare `consume()` loop.
 
-Usage: python -m tests.benchmarks.throughput. Same topic, same run, the bare loop beside each pass. `--profile` adds
-where the time goes, from one more pass under cProfile.
+Usage: python -m tests.benchmarks.throughput [--entities 100000]. Same topic, same run, the bare loop beside each pass.
+With `--entities` two rate features look back at so many entities. `--snapshot-every` sets `state.snapshot_every`.
+`--profile` adds where the time goes, from one more pass under cProfile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.benchmarks.load import configured, values
+from tests.benchmarks.load import configured, fill
 from tests.scenarios.inprocess import Turned
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
@@ -75,6 +76,8 @@ def worked(made: Stream, records: int, profile: cProfile.Profile | None = None) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--entities", type=int, default=0)
+    parser.add_argument("--snapshot-every", default="5s")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -82,11 +85,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         kafka, redis = KafkaServer(folder), RedisServer(folder)
-        made = configured(kafka, redis.url, folder, "bench")
-        block = values(50_000, seed=1)
-        print(f"{options.records} records of {len(block[0])} bytes, ten features, four partitions")
-        for _ in range(options.records // len(block)):
-            kafka.produce("bench", block)
+        state = {"snapshot_every": options.snapshot_every, "entities": 1_000_000}
+        made = configured(kafka, redis.url, folder, "bench", entities=options.entities, state=state)
+        size = fill(kafka, "bench", options.records, options.entities or 1_000)
+        looking = f", two of them rates over {options.entities} entities" if options.entities else ""
+        columns = len(made.settings.features)
+        print(f"{options.records} records of {size} bytes, {columns} features{looking}, four partitions")
         ratios = []
         for i in range(3):
             limit = bare(made, options.records)

@@ -1,33 +1,47 @@
-"""The source and the plain sink, on the real Kafka and on librdkafka's mock cluster.
+"""The source and the plain sink, on the real Kafka under both group protocols and on librdkafka's mock cluster.
 
-What only the real one does (transactions, topic ids, offsets off the log) is in the scenarios.
+What only the real one does (topic ids, offsets off the log) is in the scenarios.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
 
-from tests.services.kafka import KafkaCluster
+from tests.services.kafka import KafkaCluster, KafkaServer
 from worker.adapters.kafka_commits import GroupCommits
 from worker.adapters.kafka_sink import KafkaLimits, PlainSink
 from worker.adapters.kafka_source import KafkaSource
-from worker.streams import Commit, Committed, Output, Polled, TopicPartition
+from worker.streams import Commit, Committed, LogUnavailable, Output, Polled, TopicPartition
 
 
-@pytest.fixture(params=["kafka", "mock"])
-def bootstrap(request: pytest.FixtureRequest, stream: str) -> str:
-    """A cluster with a topic named like the stream, of four partitions."""
+class Cluster(NamedTuple):
+    """Where it is, and how its group is joined."""
+
+    bootstrap: str
+    properties: dict[str, str]
+
+
+CLASSIC: dict[str, str] = {}
+CONSUMER = {"group.protocol": "consumer"}  # KIP-848
+
+
+@pytest.fixture(params=["kafka, classic", "kafka, consumer", "mock"])
+def cluster(request: pytest.FixtureRequest, stream: str) -> Cluster:
+    """With a topic named like the stream, of four partitions."""
     if request.param == "mock":
         address: str = request.getfixturevalue("mock_bootstrap")
         Producer({"bootstrap.servers": address}).list_topics(stream, timeout=10)
-        return address
-    cluster: KafkaCluster = request.getfixturevalue("kafka")
-    cluster.create_topic(stream, 4)
-    return cluster.bootstrap
+        return Cluster(address, CLASSIC)
+    kafka: KafkaCluster = request.getfixturevalue("kafka")
+    kafka.create_topic(stream, 4)
+    return Cluster(kafka.bootstrap, CONSUMER if "consumer" in request.param else CLASSIC)
 
 
 def produce(bootstrap: str, topic: str, values: list[bytes], partition: int = 0) -> None:
@@ -38,8 +52,8 @@ def produce(bootstrap: str, topic: str, values: list[bytes], partition: int = 0)
 
 
 class Reader:
-    def __init__(self, bootstrap: str, stream: str) -> None:
-        self.source = KafkaSource(bootstrap, f"group-{stream}", [stream], {})
+    def __init__(self, cluster: Cluster, stream: str) -> None:
+        self.source = KafkaSource(cluster.bootstrap, f"group-{stream}", [stream], cluster.properties)
         self.held: set[TopicPartition] = set()
         self.polled: list[Polled] = []
         self.until(lambda: len(self.held) == 4)
@@ -57,9 +71,9 @@ class Reader:
         return [int(o) for polled in self.polled for records in polled.records for o in records.offsets]
 
 
-def test_nothing_is_read_before_it_is_started_and_then_from_there_to_the_end(bootstrap: str, stream: str) -> None:
-    produce(bootstrap, stream, [b"%d" % i for i in range(10)])
-    reader = Reader(bootstrap, stream)
+def test_nothing_is_read_before_it_is_started_and_then_from_there_to_the_end(cluster: Cluster, stream: str) -> None:
+    produce(cluster.bootstrap, stream, [b"%d" % i for i in range(10)])
+    reader = Reader(cluster, stream)
     source = TopicPartition(stream, 0)
     assert reader.offsets() == []
     assert reader.source.bounds(source) == (0, 10)
@@ -74,19 +88,20 @@ def test_nothing_is_read_before_it_is_started_and_then_from_there_to_the_end(boo
     reader.until(lambda: len(reader.offsets()) == 8)
     assert reader.offsets()[6:] == [8, 9]
     reader.source.hold(source)
-    produce(bootstrap, stream, [b"late"])
+    produce(cluster.bootstrap, stream, [b"late"])
     for _ in range(3):
         reader.polled.append(reader.source.poll(100, 0.2, 0.01))
     assert len(reader.offsets()) == 8
     reader.source.close()
 
 
-def test_commits_carry_their_metadata_and_are_seen_from_outside(bootstrap: str, stream: str) -> None:
-    reader = Reader(bootstrap, stream)
+def test_commits_carry_their_metadata_and_are_seen_from_outside(cluster: Cluster, stream: str) -> None:
+    bootstrap = cluster.bootstrap
+    reader = Reader(cluster, stream)
     sources = [TopicPartition(stream, i) for i in range(4)]
     assert reader.source.committed(sources) == dict.fromkeys(sources, Committed(None))
     assert reader.source.membership() is not None
-    limits = KafkaLimits(bootstrap, f"group-{stream}", {}, [stream])
+    limits = KafkaLimits(bootstrap, {}, [stream])
     sink = PlainSink(bootstrap, {}, limits, reader.source.commit)
     outputs = [Output(sources[0], stream, None, b"out", [("h", b"v")])]
     sink.publish(outputs, {sources[1]: Commit(7, "a" * 1_000)}, None)
@@ -98,8 +113,8 @@ def test_commits_carry_their_metadata_and_are_seen_from_outside(bootstrap: str, 
     reader.source.close()
 
 
-def test_a_topic_has_an_id_and_its_partitions(bootstrap: str, stream: str) -> None:
-    reader = Reader(bootstrap, stream)
+def test_a_topic_has_an_id_and_its_partitions(cluster: Cluster, stream: str) -> None:
+    reader = Reader(cluster, stream)
     assert reader.source.partitions(stream) == 4
     assert reader.source.topic_id(stream)
     reader.source.close()
@@ -110,7 +125,84 @@ def test_an_offset_by_time(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 4)
     for timestamp in (1_000, 2_000, 3_000):
         kafka.produce(stream, [b"x"], partition=0, timestamp_ms=timestamp)
-    reader = Reader(kafka.bootstrap, stream)
+    reader = Reader(Cluster(kafka.bootstrap, CLASSIC), stream)
     source = TopicPartition(stream, 0)
     assert [reader.source.offset_at(source, ms) for ms in (0, 1_500, 3_000, 3_001)] == [0, 1, 2, 3]
     reader.source.close()
+
+
+def transaction(bootstrap: str, name: str) -> Producer:
+    """A producer of its own, with a transaction open."""
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "transaction.timeout.ms": 60_000})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    return producer
+
+
+@pytest.mark.parametrize("properties", [CLASSIC, CONSUMER], ids=["classic", "consumer"])
+def test_an_offset_whose_transaction_is_pending_is_told_apart_from_the_others(
+    kafka: KafkaCluster, stream: str, properties: dict[str, str]
+) -> None:
+    kafka.create_topic(stream, 4)
+    reader = Reader(Cluster(kafka.bootstrap, properties), stream)
+    sources = [TopicPartition(stream, i) for i in range(4)]
+    producer = transaction(kafka.bootstrap, stream)
+    producer.send_offsets_to_transaction(
+        [KafkaPartition(stream, i, 5, "m") for i in range(4)], reader.source.membership(), 30
+    )
+    producer.commit_transaction(30)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction([KafkaPartition(stream, 2, 9, "n")], reader.source.membership(), 30)
+    stable = {source: Committed(5, "m") for source in sources}
+    for _ in range(3):
+        begun = time.monotonic()
+        assert reader.source.committed(sources) == {**stable, sources[2]: None}
+        assert time.monotonic() - begun < 10.0
+    assert reader.source.committed(sources[2:3]) == {sources[2]: None}
+    outside = GroupCommits(kafka.bootstrap, f"group-{stream}", [stream], properties).read()
+    assert outside == {source: stable[source] for source in sources if source != sources[2]}
+    producer.commit_transaction(30)
+    deadline = time.monotonic() + 10
+    while (answers := reader.source.committed(sources))[sources[2]] is None:
+        assert time.monotonic() < deadline
+    assert answers == {**stable, sources[2]: Committed(9, "n")}
+    reader.source.close()
+
+
+def test_a_coordinator_that_is_away_or_loading_is_neither_waited_for_nor_taken_for_a_pending_transaction(
+    own_kafka: KafkaServer, stream: str
+) -> None:
+    """The metadata takes the coordinator some time to load; what answers must be whole or LogUnavailable."""
+    own_kafka.create_topic(stream, 2)
+    sources = [TopicPartition(stream, i) for i in range(2)]
+    committing = Consumer({"bootstrap.servers": own_kafka.bootstrap, "group.id": f"group-{stream}"})
+    for offset in range(1_000):
+        parts = [KafkaPartition(stream, i, offset, "m" * 4_000) for i in range(2)]
+        committing.commit(offsets=parts, asynchronous=False)
+    source = KafkaSource(own_kafka.bootstrap, f"group-{stream}", [stream], {})
+    last = dict.fromkeys(sources, Committed(999, "m" * 4_000))
+    assert source.committed(sources) == last
+    errors: list[str] = []
+
+    def ask() -> bool:
+        begun = time.monotonic()
+        try:
+            assert source.committed(sources) == last
+        except LogUnavailable as error:
+            errors.append(str(error))
+            return False
+        finally:
+            assert time.monotonic() - begun < 10.0  # bounded: it is the loop that asks
+        return True
+
+    own_kafka.kill9()
+    assert not ask()
+    assert not ask()
+    restart = threading.Thread(target=own_kafka.start)
+    restart.start()
+    deadline = time.monotonic() + 60
+    while not ask():
+        assert time.monotonic() < deadline, errors[-1]
+    restart.join()
+    source.close()
+    committing.close()

@@ -141,7 +141,12 @@ def test_times_are_rfc3339_with_milliseconds_and_stay_in_its_range() -> None:
 def test_contributions_are_the_largest_first_as_shares_of_the_whole() -> None:
     errors = np.array([1.0, 0.0, 4.0, 1.0, 2.0], np.float32)
     level = {"value": "tcp", "probability": 0.9}
-    found = contributions("abcde", errors, [1.0, 2.0, "udp", None, True], [1.5, 2.5, [level], False, 0.5], top=3)
+    found = contributions(
+        "abcde",
+        errors,
+        list(zip([1.0, 2.0, "udp", None, True], [1.5, 2.5, [level], False, 0.5], strict=True)).__getitem__,
+        top=3,
+    )
     assert [(c.field, c.share) for c in found] == [("c", 0.5), ("e", 0.25), ("a", 0.125)]
     assert json.loads(found[0].model_dump_json()) == {
         "field": "c",
@@ -153,24 +158,24 @@ def test_contributions_are_the_largest_first_as_shares_of_the_whole() -> None:
 
 
 def test_shares_are_rounded_down_to_a_millionth_and_left_out_below() -> None:
-    found = contributions("abc", np.array([2.0, 4.0, 1e-6], np.float32), [1.0] * 3, [1.0] * 3)
+    found = contributions("abc", np.array([2.0, 4.0, 1e-6], np.float32), lambda i: (1.0, 1.0))
     assert [(c.field, c.share) for c in found] == [("b", 0.666666), ("a", 0.333333)]
 
 
 def test_without_any_error_nothing_contributed() -> None:
-    assert contributions("ab", np.zeros(2, np.float32), [1.0, 2.0], [1.0, 2.0]) == []
+    assert contributions("ab", np.zeros(2, np.float32), lambda i: (1.0, 2.0)) == []
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=40))
 def test_shares_never_sum_to_more_than_the_whole(errors: list[float]) -> None:
     names = [str(i) for i in range(len(errors))]
-    found = contributions(names, np.array(errors, np.float32), names, names, top=40)
+    found = contributions(names, np.array(errors, np.float32), lambda i: (names[i], names[i]), top=40)
     assert math.fsum(c.share for c in found) <= 1
     assert [c.share for c in found] == sorted((c.share for c in found), reverse=True)
 
 
 def test_values_that_json_has_no_number_for_are_null() -> None:
-    [found] = contributions("a", np.ones(1, np.float32), [np.float32("inf")], [float("nan")])
+    [found] = contributions("a", np.ones(1, np.float32), lambda i: (np.float32("inf"), float("nan")))
     assert (found.actual, found.expected) == (None, None)
 
 
@@ -265,7 +270,7 @@ def test_an_alert_too_large_drops_its_event_first() -> None:
 
 def test_then_long_texts_and_at_last_the_features_give_way() -> None:
     level = {"value": "é" * 9_000, "probability": 0.5}
-    long = contributions("abcdef", np.ones(6, np.float32), ["x" * 9_000] * 6, [[level]] * 6)
+    long = contributions("abcdef", np.ones(6, np.float32), lambda i: ("x" * 9_000, [level]))
     alert = opened(event=None, features=tuple(long))
     document = json.loads(seal(alert, 10_000).value)
     assert not document["event_omitted"]  # there was none

@@ -1,7 +1,11 @@
-"""Runs the worker and dies by SIGKILL at a named point of the n-th transaction that has outputs.
+"""Runs the worker and dies by SIGKILL at a named point.
 
-Usage: python -m tests.scenarios.dying CONFIG POINT N. Points: `produced` and `offsets_sent`, inside the transaction,
-and `committed`, just after it.
+Usage: python -m tests.scenarios.dying CONFIG POINT N, at the point's n-th occasion; or CONFIG @FILE N, where the point
+is the one that FILE names, once that file is there. `POINT SIGSTOP` freezes there once. Points, as a batch meets them:
+
+`produced`, `offsets_sent`: inside a transaction that has outputs. `committed`: just after it.
+`snapshot_stored`: Redis has a snapshot that no commit names yet. `named`: just after the commit that names one.
+`drained`: told to stop, the last snapshot is in Redis, and its name is not committed yet.
 """
 
 from __future__ import annotations
@@ -9,59 +13,109 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka
 
 import worker.adapters.kafka_sink as sink
+from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.compose import run_worker
 from worker.configuration import load
+from worker.core.trail import Trail
+from worker.snapshots import Snapshots
 
-CALLS = {
-    "produced": "poll",
-    "offsets_sent": "send_offsets_to_transaction",
-    "committed": "commit_transaction",
-}
+POINTS = ("produced", "offsets_sent", "committed", "snapshot_stored", "named", "drained")
 
 
-def dying_producer(point: str, transaction: int) -> type[confluent_kafka.Producer]:
-    """A producer that kills its process right after the call that `point` names, in a transaction that has outputs."""
+class Death:
+    """Where this process dies, and at which occasion."""
+
+    def __init__(self, named: str, occasion: int) -> None:
+        self._named = named
+        self._left = occasion
+
+    def at(self, point: str) -> bool:
+        return self._order()[0] == point
+
+    def reached(self, point: str) -> None:
+        named, by = self._order()
+        if named == point:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.Signals[by])
+
+    def _order(self) -> tuple[str, str]:
+        """Point and signal; no point while the file that is to name it does not exist."""
+        try:
+            text = Path(self._named[1:]).read_text() if self._named.startswith("@") else self._named
+        except FileNotFoundError:
+            text = ""
+        point, _, by = text.partition(" ")
+        return point, by or "SIGKILL"
+
+
+def dying_producer(death: Death) -> type[confluent_kafka.Producer]:
+    """A producer that tells `death` of each step of a transaction that has outputs, or that names a snapshot."""
 
     class Dying(confluent_kafka.Producer):
-        published = 0
-        produced_now = 0
+        outputs = 0
+        named: frozenset[str] = frozenset()
+        naming: frozenset[str] = frozenset()
 
         def produce(self, *args: Any, **kwargs: Any) -> None:
             super().produce(*args, **kwargs)
-            if not self.produced_now:
-                Dying.published += 1
-            self.produced_now += 1
-
-        def commit_transaction(self, *args: Any) -> None:
-            super().commit_transaction(*args)
-            self._die("commit_transaction")
-            self.produced_now = 0
-
-        def send_offsets_to_transaction(self, *args: Any) -> None:
-            super().send_offsets_to_transaction(*args)
-            self._die("send_offsets_to_transaction")
+            self.outputs += 1
 
         def poll(self, timeout: float | None = None) -> int:
             polled: int = super().poll(timeout or 0)
-            super().flush(5)  # so that the outputs really are in the log, under an open transaction
-            self._die("poll")
+            if self.outputs and death.at("produced"):
+                super().flush(5)  # so that the outputs really are in the log, under an open transaction
+                death.reached("produced")
             return polled
 
-        def _die(self, call: str) -> None:
-            if call == CALLS[point] and self.produced_now and Dying.published >= transaction:
-                os.kill(os.getpid(), signal.SIGKILL)
+        def send_offsets_to_transaction(self, offsets: list[confluent_kafka.TopicPartition], *rest: Any) -> None:
+            super().send_offsets_to_transaction(offsets, *rest)
+            self.naming = _snapshots(offsets)
+            if self.outputs:
+                death.reached("offsets_sent")
+
+        def commit_transaction(self, *args: Any) -> None:
+            super().commit_transaction(*args)
+            if self.outputs:
+                death.reached("committed")
+            if not self.naming <= self.named:
+                death.reached("named")
+            self.outputs, self.named = 0, self.named | self.naming
+
+        def abort_transaction(self, *args: Any) -> None:
+            super().abort_transaction(*args)
+            self.outputs = 0
 
     return Dying
 
 
-def main(config: str, point: str, transaction: str) -> None:
-    vars(sink)["Producer"] = dying_producer(point, int(transaction))
+def _snapshots(offsets: list[confluent_kafka.TopicPartition]) -> frozenset[str]:
+    """The newest snapshot that each partition's commit names."""
+    trails = [Trail.decode(part.metadata) for part in offsets if part.metadata]
+    return frozenset(trail.bases[-1].snapshot for trail in trails if trail.bases)
+
+
+def dying_after(call: Callable[..., Any], death: Death, point: str) -> Callable[..., Any]:
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        answer = call(*args, **kwargs)
+        death.reached(point)
+        return answer
+
+    return dying
+
+
+def main(config: str, point: str, occasion: str) -> None:
+    death = Death(point, int(occasion))
+    vars(sink)["Producer"] = dying_producer(death)
+    for owner, name, reached in ((RedisSnapshots, "put", "snapshot_stored"), (Snapshots, "drain", "drained")):
+        setattr(owner, name, dying_after(getattr(owner, name), death, reached))
     run_worker(load(Path(config)), None, "debug")
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import subprocess
 import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.services.process import await_answer, free_port, needed, spawn
+from tests.services.broker import Broker, cluster_id
+from tests.services.process import free_port
 
-_HERE = Path(__file__).parent
-_LIBS = _HERE.parents[1] / ".cache" / "kafka-4.3.1"
 _PROPERTIES = """
 process.roles=broker,controller
 node.id=1
@@ -25,7 +20,6 @@ controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
-log.dirs={folder}/logs
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=5
 transaction.state.log.replication.factor=1
@@ -37,24 +31,10 @@ auto.create.topics.enable=false
 """
 
 
-def _libraries() -> Path:
-    """The broker's jars, fetched once; two test runs at a time wait for each other."""
-    _LIBS.parent.mkdir(exist_ok=True)
-    with (_LIBS.parent / "kafka.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (_LIBS / ".complete").exists():
-            mvn = needed("mvn", "maven")
-            command = [mvn, "-q", "-B", "-f", str(_HERE / "pom.xml"), "dependency:copy-dependencies",
-                       f"-DoutputDirectory={_LIBS}"]  # fmt: skip
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.fail(f"mvn could not fetch Kafka:\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}")
-            (_LIBS / ".complete").touch()
-    return _LIBS
-
-
 class KafkaCluster:
     """What tests do with a cluster, started by them or named by the environment."""
+
+    replication = 1
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
@@ -62,7 +42,7 @@ class KafkaCluster:
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "message.max.bytes": 10_000_000})
 
     def create_topic(self, name: str, partitions: int = 4, config: dict[str, str] | None = None) -> None:
-        self._admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result(30)
+        self._admin.create_topics([NewTopic(name, partitions, self.replication, config=config or {})])[name].result(30)
         deadline = time.monotonic() + 30
         while not self._has(name, partitions):
             assert time.monotonic() < deadline
@@ -144,37 +124,17 @@ class KafkaServer(KafkaCluster):
     """One node, started here."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._log = folder / "kafka.log"
         port, controller = free_port(), free_port()
-        self._config = folder / "server.properties"
-        self._config.write_text(_PROPERTIES.format(port=port, controller=controller, folder=folder))
-        self._java = [needed("java", "default-jdk-headless"), "-Xmx512m", "-cp", f"{_libraries()}/*"]
-        cluster_id = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-        subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._config)],
-            check=True,
-            capture_output=True,
-        )
-        self._bootstrap = f"127.0.0.1:{port}"
+        properties = _PROPERTIES.format(port=port, controller=controller)
+        self._broker = Broker(folder, properties, cluster_id(), f"127.0.0.1:{port}")
         self.start()
-        super().__init__(self._bootstrap)
+        super().__init__(self._broker.bootstrap)
 
     def start(self) -> None:
-        self._process = spawn([*self._java, "kafka.Kafka", str(self._config)], self._log)
-        await_answer(self._answers, self._process, "Kafka", self._log)
+        self._broker.start()
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(60)
+        self._broker.stop()
 
     def kill9(self) -> None:
-        self._process.kill()
-        self._process.wait(60)
-
-    def _answers(self) -> bool:
-        admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
-        try:
-            return bool(admin.list_topics(timeout=1).brokers)
-        except KafkaException:
-            return False
+        self._broker.kill9()

@@ -27,8 +27,8 @@ _OVERHEAD = 512  # of a record batch around one record, with room
 class KafkaLimits:
     """How large a record each output topic takes, read once, and the producer sizes that follow from it."""
 
-    def __init__(self, bootstrap: str, group: str, properties: Properties, topics: Sequence[str]) -> None:
-        admin = Topics(bootstrap, group, properties)
+    def __init__(self, bootstrap: str, properties: Properties, topics: Sequence[str]) -> None:
+        admin = Topics(bootstrap, properties)
         self._limits = {topic: (admin.max_message_bytes(topic) or _DEFAULT_LIMIT) - _OVERHEAD for topic in topics}
 
     def of(self, topic: str) -> int:

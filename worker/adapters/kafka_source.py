@@ -23,6 +23,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka_admin import Topics
 from worker.adapters.kafka_config import Properties, consumer_properties, refused
+from worker.adapters.kafka_offsets import GroupOffsets
 from worker.streams import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
 
 _CALL_TIMEOUT_S = 5.0
@@ -34,7 +35,8 @@ class KafkaSource:
     """Subscribes on construction; the first `poll` joins the group."""
 
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], properties: Properties) -> None:
-        self._topics = Topics(bootstrap, group, properties)
+        self._topics = Topics(bootstrap, properties)
+        self._offsets = GroupOffsets(bootstrap, group, properties)
         self._consumer = Consumer(consumer_properties(bootstrap, group, properties))
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._changes: list[Change] = []
@@ -132,10 +134,7 @@ class KafkaSource:
 
     def committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
         with _asking("the committed offsets"):
-            if not self._topics.is_mock:
-                return self._topics.committed(sources)
-            answers = self._consumer.committed([KafkaPartition(*s) for s in sources], _CALL_TIMEOUT_S)
-        return {_named(a): Committed(a.offset if a.offset >= 0 else None, a.metadata or "") for a in answers}
+            return self._offsets.committed(sources)
 
     def commit(self, offsets: list[KafkaPartition]) -> None:
         """A plain synchronous commit, for `delivery: at_least_once`."""
@@ -178,6 +177,7 @@ class KafkaSource:
 
     def close(self) -> None:
         self._consumer.close()
+        self._offsets.close()
 
 
 @contextmanager

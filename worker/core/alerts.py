@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -151,14 +151,13 @@ def rfc3339(time_ms: int) -> str:
 def contributions(
     names: Sequence[str],
     per_feature: npt.NDArray[np.float32],
-    actuals: Sequence[Any],
-    expecteds: Sequence[Any],
+    described: Callable[[int], tuple[Any, Any]],
     top: int = 5,
 ) -> list[Contribution]:
     """The features that contributed most to a row's error, largest first, ties in order of the spec.
 
-    All four have one entry per feature; `per_feature` (F,) >= 0. Shares are of the error over all features,
-    rounded down to a millionth; what rounds to nothing is left out.
+    `names` and `per_feature` (F,) >= 0 have one entry per feature; `described` gives the actual and the expected value
+    of one. Shares are of the error over all features, rounded down to a millionth; what rounds to nothing is left out.
     """
     weights = np.asarray(per_feature, np.float64)
     total = float(weights.sum())
@@ -166,9 +165,8 @@ def contributions(
     for i in np.argsort(-weights, kind="stable")[:top].tolist():
         share = math.floor(float(weights[i]) / total * _SHARE_STEPS) / _SHARE_STEPS if total > 0 else 0.0
         if share > 0:
-            found.append(
-                Contribution(field=names[i], actual=plain(actuals[i]), expected=plain(expecteds[i]), share=share)
-            )
+            actual, expected = map(plain, described(i))
+            found.append(Contribution(field=names[i], actual=actual, expected=expected, share=share))
     return found
 
 

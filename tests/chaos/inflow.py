@@ -1,0 +1,110 @@
+"""The input of a run: events with known anomalies, bad records and tombstones, produced all the while.
+
+The producer is idempotent and waits out any broker's death, so that the log holds each record once and in order; every
+acknowledgement is checked against that.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from bisect import bisect_left
+
+import numpy as np
+from confluent_kafka import KafkaError, Message, Producer
+
+from tests.benchmarks.poison import bad
+from tests.scenarios.stream import anomalous, normal
+
+ANOMALOUS, BAD, TOMBSTONE = 0.02, 0.01, 0.002
+STEP_MS = 1_000
+"""Event time between two records: it runs faster than the clock, so that incidents close within a run."""
+_TICK_S = 0.05
+_PAST_MS = 20 * 86_400_000
+
+
+class Inflow:
+    """Round robin over the partitions, `rate` records a second while it flows."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int, seed: int, rate: int) -> None:
+        self._topic = topic
+        self._rate = rate
+        self._rng = np.random.default_rng(seed)
+        self._start_ms = time.time_ns() // 1_000_000 - _PAST_MS
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 600_000,
+             "message.max.bytes": 2_000_000}
+        )  # fmt: skip
+        self._sent = 0
+        self._clocks: list[list[int]] = [[] for _ in range(partitions)]
+        self.acknowledged: list[list[float]] = [[] for _ in range(partitions)]
+        self.failed: str | None = None
+        self._flowing = threading.Event()
+        self._idle = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="inflow", daemon=True)
+        self._thread.start()
+
+    def resume(self) -> None:
+        self._idle.clear()
+        self._flowing.set()
+
+    def pause(self, seconds: float = 120.0) -> list[int]:
+        """Stop, and wait until everything is acknowledged; the partitions' ends."""
+        self._flowing.clear()
+        deadline = time.monotonic() + seconds
+        assert self._idle.wait(seconds), "the input's thread did not pause"
+        while sum(self.ends()) < self._sent:
+            assert self.failed is None, self.failed
+            assert time.monotonic() < deadline, f"{sum(self.ends())} of {self._sent} records acknowledged"
+            time.sleep(0.02)
+        return self.ends()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._flowing.set()
+        self._thread.join(10)
+
+    def ends(self) -> list[int]:
+        return [len(times) for times in self.acknowledged]
+
+    def reached(self, partition: int, time_ms: int) -> int:
+        """The offset of the record that moves the partition's event time to `time_ms` or past it."""
+        return bisect_left(self._clocks[partition], time_ms)
+
+    def _run(self) -> None:
+        begun, before = time.monotonic(), 0
+        while not self._stopping:
+            if not self._flowing.is_set():
+                self._idle.set()
+                self._producer.poll(_TICK_S)
+                begun, before = time.monotonic(), self._sent
+                continue
+            due = before + int((time.monotonic() - begun) * self._rate)
+            while self._sent < due:
+                self._send()
+            self._producer.poll(_TICK_S)
+
+    def _send(self) -> None:
+        i, rng = self._sent, self._rng
+        partition = i % len(self._clocks)
+        clocks = self._clocks[partition]
+        kind = rng.random()
+        value: bytes | None
+        if kind < BAD + TOMBSTONE:
+            value = bad(rng, i) if kind < BAD else None
+            clocks.append(clocks[-1] if clocks else 0)
+        else:
+            clocks.append(self._start_ms + i * STEP_MS)
+            event = (anomalous if kind > 1 - ANOMALOUS else normal)(rng, i)
+            value = json.dumps({**event, "ts": clocks[-1]}).encode()
+        self._producer.produce(self._topic, value, b"k", partition, on_delivery=self._delivered)
+        self._sent += 1
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        partition, offset = message.partition(), message.offset()
+        if error is not None or partition is None or offset != len(self.acknowledged[partition]):
+            self.failed = f"the input log is not what was sent: {error}, offset {offset} of partition {partition}"
+        else:
+            self.acknowledged[partition].append(time.monotonic())
