@@ -133,6 +133,19 @@ def test_what_the_guarantee_rests_on_is_refused_with_the_reason(tmp_path: Path, 
     assert REFUSED[name] in refusal(tmp_path, BASE + f"kafka: {{properties: {{{name}: 1}}}}\n")
 
 
+@pytest.mark.parametrize("name", ["heartbeat.interval.ms", "session.timeout.ms", "partition.assignment.strategy"])
+def test_what_the_broker_sets_under_the_consumer_protocol_is_refused(tmp_path: Path, name: str) -> None:
+    properties = f"kafka: {{properties: {{group.protocol: consumer, {name}: 1}}}}\n"
+    assert f"kafka.properties: {name} may not be set" in refusal(tmp_path, BASE + properties)
+
+
+def test_group_protocols_are_named(tmp_path: Path) -> None:
+    said = refusal(tmp_path, BASE + "kafka: {properties: {group.protocol: share}}\n")
+    assert "kafka.properties: group.protocol: 'share' is not allowed; allowed: classic, consumer" in said
+    kept = "kafka: {properties: {group.protocol: classic, heartbeat.interval.ms: 1000}}\n"
+    assert loaded(tmp_path, BASE + kept).kafka.properties["heartbeat.interval.ms"] == 1000
+
+
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     environ = {
         "OFFBEAT_KAFKA__GROUP": "other",

@@ -15,13 +15,15 @@ import torch
 
 from worker import logs
 from worker.adapters.http import Probe, StatusServer
-from worker.adapters.kafka_admin import Topics
+from worker.adapters.kafka_admin import Topics, matching
 from worker.adapters.kafka_sink import KafkaLimits, PlainSink, TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
-from worker.adapters.redis_client import connect
+from worker.adapters.redis_client import connect, refuse_eviction
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
+from worker.audit import SnapshotAudit
+from worker.condition import Condition
 from worker.core.decode import Limits, decoder_for
 from worker.deadletters import DeadLetters
 from worker.errors import ConfigError
@@ -41,6 +43,7 @@ from worker.status import Status
 from worker.streams import Sink
 from worker.telemetry import Telemetry
 from worker.versions import VersionFeed
+from worker.watchdog import Watchdog
 
 START_S = 60.0
 """How long Kafka and Redis may take to answer before a start counts as failed."""
@@ -101,6 +104,8 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
     store = RedisSnapshots(client, settings.stream)
     feed = VersionFeed(registry, settings.spec.spec_hash)
     _await_redis(feed, settings, stop)
+    if not settings.redis.allow_eviction:
+        refuse_eviction(client)
     try:
         decoder = decoder_for(settings.event.format, settings.spec, Limits())
     except ValueError as error:
@@ -110,6 +115,8 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
     writer = SnapshotWriter(store, telemetry)
     writer.start()
     lanes = Lanes(source)
+    audit = SnapshotAudit(store, lanes)
+    feed.also(audit.check)
     parts = Parts(
         source=source,
         lanes=lanes,
@@ -129,7 +136,14 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
             telemetry,
         ),
         dead_letters=DeadLetters(kafka.dead_letters, sink.limit, kafka.dead_letter_limit),
-        housekeeping=Housekeeping(source, lanes, feed, telemetry),
+        housekeeping=Housekeeping(
+            source,
+            lanes,
+            Condition(source, lanes, feed, telemetry, settings.state.snapshot_every, _wall_ms),
+            Watchdog(source, lanes, telemetry),
+            audit,
+            telemetry,
+        ),
         telemetry=telemetry,
     )
     return Worker(parts, stop), feed, telemetry
@@ -138,7 +152,14 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
 def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:
     kafka = settings.kafka
     topics = [topic for topic in (kafka.alerts, kafka.dead_letters, kafka.scores) if topic is not None]
-    known = Topics(kafka.bootstrap_servers, kafka.properties).all_topics()
+    admin = Topics(kafka.bootstrap_servers, kafka.properties)
+    known = admin.all_topics()
+    for topic in matching(kafka.events, known):
+        policy = admin.setting(topic, "cleanup.policy") or ""
+        if "compact" in policy:
+            log.warning("compacted_topic", topic=topic, cleanup_policy=policy,
+                        effect="a replay skips what was compacted away since: recovered state may differ, and records "
+                        "that were overwritten before they were read are never scored")  # fmt: skip
     for topic in topics:
         if topic not in known:
             log.warning("output_topic_missing", topic=topic, effect="nothing is committed until it exists")

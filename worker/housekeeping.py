@@ -1,4 +1,4 @@
-"""What is done now and then between batches: collect garbage, sum up, compare topic ids."""
+"""What is done now and then between batches: collect garbage, look at every partition, sum up, compare topic ids."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import gc
 
 import structlog
 
+from worker.audit import SnapshotAudit
+from worker.condition import Condition
 from worker.lane import Lanes, Phase
 from worker.streams import LogUnavailable, Source
 from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
+from worker.watchdog import Watchdog
 
+LOOK_EVERY_S = 1.0
 SUMMARY_EVERY_S = 10.0
 TOPIC_CHECK_S = 60.0
 
@@ -18,16 +21,32 @@ log = structlog.get_logger()
 
 
 class Housekeeping:
-    def __init__(self, source: Source, lanes: Lanes, feed: VersionFeed, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        source: Source,
+        lanes: Lanes,
+        condition: Condition,
+        watchdog: Watchdog,
+        audit: SnapshotAudit,
+        telemetry: Telemetry,
+    ) -> None:
         self._source = source
         self._lanes = lanes
-        self._feed = feed
+        self._condition = condition
+        self._watchdog = watchdog
+        self._audit = audit
         self._telemetry = telemetry
+        self._next_look = 0.0
         self._next_summary = 0.0
         self._next_topic_check = 0.0
 
     def keep(self, now: float) -> None:
         """Do what is due; `now` in monotonic seconds."""
+        if now >= self._next_look:
+            self._next_look = now + LOOK_EVERY_S
+            self._watchdog.look(now)
+            self._audit.look()
+            self._condition.look(now)
         if now >= self._next_summary:
             gc.collect()
             self._next_summary = now + SUMMARY_EVERY_S
@@ -37,19 +56,10 @@ class Housekeeping:
             self._next_topic_check = now + TOPIC_CHECK_S
 
     def _summarise(self) -> None:
-        telemetry, feed = self._telemetry, self._feed
-        lag = {}
-        for lane in self._lanes:
-            end = self._source.end(lane.source)
-            if lane.committed[0] >= 0 and end is not None:
-                lag[lane.source] = max(end - lane.committed[0], 0)
-        degraded = {} if feed.reachable else {"redis": "unreachable: scoring goes on with what is in memory"}
-        if feed.refused is not None:
-            degraded["champion"] = feed.refused
-        telemetry.lag, telemetry.degraded = lag, degraded
+        telemetry = self._telemetry
         live = sum(lane.phase is Phase.LIVE for lane in self._lanes)
-        log.info("summary", partitions=len(self._lanes), live=live, lag=sum(lag.values()), degraded=sorted(degraded),
-                 **telemetry.summary())  # fmt: skip
+        log.info("summary", partitions=len(self._lanes), live=live, lag=sum(telemetry.lag.values()),
+                 degraded=sorted(telemetry.degraded), **telemetry.summary())  # fmt: skip
 
     def _check_topics(self, now: float) -> None:
         """A topic deleted and created again quickly is otherwise read on without a word."""

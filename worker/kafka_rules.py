@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 REFUSED: dict[str, str] = {
     "bootstrap.servers": "set kafka.bootstrap_servers",
     "metadata.broker.list": "set kafka.bootstrap_servers",
@@ -25,7 +28,27 @@ REFUSED: dict[str, str] = {
     "plugin.library.paths": "it loads code",
 }
 
+_REFUSED_WITH_CONSUMER_PROTOCOL = {
+    "heartbeat.interval.ms": "with group.protocol: consumer the broker sets it (group.consumer.heartbeat.interval.ms)",
+    "group.protocol.type": "with group.protocol: consumer there is none",
+}
+_GROUP_PROTOCOLS = ("classic", "consumer")
+
 SECRET_WORDS = ("password", "secret", "key", "token", "jaas", "credential")
+
+
+def refusal(properties: Mapping[str, Any]) -> str | None:
+    """Why these properties may not be set as they are; None where they may."""
+    protocol = properties.get("group.protocol", "classic")
+    if protocol not in _GROUP_PROTOCOLS:
+        return f"group.protocol: {protocol!r} is not allowed; allowed: {', '.join(_GROUP_PROTOCOLS)}"
+    refused = REFUSED | (_REFUSED_WITH_CONSUMER_PROTOCOL if protocol == "consumer" else {})
+    for name in properties:
+        if name.endswith("_cb"):
+            return f"{name} may not be set: callbacks cannot come from a configuration"
+        if name in refused:
+            return f"{name} may not be set: {refused[name]}"
+    return None
 
 
 def is_secret(name: str) -> bool:

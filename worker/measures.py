@@ -60,9 +60,18 @@ def _upkeep(now: Telemetry) -> Iterator[Measure]:
     yield _counter("recoveries", "Times that every partition was recovered", now.recoveries)
     yield _counter("offsets_lost", "Committed offsets that were gone from the log", now.offsets_lost)
     yield _counter("states_rebuilt", "Partition states built anew from the log", now.rebuilt)
-    yield _counter("blind_seconds", "Time that partitions spent recovering", now.blind_seconds)
+    yield _counter("blind_seconds", "Time that partitions spent recovering, once they are live", now.blind_seconds)
+    yield _gauge("blind_now_seconds", "Time that the slowest recovering partition has spent so far", now.blind_now)
+    yield _gauge("recovering_partitions", "Partitions that are recovering or catching up", len(now.blind_since))
+    yield _gauge("catch_up_to_go_records", "Records still to be replayed into state", now.to_catch_up)
+    yield _gauge("catch_up_rate", "Records replayed into state per second", now.catch_up_rate)
+    yield _counter("partitions_repositioned", "Stalled partitions recovered by the watchdog", now.repositioned)
+    stalled = [((source.topic, str(source.partition)), 1) for source in now.stalled]
+    yield _gauges("partition_stalled", "1 where repositioning did not help: liveness fails", ("topic", "partition"),
+                  stalled)  # fmt: skip
     snapshots = {"written": now.snapshots_written, "failed": now.snapshots_failed}
     yield _counters("snapshots", "Snapshots of partition states", "outcome", snapshots)
+    yield _gauge("snapshot_age_seconds", "Age of the oldest newest snapshot of a partition", now.snapshot_age)
     yield _counter("snapshot_bytes", "Bytes of snapshots written", now.snapshot_bytes)
     degraded = [((reason,), 1) for reason in now.degraded]
     yield _gauges("degraded", "1 while the worker is degraded for this reason", ("reason",), degraded)

@@ -31,6 +31,18 @@ class Champion:
     version: int
     token: int
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Later ones are larger: an operator's rollback has a token of its own, a trainer's versions share one."""
+        return self.token, self.version
+
+
+class Signatures(NamedTuple):
+    """Of a bundle and a threshold; None where that is not signed."""
+
+    bundle: str | None
+    threshold: str | None
+
 
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
@@ -169,6 +181,16 @@ class Registry(Protocol):
         """One atomic write; False where a later token has written, MissingPart where bundle or threshold is not
         there.
         """
+
+    def restore(
+        self, spec_hash: str, champion: Champion, bundle: Bundle, threshold: Threshold, signatures: Signatures
+    ) -> bool:
+        """Give back a champion that the store has lost, with its parts: one atomic write, which also lifts the counters
+        of versions and tokens to its own. False, and nothing written, where one that is not older is there.
+        """
+
+    def signatures(self, bundle: str, threshold: str) -> Signatures:
+        """As stored, unchecked."""
 
     def history(self, spec_hash: str) -> list[Champion]:
         """Champions so far, newest first."""

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.core.durations import Duration
 from worker.core.spec import PATH, Bounds, Feature, FeatureSpec
-from worker.kafka_rules import REFUSED, is_secret
+from worker.kafka_rules import is_secret, refusal
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,180}")
 _URL = re.compile(
@@ -75,10 +75,9 @@ class KafkaSettings(_Section):
     @field_validator("properties")
     @classmethod
     def _allowed(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            reason = REFUSED.get(name)
-            if reason is not None or name.endswith("_cb"):
-                raise ValueError(f"{name} may not be set: {reason or 'callbacks cannot come from a configuration'}")
+        reason = refusal(value)
+        if reason is not None:
+            raise ValueError(reason)
         return value
 
     def __repr_args__(self) -> Any:
@@ -89,6 +88,9 @@ class KafkaSettings(_Section):
 
 class RedisSettings(_Section):
     url: SecretStr = Field(SecretStr("redis://localhost:6379/0"), description="redis://, rediss:// or unix:// URL.")
+    allow_eviction: bool = Field(
+        False, description="Run although the server's maxmemory-policy (allkeys-*) may delete models and state."
+    )
 
     @field_validator("url")
     @classmethod

@@ -1,4 +1,6 @@
-"""What the worker says about itself. Liveness never depends on Kafka or Redis: it asks only whether the loop turns."""
+"""What the worker says about itself. Liveness never depends on Redis or a broker: it asks only whether the loop turns
+and no partition stands still for good.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from worker.condition import to_go
 from worker.lane import Lane, Phase
 from worker.loop import Worker
 from worker.settings import Settings
 from worker.telemetry import Telemetry
 from worker.versions import VersionFeed
 
-STALLED_S = 30.0
-"""Longer than a transaction may take with its retries, and its producer's replacement."""
+TURN_S = 120.0
+"""Longer than a turn may take that replaces its producer, publishes, aborts and publishes once more, each with its
+retries while Kafka is away.
+"""
 
 
 class Status:
@@ -34,12 +39,17 @@ class Status:
         self._monotonic = monotonic
 
     def live(self) -> tuple[bool, str]:
-        """The loop turns."""
+        """The loop turns, and the watchdog has given up on no partition."""
         idle = self._monotonic() - self._worker.last_turn
-        return idle < STALLED_S, f"last turn {idle:.1f} s ago"
+        if idle >= TURN_S:
+            return False, f"last turn {idle:.1f} s ago"
+        stalled = [f"{topic}/{partition} at offset {at}" for (topic, partition), at in self._telemetry.stalled.items()]
+        if stalled:
+            return False, f"stalled, though there is more to read: {', '.join(stalled)}"
+        return True, f"last turn {idle:.1f} s ago"
 
     def ready(self) -> tuple[bool, str]:
-        """Assigned, has a model, caught up."""
+        """Assigned, has a model, caught up, and Kafka answers."""
         lanes = list(self._worker.lanes)
         if not lanes:
             return False, "no partition assigned"
@@ -47,7 +57,10 @@ class Status:
             return False, self._feed.refused or "no model yet: collecting samples for the trainer"
         behind = [lane for lane in lanes if lane.phase is not Phase.LIVE]
         if behind:
-            return False, "; ".join(_behind(lane) for lane in behind)
+            now = self._monotonic()
+            return False, "; ".join(_behind(lane, now) for lane in behind)
+        if self._telemetry.unanswered:
+            return False, f"Kafka does not answer: {self._telemetry.unanswered}"
         return True, f"{len(lanes)} partitions live"
 
     def status(self) -> dict[str, Any]:
@@ -71,6 +84,12 @@ class Status:
                 "provenance": latest.threshold.provenance.model_dump(),
             },
             "partitions": [self._partition(lane) for lane in self._worker.lanes],
+            "recovery": {
+                "blind_seconds_now": round(self._telemetry.blind_now, 3),
+                "records_to_go": self._telemetry.to_catch_up,
+                "records_per_second": round(self._telemetry.catch_up_rate, 1),
+            },
+            "snapshot_age_seconds": round(self._telemetry.snapshot_age, 3),
             "counts": self._telemetry.summary(),
             "degraded": dict(self._telemetry.degraded),
             "settings": self._settings.public(),
@@ -85,14 +104,19 @@ class Status:
             "next_offset": state.next_offset if state else None,
             "committed": lane.committed[0] if lane.committed[0] >= 0 else None,
             "lag": self._telemetry.lag.get(lane.source),
+            "stalled": lane.source in self._telemetry.stalled,
             "catching_up_to": lane.target if lane.phase is Phase.CATCHING_UP else None,
             "waiting_for": lane.waiting_for or None,
             "version": lane.pair.version if lane.pair else None,
         }
 
 
-def _behind(lane: Lane) -> str:
-    name = f"{lane.source.topic}/{lane.source.partition} {lane.phase.value}"
-    if lane.phase is Phase.CATCHING_UP and lane.state is not None:
-        return f"{name}, {lane.target - lane.state.next_offset} records to go"
-    return f"{name}: {lane.waiting_for}" if lane.waiting_for else name
+def _behind(lane: Lane, now: float) -> str:
+    text = f"{lane.source.topic}/{lane.source.partition} {lane.phase.value}"
+    if lane.phase is Phase.COLD:
+        return text
+    if lane.phase is Phase.CATCHING_UP:
+        text = f"{text}, {to_go(lane)} records to go"
+    elif lane.waiting_for:
+        text = f"{text}: {lane.waiting_for}"
+    return f"{text}, blind for {now - lane.recovering_since:.1f} s"

@@ -116,8 +116,13 @@ class Source(Protocol):
     def hold(self, source: TopicPartition) -> None:
         """Stop fetching this partition; polling goes on."""
 
-    def bounds(self, source: TopicPartition) -> tuple[int, int]:
-        """First offset and the offset after the last."""
+    def bounds(self, source: TopicPartition, seconds: float = 5.0) -> tuple[int, int]:
+        """First offset and the offset after the last, as Kafka has them now."""
+
+    def position(self, source: TopicPartition) -> int | None:
+        """The offset after what the client has passed, which may be no record of ours: markers and aborted records have
+        offsets too. None before anything was read since the last start.
+        """
 
     def end(self, source: TopicPartition) -> int | None:
         """The offset after the last, as far as the client knows without asking."""

@@ -57,11 +57,12 @@ class Telemetry:
     """The loop's counters; `snapshots_*` belong to the thread that writes snapshots. Times in seconds unless
     named `_ms`.
 
-    `lag` in records by partition and `degraded` (reason to text) are replaced as a whole, never changed in
-    place.
+    `lag` in records, `blind_since` in monotonic seconds, `stalled` the offset where it stands, each by partition, and
+    `degraded` (reason to text) are replaced as a whole, never changed in place.
     """
 
     stream: str
+    monotonic: Callable[[], float] = time.monotonic
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     records: int = 0
     scored: int = 0
@@ -95,6 +96,13 @@ class Telemetry:
     pair: Pair | None = None
     lag: Mapping[TopicPartition, int] = field(default_factory=dict)
     degraded: Mapping[str, str] = field(default_factory=dict)
+    blind_since: Mapping[TopicPartition, float] = field(default_factory=dict)
+    stalled: Mapping[TopicPartition, int] = field(default_factory=dict)
+    repositioned: int = 0
+    unanswered: str = ""
+    to_catch_up: int = 0
+    catch_up_rate: float = 0.0
+    snapshot_age: float = 0.0
     _recent_scored: float = 0.0
     _recent_flagged: float = 0.0
 
@@ -151,6 +159,12 @@ class Telemetry:
         """The share flagged of the last events (half weight at 50,000 ago), None before the first."""
         return self._recent_flagged / self._recent_scored if self._recent_scored else None
 
+    @property
+    def blind_now(self) -> float:
+        """How long, in seconds, the partition that is recovering for the longest has published nothing."""
+        since = min(self.blind_since.values(), default=None)
+        return self.monotonic() - since if since is not None else 0.0
+
     def summary(self) -> dict[str, object]:
         """The counts for the status page and the summary line in the log."""
         return {
@@ -166,6 +180,8 @@ class Telemetry:
             "catch_up_records": self.catch_up_records,
             "transactions": self.transactions_committed,
             "recoveries": self.recoveries,
+            "repositioned": self.repositioned,
+            "blind_seconds": round(self.blind_seconds, 3),
             "snapshots": self.snapshots_written,
             "switches": self.switches,
             "observed_rate": self.observed_rate,

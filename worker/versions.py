@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
+from worker.core.bundle import Bundle
 from worker.core.detector import Detector
 from worker.core.partition import Versions
 from worker.core.threshold import Threshold
 from worker.errors import BundleRefused
-from worker.ports import MissingPart, Registry, StoreUnavailable
+from worker.ports import Champion, MissingPart, Registry, Signatures, StoreUnavailable
 
 POLL_S = 1.0
 _CACHED_PAIRS = 8
@@ -25,7 +27,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """A bundle and a threshold, ready to judge with. Immutable, and the same on every replica."""
+    """A bundle and a threshold, ready to judge with. Immutable, and the same on every replica. `bundle` and
+    `signatures` are for a store that has lost them.
+    """
 
     versions: Versions
     version: int
@@ -35,6 +39,8 @@ class Pair:
     detector: Detector
     threshold: Threshold
     training_cut: float
+    bundle: Bundle
+    signatures: Signatures
 
 
 class VersionFeed:
@@ -49,9 +55,15 @@ class VersionFeed:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._also: list[Callable[[], None]] = []
+        self._champion: Champion | None = None
         self.latest: Pair | None = None
         self.reachable = True
         self.refused: str | None = None
+
+    def also(self, check: Callable[[], None]) -> None:
+        """Something else that waits for Redis now and then, after each reading of the champion."""
+        self._also.append(check)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
@@ -66,10 +78,14 @@ class VersionFeed:
         """Read the champion once; what is wrong is kept in `reachable` and `refused`, the last good pair serves on."""
         try:
             champion = self._registry.champion(self._spec_hash)
-            if champion is not None:
+            held = self._champion
+            if held is not None and (champion is None or champion.order < held.order):
+                self._give_back(held, champion)
+            elif champion is not None:
                 versions = Versions(champion.bundle, champion.threshold)
                 if self.latest is None or self.latest.versions != versions:
                     self.latest = self._load(versions)
+                self._champion = champion
             self.refused = None
             self.reachable = True
         except StoreUnavailable as error:
@@ -80,6 +96,14 @@ class VersionFeed:
             if self.refused != str(error):
                 log.error("champion_refused", error=str(error))
             self.refused = str(error)
+
+    def _give_back(self, held: Champion, found: Champion | None) -> None:
+        """Redis was emptied, or restored from an old backup: what serves here is later than what it has."""
+        pair = self.latest
+        assert pair is not None
+        if self._registry.restore(self._spec_hash, held, pair.bundle, pair.threshold, pair.signatures):
+            log.warning("champion_given_back", version=held.version, token=held.token,
+                        redis_had=None if found is None else found.version)  # fmt: skip
 
     def named(self, versions: Versions) -> Pair:
         """A recorded pair. Raises MissingPart where Redis has lost it, StoreUnavailable, BundleRefused."""
@@ -111,6 +135,8 @@ class VersionFeed:
             bundle.detector(),
             threshold,
             threshold.error_at(TRAINING_P),
+            bundle,
+            self._registry.signatures(versions.bundle, versions.threshold),
         )
         with self._lock:
             self._pairs[versions] = pair
@@ -121,3 +147,5 @@ class VersionFeed:
     def _watch(self) -> None:
         while not self._stop.wait(POLL_S):
             self.refresh()
+            for check in self._also:
+                check()

@@ -80,10 +80,15 @@ class Pool:
     def await_live(self, seconds: float = 120.0) -> None:
         """Until each replica has had a live partition."""
         deadline = time.monotonic() + seconds
-        while any(not self._processes[replica].events("live") for replica in self.running):
+        while any(not self._placed(replica) for replica in self.running):
             self.restart_fallen()
             assert time.monotonic() < deadline, "a replica got no partition"
             time.sleep(0.2)
+
+    def _placed(self, replica: int) -> bool:
+        """With a history a partition goes live after catching up, without one it begins."""
+        process = self._processes[replica]
+        return bool(process.events("live") or process.events("first_start"))
 
     def restart_fallen(self) -> None:
         for replica, process in list(self._processes.items()):

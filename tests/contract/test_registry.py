@@ -9,15 +9,17 @@ import pytest
 import redis
 
 from tests.core.examples import SPEC, rows
+from tests.services.redis import RedisServer
 from training.calibrate import calibrate
 from training.fit import fit
+from worker.adapters.redis_client import refuse_eviction
 from worker.adapters.redis_keys import Keys
 from worker.adapters.redis_lease import RedisLease
 from worker.adapters.redis_registry import RedisRegistry
 from worker.core.bundle import Bundle, pack
 from worker.core.threshold import Provenance, Threshold
-from worker.errors import BundleRefused
-from worker.ports import Champion, MissingPart
+from worker.errors import BundleRefused, ConfigError
+from worker.ports import Champion, MissingPart, Signatures
 
 FITTED = fit(SPEC, rows(400), kind="denoising", seed=0)
 HASH = SPEC.spec_hash
@@ -73,6 +75,102 @@ def test_promotion_is_fenced_and_needs_its_parts(client: redis.Redis, stream: st
     with pytest.raises(MissingPart, match="threshold nowhere"):
         registry.promote(HASH, replace(first, threshold="nowhere", token=9))
     assert registry.history(HASH)[0].version == 2
+
+
+def counters(client: redis.Redis, stream: str) -> tuple[int, int]:
+    keys = Keys(stream)
+    return int(client.get(keys.fence()) or 0), int(client.get(keys.version()) or 0)
+
+
+def test_a_lost_champion_is_given_back_with_its_parts_and_counters(client: redis.Redis, stream: str) -> None:
+    registry = RedisRegistry(client, stream)
+    champion = Champion(version(7)[0].digest, version(7)[1].digest(), 7, 50)
+    assert registry.restore(HASH, champion, *version(7), Signatures(None, None))
+    assert registry.champion(HASH) == champion
+    assert (registry.bundle(champion.bundle), registry.threshold(champion.threshold)) == version(7)
+    assert [info.version for info in registry.bundles()] == [7]
+    assert registry.thresholds(champion.bundle) == [champion.threshold]
+    assert registry.history(HASH) == [champion]
+    assert counters(client, stream) == (50, 7)
+    assert registry.next_token() == 51
+    assert registry.next_version() == 8
+    lease = RedisLease(client, stream)
+    assert lease.acquire() == 52
+    assert registry.promote(HASH, replace(champion, token=52)), "a trainer that comes after is not fenced"
+
+
+def test_only_a_later_champion_takes_the_place_of_what_is_there(client: redis.Redis, stream: str) -> None:
+    registry = RedisRegistry(client, stream)
+    held, none = put(registry, 7, 50), Signatures(None, None)
+    other = put(registry, 6, 50)
+    client.delete(Keys(stream).bundle(held.bundle), Keys(stream).threshold(held.threshold))
+    later = [replace(other, token=51), replace(other, version=8), replace(other, version=7)]
+    for there in later:  # an operator's rollback; a later version of the same trainer; a threshold moved since
+        client.hdel(Keys(stream).champion(), HASH)
+        assert registry.promote(HASH, there)
+        assert not registry.restore(HASH, held, *version(7), none)
+        assert registry.champion(HASH) == there
+        with pytest.raises(MissingPart):
+            registry.bundle(held.bundle)
+    client.set(Keys(stream).fence(), 90)
+    client.set(Keys(stream).version(), 91)
+    for there in (replace(other, token=49, version=9), other):  # an old backup, of another trainer or of the same
+        client.hdel(Keys(stream).champion(), HASH)
+        assert registry.promote(HASH, there)
+        assert registry.restore(HASH, held, *version(7), none)
+        assert registry.champion(HASH) == held
+        assert registry.history(HASH)[:2] == [held, there]
+        assert registry.bundle(held.bundle) == version(7)[0]
+    assert counters(client, stream) == (90, 91), "never backwards"
+
+
+def test_what_is_given_back_is_signed_as_it_was(client: redis.Redis, stream: str) -> None:
+    signed, plain = RedisRegistry(client, stream, b"key"), RedisRegistry(client, stream)
+    champion = put(signed, 1, 1)
+    signatures = plain.signatures(champion.bundle, champion.threshold)
+    for gives, given in ((plain, signatures), (signed, Signatures(None, None))):
+        client.delete(*client.keys(f"*{stream}*"))
+        assert gives.restore(HASH, champion, *version(1), given)
+        assert (signed.bundle(champion.bundle), signed.threshold(champion.threshold)) == version(1)
+
+
+def test_a_promotion_lifts_the_counter_of_tokens(client: redis.Redis, stream: str) -> None:
+    """A trainer that promotes once more under a token from before the loss does not fence its successors for ever."""
+    registry = RedisRegistry(client, stream)
+    assert registry.promote(HASH, put(registry, 1, 30))
+    assert registry.next_token() == 31
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
+def test_a_server_that_may_evict_models_and_state_is_refused_by_the_settings_name(
+    own_redis: RedisServer, policy: str
+) -> None:
+    client = redis.Redis.from_url(own_redis.url)
+    client.config_set("maxmemory-policy", policy)
+    said = rf"redis.url: .*maxmemory-policy is '{policy}'.*allowed: noeviction, volatile-\*.*redis.allow_eviction: true"
+    with pytest.raises(ConfigError, match=said):
+        refuse_eviction(client)
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "volatile-ttl"])
+def test_a_server_that_evicts_nothing_without_a_time_to_live_is_taken(own_redis: RedisServer, policy: str) -> None:
+    client = redis.Redis.from_url(own_redis.url)
+    client.config_set("maxmemory-policy", policy)
+    refuse_eviction(client)
+
+
+def test_a_server_that_does_not_tell_its_policy_is_taken(client: redis.Redis, own_redis: RedisServer) -> None:
+    refuse_eviction(client)
+    own = redis.Redis.from_url(own_redis.url)
+    own.config_set("maxmemory-policy", "allkeys-lru")
+    own.acl_setuser("limited", enabled=True, passwords=["+word"], keys=["*"], commands=["+@all", "-info", "-config"])
+    limited = redis.Redis.from_url(own_redis.url.replace("redis://", "redis://limited:word@"))
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        limited.info("memory")
+    refuse_eviction(limited)
+    own.acl_setuser("limited", commands=["+info"])
+    with pytest.raises(ConfigError):  # no right to CONFIG is needed
+        refuse_eviction(limited)
 
 
 def test_damage_and_foreign_signatures_are_refused(client: redis.Redis, stream: str) -> None:

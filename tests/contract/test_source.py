@@ -5,7 +5,6 @@ What only the real one does (topic ids, offsets off the log) is in the scenarios
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -131,6 +130,38 @@ def test_an_offset_by_time(kafka: KafkaCluster, stream: str) -> None:
     reader.source.close()
 
 
+@pytest.mark.parametrize("properties", [CLASSIC, CONSUMER], ids=["classic", "consumer"])
+def test_the_position_reaches_the_end_past_markers_and_aborted_records_but_not_past_an_open_transaction(
+    kafka: KafkaCluster, stream: str, properties: dict[str, str]
+) -> None:
+    """What `bounds` calls the end: so a partition that stands still is told from one that has no more to read."""
+    kafka.create_topic(stream, 4)
+    reader = Reader(Cluster(kafka.bootstrap, properties), stream)
+    source = TopicPartition(stream, 0)
+    assert reader.source.position(source) is None
+    producer = transaction(kafka.bootstrap, stream)
+    producer.produce(stream, b"kept", partition=0)
+    producer.commit_transaction(30)
+    producer.begin_transaction()
+    producer.produce(stream, b"aborted", partition=0)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    reader.source.start(source, 0)
+    reader.until(lambda: reader.source.position(source) == 4)
+    assert reader.source.bounds(source) == (0, 4)
+    assert reader.offsets() == [0]
+    producer.begin_transaction()
+    producer.produce(stream, b"open", partition=0)
+    producer.flush(30)
+    assert reader.source.bounds(source, 1.0) == (0, 4)
+    reader.source.hold(source)
+    reader.until(lambda: reader.source.position(source) is None)
+    reader.source.start(source, 3)  # where there is nothing but a marker
+    reader.until(lambda: reader.source.position(source) == 4)
+    producer.abort_transaction(30)
+    reader.source.close()
+
+
 def transaction(bootstrap: str, name: str) -> Producer:
     """A producer of its own, with a transaction open."""
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "transaction.timeout.ms": 60_000})
@@ -198,11 +229,9 @@ def test_a_coordinator_that_is_away_or_loading_is_neither_waited_for_nor_taken_f
     own_kafka.kill9()
     assert not ask()
     assert not ask()
-    restart = threading.Thread(target=own_kafka.start)
-    restart.start()
+    own_kafka._broker.launch()  # without waiting until it answers
     deadline = time.monotonic() + 60
     while not ask():
         assert time.monotonic() < deadline, errors[-1]
-    restart.join()
     source.close()
     committing.close()

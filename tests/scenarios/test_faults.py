@@ -115,8 +115,12 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
     once(made)
 
 
-def test_two_workers_and_a_rebalance_mid_stream(made: Stream) -> None:
-    stream = made.settings.stream
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_two_workers_and_a_rebalance_mid_stream(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, protocol: str
+) -> None:
+    made = make(kafka, redis_url, tmp_path, stream, kafka={"properties": {"group.protocol": protocol}})
+    made.train()
     with turned(made, "first") as first:
         first.live()
         made.kafka.produce(stream, encoded(PLAIN[:200]))
@@ -140,6 +144,7 @@ def test_two_workers_and_a_rebalance_mid_stream(made: Stream) -> None:
         second.close()
         first.live()
     once(made)
+    assert kafka.group_protocol(made.settings.kafka.group) == protocol
 
 
 def test_redis_down_later_does_not_stop_scoring(
@@ -174,6 +179,31 @@ def test_without_an_offset_a_group_begins_where_it_is_told(
         one.committed(RECORDS)
         assert one.telemetry.records == 300
     assert min(made.flagged_ids()) >= 300
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest"])
+def test_an_offset_that_expired_though_state_is_kept(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, policy: str
+) -> None:
+    made = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy, "start": "latest"})
+    made.train()
+    with turned(made) as one:
+        one.live(1)
+        kafka.produce(stream, encoded(PLAIN[:100]))
+        one.committed(100)
+    kafka.delete_group(made.settings.kafka.group)
+    kafka.produce(stream, encoded(PLAIN[100:]))
+    if policy == "stop":
+        one = Turned(made, "turned")
+        with pytest.raises(StateLost, match=r"the group's offset is gone, though state up to offset 100 is kept"):
+            one.live(1)
+        one._end()
+    else:
+        with turned(made) as one:  # never silently at the end, as kafka.start would have it
+            one.live(1)
+            one.committed(RECORDS)
+            assert one.telemetry.offsets_lost == 1
+            assert one.telemetry.records == RECORDS
 
 
 @pytest.mark.parametrize("policy", ["stop", "earliest"])

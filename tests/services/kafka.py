@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from tests.services.broker import Broker, cluster_id
 from tests.services.process import free_port
@@ -52,6 +60,14 @@ class KafkaCluster:
         topic = self._admin.list_topics(timeout=10).topics.get(name)
         return topic is not None and len(topic.partitions) == partitions
 
+    def add_partitions(self, name: str, total: int) -> None:
+        self._admin.create_partitions([NewPartitions(name, total)])[name].result(30)
+        deadline = time.monotonic() + 30
+        while not self._has(name, total):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        self._producer.list_topics(name, timeout=10)  # which it would otherwise learn of later
+
     def delete_topic(self, name: str) -> None:
         self._admin.delete_topics([name])[name].result(30)
 
@@ -60,6 +76,19 @@ class KafkaCluster:
         self._admin.delete_records([TopicPartition(topic, partition, before)])
         while self.bounds(topic, partition)[0] < before:
             time.sleep(0.05)
+
+    def configure_topic(self, name: str, setting: str, value: str) -> None:
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result(30)
+
+    def delete_group(self, name: str) -> None:
+        """Its offsets go too, as when they expire."""
+        self._admin.delete_consumer_groups([name])[name].result(30)
+
+    def group_protocol(self, group: str) -> str:
+        described = self._admin.describe_consumer_groups([group])[group].result(30)
+        return str(described.type.name).lower()
 
     def produce(
         self,

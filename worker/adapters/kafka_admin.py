@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
@@ -9,6 +12,14 @@ from worker.adapters.kafka_config import Properties, for_role, refused
 from worker.errors import DependencyUnreachable
 
 _CALL_TIMEOUT_S = 5.0
+
+
+def matching(names: Sequence[str], topics: Iterable[str]) -> list[str]:
+    """Of the topics those that are named, or matched by a name that begins with ^."""
+    wanted = [re.compile(name) if name.startswith("^") else name for name in names]
+    return [
+        topic for topic in topics if any(topic == one if isinstance(one, str) else one.match(topic) for one in wanted)
+    ]
 
 
 class Topics:
@@ -54,8 +65,8 @@ class Topics:
         described = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_CALL_TIMEOUT_S)
         return str(described[topic].result().topic_id)
 
-    def max_message_bytes(self, topic: str) -> int | None:
-        """The topic's `max.message.bytes`; None where the topic or the call does not exist."""
+    def setting(self, topic: str, name: str) -> str | None:
+        """Of the topic, such as `max.message.bytes`; None where the topic or the call does not exist."""
         if self.is_mock:
             return None
         resource = ConfigResource(ResourceType.TOPIC, topic)
@@ -63,5 +74,5 @@ class Topics:
             config = self._admin.describe_configs([resource], request_timeout=_CALL_TIMEOUT_S)[resource].result()
         except KafkaException:
             return None
-        entry = config.get("max.message.bytes")
-        return int(entry.value) if entry is not None and entry.value else None
+        entry = config.get(name)
+        return str(entry.value) if entry is not None and entry.value else None

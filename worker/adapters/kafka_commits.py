@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaException
 
-from worker.adapters.kafka_admin import Topics
+from worker.adapters.kafka_admin import Topics, matching
 from worker.adapters.kafka_config import Properties, refused
 from worker.adapters.kafka_offsets import GroupOffsets
 from worker.streams import Committed, LogUnavailable, TopicPartition
@@ -19,16 +18,16 @@ class GroupCommits:
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], properties: Properties) -> None:
         self._topics = Topics(bootstrap, properties)
         self._offsets = GroupOffsets(bootstrap, group, properties)
-        self._names = [re.compile(topic) if topic.startswith("^") else topic for topic in topics]
+        self._names = topics
 
     def read(self) -> dict[TopicPartition, Committed]:
         """Partitions with a stable commit. Raises LogUnavailable, RefusedByKafka."""
         try:
+            counts = self._topics.all_topics()
             sources = [
                 TopicPartition(topic, partition)
-                for topic, count in self._topics.all_topics().items()
-                if any(topic == name if isinstance(name, str) else name.match(topic) for name in self._names)
-                for partition in range(count)
+                for topic in matching(self._names, counts)
+                for partition in range(counts[topic])
             ]
             answers = self._offsets.committed(sources)
         except KafkaException as error:

@@ -29,7 +29,8 @@ class KafkaLimits:
 
     def __init__(self, bootstrap: str, properties: Properties, topics: Sequence[str]) -> None:
         admin = Topics(bootstrap, properties)
-        self._limits = {topic: (admin.max_message_bytes(topic) or _DEFAULT_LIMIT) - _OVERHEAD for topic in topics}
+        limits = {topic: admin.setting(topic, "max.message.bytes") for topic in topics}
+        self._limits = {topic: int(limit or _DEFAULT_LIMIT) - _OVERHEAD for topic, limit in limits.items()}
 
     def of(self, topic: str) -> int:
         return self._limits.get(topic, _DEFAULT_LIMIT - _OVERHEAD)

@@ -143,19 +143,26 @@ class KafkaSource:
     def start(self, source: TopicPartition, offset: int) -> None:
         if source in self._assigned:
             self.hold(source)
-            self._consumer.incremental_assign([KafkaPartition(source.topic, source.partition, offset)])
+            part = KafkaPartition(source.topic, source.partition, offset)
+            self._consumer.incremental_assign([part])
+            self._consumer.resume([part])  # a pause outlives an assignment in the client
             self._fetched.add(source)
 
     def hold(self, source: TopicPartition) -> None:
         # Out of the fetched set rather than paused: a partition whose offset fell off the log refuses to be sought.
         if source in self._fetched:
-            self._consumer.incremental_unassign([KafkaPartition(*source)])
+            with suppress(KafkaException):  # a client that has dropped it by itself
+                self._consumer.incremental_unassign([KafkaPartition(*source)])
             self._fetched.discard(source)
 
-    def bounds(self, source: TopicPartition) -> tuple[int, int]:
+    def bounds(self, source: TopicPartition, seconds: float = _CALL_TIMEOUT_S) -> tuple[int, int]:
         with _asking("the bounds of a partition"):
-            low, high = self._consumer.get_watermark_offsets(KafkaPartition(*source), _CALL_TIMEOUT_S)
+            low, high = self._consumer.get_watermark_offsets(KafkaPartition(*source), seconds)
         return low, high
+
+    def position(self, source: TopicPartition) -> int | None:
+        offset = self._consumer.position([KafkaPartition(*source)])[0].offset
+        return offset if offset >= 0 else None
 
     def end(self, source: TopicPartition) -> int | None:
         high = self._consumer.get_watermark_offsets(KafkaPartition(*source), cached=True)[1]

@@ -15,7 +15,7 @@ from worker.ports import StoreUnavailable
 
 TIMEOUT_S = 2.0
 
-Script = Callable[[Sequence[str], Sequence[str | int]], Any]
+Script = Callable[[Sequence[str], Sequence[str | int | bytes]], Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,11 +47,27 @@ def await_redis(client: redis.Redis, seen_as: str) -> None:
         raise DependencyUnreachable(f"redis.url: no answer from {seen_as}: {error}") from error
 
 
+def refuse_eviction(client: redis.Redis) -> None:
+    """Raises ConfigError where Redis, when it is full, deletes keys that nobody gave a time to live: models and state.
+
+    A server that does not tell (no right to INFO, or a proxy) is let through.
+    """
+    try:
+        policy = str(client.info("memory").get("maxmemory_policy", ""))
+    except redis.RedisError:
+        return
+    if policy.startswith("allkeys"):
+        raise ConfigError(
+            f"redis.url: the server's maxmemory-policy is {policy!r}, which deletes models and state when it is full; "
+            f"allowed: noeviction, volatile-*, or any with redis.allow_eviction: true"
+        )
+
+
 def script(client: redis.Redis, source: str) -> Script:
     """A Lua script over (keys, arguments), sent whole each time: rare writes, and no cache that a fail-over empties."""
 
-    def call(keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
-        return client.eval(source, len(keys), *keys, *map(str, arguments))
+    def call(keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
+        return client.eval(source, len(keys), *keys, *arguments)
 
     return call
 

@@ -15,9 +15,9 @@ from worker.adapters.redis_keys import HISTORY_LENGTH, Keys
 from worker.core.bundle import Bundle, BundleError, Manifest, sign, unpack, verify
 from worker.core.threshold import Threshold
 from worker.errors import BundleRefused
-from worker.ports import BundleInfo, Champion, MissingPart
+from worker.ports import BundleInfo, Champion, MissingPart, Signatures
 
-# KEYS: champion, history, bundle, threshold. ARGV: spec hash, pair as JSON, token, length of the history.
+# KEYS: champion, history, bundle, threshold, fence. ARGV: spec hash, pair as JSON, token, length of the history.
 _PROMOTE = """
 if redis.call('EXISTS', KEYS[3]) == 0 then return 'bundle' end
 if redis.call('EXISTS', KEYS[4]) == 0 then return 'threshold' end
@@ -26,6 +26,36 @@ if now and tonumber(cjson.decode(now)['token']) > tonumber(ARGV[3]) then return 
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('LPUSH', KEYS[2], ARGV[2])
 redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[4]) - 1)
+if tonumber(redis.call('GET', KEYS[5]) or '0') < tonumber(ARGV[3]) then redis.call('SET', KEYS[5], ARGV[3]) end
+return 'ok'
+"""
+# KEYS: champion, history, bundle, threshold, bundles, thresholds of the bundle, fence, version.
+# ARGV: spec hash, pair as JSON, length of the history, manifest, weights, its signature, threshold, its signature,
+# creation of the threshold. No signature is an empty one.
+_RESTORE = """
+local mine, raw = cjson.decode(ARGV[2]), redis.call('HGET', KEYS[1], ARGV[1])
+if raw then
+  local now = cjson.decode(raw)
+  if now['token'] > mine['token'] or (now['token'] == mine['token'] and now['version'] >= mine['version']) then
+    return 'newer'
+  end
+end
+if redis.call('EXISTS', KEYS[3]) == 0 then
+  redis.call('HSET', KEYS[3], 'manifest', ARGV[4], 'weights', ARGV[5])
+  if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'signature', ARGV[6]) end
+  redis.call('ZADD', KEYS[5], mine['version'], mine['bundle'])
+end
+if redis.call('EXISTS', KEYS[4]) == 0 then
+  redis.call('HSET', KEYS[4], 'value', ARGV[7])
+  if ARGV[8] ~= '' then redis.call('HSET', KEYS[4], 'signature', ARGV[8]) end
+  redis.call('ZADD', KEYS[6], ARGV[9], mine['threshold'])
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('LPUSH', KEYS[2], ARGV[2])
+redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[3]) - 1)
+for key, value in pairs({[KEYS[7]] = mine['token'], [KEYS[8]] = mine['version']}) do
+  if tonumber(redis.call('GET', key) or '0') < value then redis.call('SET', key, string.format('%d', value)) end
+end
 return 'ok'
 """
 # A version that came from elsewhere is not given out again.
@@ -42,6 +72,7 @@ class RedisRegistry:
         self._keys = Keys(stream)
         self._signing_key = signing_key
         self._promote = script(client, _PROMOTE)
+        self._restore = script(client, _RESTORE)
         self._raise = script(client, _RAISE)
 
     @translated
@@ -104,12 +135,11 @@ class RedisRegistry:
         return [raw.decode() for raw in found]
 
     @translated
-    def signatures(self, bundle: str, threshold: str) -> tuple[str | None, str | None]:
-        """As stored, unchecked; None where a part is not signed."""
+    def signatures(self, bundle: str, threshold: str) -> Signatures:
         keys = (self._keys.bundle(bundle), self._keys.threshold(threshold))
         found = [cast(bytes | None, self._client.hget(key, "signature")) for key in keys]
         first, second = (raw.decode("ascii", "replace") if raw is not None else None for raw in found)
-        return first, second
+        return Signatures(first, second)
 
     @translated
     def promote(self, spec_hash: str, champion: Champion) -> bool:
@@ -120,12 +150,43 @@ class RedisRegistry:
                 keys.history(spec_hash),
                 keys.bundle(champion.bundle),
                 keys.threshold(champion.threshold),
+                keys.fence(),
             ],
-            [spec_hash, json.dumps(asdict(champion), sort_keys=True), champion.token, HISTORY_LENGTH],
+            [spec_hash, _json(champion), champion.token, HISTORY_LENGTH],
         )
         if outcome in (b"bundle", b"threshold"):
             named = getattr(champion, outcome.decode())
             raise MissingPart(f"{outcome.decode()} {named} is not in Redis: nothing promoted")
+        return bool(outcome == b"ok")
+
+    @translated
+    def restore(
+        self, spec_hash: str, champion: Champion, bundle: Bundle, threshold: Threshold, signatures: Signatures
+    ) -> bool:
+        keys, value = self._keys, threshold.to_bytes()
+        outcome = self._restore(
+            [
+                keys.champion(),
+                keys.history(spec_hash),
+                keys.bundle(champion.bundle),
+                keys.threshold(champion.threshold),
+                keys.bundles(),
+                keys.thresholds(champion.bundle),
+                keys.fence(),
+                keys.version(),
+            ],
+            [
+                spec_hash,
+                _json(champion),
+                HISTORY_LENGTH,
+                bundle.manifest_bytes,
+                bundle.weights,
+                self._signature(bundle.manifest_bytes, signatures.bundle).get("signature", b""),
+                value,
+                self._signature(value, signatures.threshold).get("signature", b""),
+                _created_ms(threshold),
+            ],
+        )
         return bool(outcome == b"ok")
 
     @translated
@@ -178,6 +239,10 @@ def _created_ms(threshold: Threshold) -> int:
         return int(datetime.fromisoformat(threshold.provenance.created_at).timestamp() * 1000)
     except ValueError:
         return 0
+
+
+def _json(champion: Champion) -> str:
+    return json.dumps(asdict(champion), sort_keys=True)
 
 
 def _champion(raw: bytes) -> Champion:

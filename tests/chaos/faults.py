@@ -1,0 +1,155 @@
+"""What is done to a running group: each fault by name, injected once, healed before it returns.
+
+A fault returns the moment from which its blind time is counted.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.chaos.inflow import Inflow
+from tests.chaos.pool import Pool
+from tests.chaos.proxy import Proxy
+from tests.chaos.watch import Watch
+from tests.scenarios.dying import POINTS
+from tests.scenarios.stream import Stream
+from tests.services.broker import Broker
+from tests.services.nodes import KafkaNodes
+from tests.services.redis import RedisServer
+
+FROZEN_S = 22.0
+"""Longer than the session time-out of 15 s: the member is evicted meanwhile."""
+CUT_S = 20.0
+AWAY_S = 4.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everything that a fault may touch. `proxy` stands between replica 0 and the brokers and Redis."""
+
+    kafka: KafkaNodes
+    redis: RedisServer
+    proxy: Proxy
+    stream: Stream
+    pool: Pool
+    inflow: Inflow
+    watch: Watch
+    rng: random.Random
+    rewound: list[tuple[int, int, int]] = field(default_factory=list)
+    """Ranges that were read once more: partition, first offset, and the offset after the last."""
+
+    def settled(self) -> list[int]:
+        """The group's offsets now that nobody commits."""
+        time.sleep(1.0)
+        return self.watch.committed.copy()
+
+
+Fault = Callable[[Scene], float]
+
+
+def _killed_at(point: str) -> Fault:
+    def fault(scene: Scene) -> float:
+        replica = scene.pool.pick(scene.rng)
+        scene.pool.order(replica, point)
+        at = scene.pool.await_death(replica, 120)
+        scene.pool.fill()
+        return at
+
+    return fault
+
+
+def _drained_and_killed(scene: Scene) -> float:
+    replica = scene.pool.pick(scene.rng)
+    scene.pool.order(replica, "drained")
+    scene.pool[replica].signal(signal.SIGTERM)
+    at = scene.pool.await_death(replica, 120)
+    scene.pool.fill()
+    return at
+
+
+def _rolled(scene: Scene) -> float:
+    at = time.monotonic()
+    scene.pool.stop(scene.pool.pick(scene.rng))
+    scene.pool.fill()
+    return at
+
+
+def _frozen(scene: Scene) -> float:
+    replica, at = scene.pool.pick(scene.rng), time.monotonic()
+    scene.pool[replica].signal(signal.SIGSTOP)
+    time.sleep(FROZEN_S)
+    scene.pool[replica].signal(signal.SIGCONT)
+    return at
+
+
+def _scaled(scene: Scene) -> float:
+    at = time.monotonic()
+    scene.pool.size = scene.pool.most if scene.pool.size < scene.pool.most else 1
+    extra = [replica for replica in scene.pool.running if replica >= scene.pool.size]
+    scene.pool.stop(*extra)
+    scene.pool.fill()
+    return at
+
+
+def _redis_restarted(scene: Scene) -> float:
+    at = time.monotonic()
+    scene.redis.kill9()
+    time.sleep(AWAY_S)
+    scene.redis.start()
+    return at
+
+
+def _broker_killed(which: Callable[[Scene], Broker]) -> Fault:
+    def fault(scene: Scene) -> float:
+        node, at = which(scene), time.monotonic()
+        node.kill9()
+        time.sleep(AWAY_S)
+        node.start()
+        return at
+
+    return fault
+
+
+def _cut(scene: Scene) -> float:
+    at = time.monotonic()
+    scene.proxy.cut()
+    time.sleep(CUT_S)
+    scene.proxy.heal()
+    return at
+
+
+def _rewound(scene: Scene) -> float:
+    """An operator stops the group, sets its offsets back without metadata, and starts it again."""
+    pool, settings = scene.pool, scene.stream.settings
+    at = time.monotonic()
+    pool.stop(*pool.running)
+    done = scene.settled()
+    back = [TopicPartition(settings.stream, p, max(offset - 200, 0)) for p, offset in enumerate(done)]
+    admin = AdminClient({"bootstrap.servers": scene.kafka.bootstrap})
+    group = settings.kafka.group
+    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, back)])[group].result(30)
+    scene.rewound += [(part.partition, part.offset, end) for part, end in zip(back, done, strict=True)]
+    pool.fill()
+    return at
+
+
+FAULTS: dict[str, Fault] = {
+    **{f"kill -9: {point}": _killed_at(point) for point in POINTS if point != "drained"},
+    "kill -9: drained": _drained_and_killed,
+    "SIGTERM": _rolled,
+    "SIGSTOP past the session, SIGCONT": _frozen,
+    "scaled up or down": _scaled,
+    "Redis killed and started": _redis_restarted,
+    "broker killed: any": _broker_killed(lambda scene: scene.rng.choice(scene.kafka.nodes)),
+    "broker killed: group coordinator": _broker_killed(lambda scene: scene.kafka.leader("__consumer_offsets")),
+    "broker killed: transaction coordinator": _broker_killed(lambda scene: scene.kafka.leader("__transaction_state")),
+    "network cut": _cut,
+    "offsets rewound": _rewound,
+}

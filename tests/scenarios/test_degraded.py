@@ -1,0 +1,395 @@
+"""Redis and Kafka half there: the worker scores on, says what is wrong, and gives back what was lost."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import structlog
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from tests.scenarios.inprocess import Turned, turned
+from tests.scenarios.stream import (
+    Stream,
+    WorkerProcess,
+    await_committed,
+    encoded,
+    events,
+    headers_of,
+    make,
+    worker,
+)
+from tests.services.kafka import KafkaCluster, KafkaServer
+from tests.services.process import free_port
+from tests.services.redis import RedisServer
+from worker import watchdog
+from worker.adapters.kafka_config import TRANSACTION_TIMEOUT_S
+from worker.adapters.redis_keys import Keys
+from worker.errors import ConfigError
+from worker.status import Status
+from worker.streams import TopicPartition
+
+RECORDS = 600
+PLAIN = events(RECORDS, every=50)
+TRUTH = {event["id"] for event in PLAIN if event["duration"] == 60.0}
+
+QUICK_METADATA = {"properties": {"topic.metadata.refresh.interval.ms": 300, "metadata.max.age.ms": 3_000}}
+
+
+@pytest.fixture
+def made(kafka: KafkaCluster, own_redis: RedisServer, stream: str, tmp_path: Path) -> Stream:
+    """A stream with a model, on a Redis of its own."""
+    new = make(kafka, own_redis.url, tmp_path, stream)
+    new.train()
+    return new
+
+
+def once(made: Stream) -> None:
+    """Every anomaly alerted, no alert twice."""
+    ids = made.flagged_ids()
+    assert len(ids) == len(set(ids))
+    assert set(ids) >= TRUTH
+
+
+def champion(made: Stream) -> Any:
+    return made.registry.champion(made.settings.spec.spec_hash)
+
+
+def snapshotted(one: Turned) -> bool:
+    """Whether every lane's commit names a stored snapshot of all that it has."""
+    return all(
+        lane.state is not None and lane.stored is not None and lane.trail is not None
+        and lane.stored.offset == lane.state.next_offset and lane.committed[1] == lane.trail.encode()
+        and any(base.snapshot == lane.stored.id for base in lane.trail.bases)
+        for lane in one.worker.lanes
+    )  # fmt: skip
+
+
+def full(client: redis.Redis) -> None:
+    client.config_set("maxmemory", "1")
+
+
+def read_only(client: redis.Redis) -> None:
+    client.replicaof("127.0.0.1", free_port())
+
+
+def cured(client: redis.Redis) -> None:
+    client.config_set("maxmemory", "0")
+    client.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("broken", [full, read_only])
+def test_a_redis_that_takes_no_writes_is_scored_through(made: Stream, broken: Any) -> None:
+    with turned(made) as one:
+        one.live()
+        one.until(lambda: snapshotted(one))
+        broken(made.client)
+        with structlog.testing.capture_logs() as logs:
+            made.kafka.produce(made.settings.stream, encoded(PLAIN))
+            one.committed(RECORDS)
+            one.until(lambda: one.telemetry.snapshots_failed >= 3)
+        errors = {entry["error"] for entry in logs if entry["event"] == "snapshot_failed"}
+        assert any(word in error for error in errors for word in ("OutOfMemory", "ReadOnly"))
+        one.feed.refresh()
+        assert one.feed.reachable, "the champion can still be read"
+        written = one.telemetry.snapshots_written
+        cured(made.client)
+        one.until(lambda: one.telemetry.snapshots_written >= written + 2 and snapshotted(one))
+    once(made)
+
+
+def test_an_emptied_redis_gets_back_the_champion_the_counters_and_whole_snapshots(
+    made: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.audit.CHECK_EVERY_S", 0.5)
+    for _ in range(40):
+        made.registry.next_token()
+    made.train(version=2)
+    before = champion(made)
+    assert (before.version, before.token) == (2, 42)
+    made.kafka.produce(made.settings.stream, encoded(PLAIN[:300]))
+    one = Turned(made, "first")
+    one.live()
+    one.committed(300)
+    one.until(lambda: snapshotted(one))
+    made.client.flushall()
+    one.feed.refresh()
+    assert champion(made) == before
+    assert made.registry.bundle(before.bundle).digest == before.bundle
+    assert made.registry.threshold(before.threshold).bundle == before.bundle
+    keys = Keys(made.settings.stream)
+    assert [int(made.client.get(key) or 0) for key in (keys.fence(), keys.version())] == [42, 2]
+    audit = one.worker._parts.housekeeping._audit
+
+    def stored() -> bool:  # though not a record comes
+        audit.check()
+        return all(made.client.zcard(keys.snapshots(*lane.source)) for lane in one.worker.lanes) and snapshotted(one)
+
+    one.until(stored)
+    one._end()  # it dies, without a drain
+    made.kafka.produce(made.settings.stream, encoded(PLAIN[300:]))
+    with turned(made, "successor") as successor:
+        successor.live()
+        successor.committed(RECORDS)
+        assert successor.telemetry.rebuilt == 0
+    once(made)
+
+
+def test_an_old_backup_does_not_bring_back_an_old_champion_but_an_operator_does(made: Stream) -> None:
+    old = champion(made)
+    backup = {key: made.client.dump(key) or b"" for key in made.client.scan_iter()}
+    with turned(made) as one:
+        one.live()
+        made.train(version=2, seed=7)
+        new = champion(made)
+        one.feed.refresh()
+        made.client.flushall()
+        for key, value in backup.items():
+            made.client.restore(key, 0, value)
+        assert champion(made) == old
+        one.feed.refresh()
+        assert champion(made) == new
+        assert made.registry.history(made.settings.spec.spec_hash)[:2] == [new, old]
+        one.feed.refresh()
+        assert one.feed.latest is not None
+        assert one.feed.latest.versions.bundle == new.bundle
+        rollback = type(old)(old.bundle, old.threshold, old.version, made.registry.next_token())
+        assert rollback.token > new.token
+        assert made.registry.promote(made.settings.spec.spec_hash, rollback)
+        for _ in range(2):
+            one.feed.refresh()
+            assert champion(made) == rollback
+            assert one.feed.latest.versions.bundle == old.bundle
+
+
+def test_a_redis_that_may_evict_state_is_refused_at_start(made: Stream, tmp_path: Path) -> None:
+    made.client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(
+        ConfigError, match=r"maxmemory-policy is 'allkeys-lru'.*noeviction, volatile-\*.*allow_eviction"
+    ):
+        Turned(made, "refused")
+    allowed = made.settings.redis.model_copy(update={"allow_eviction": True})
+    made.settings = made.settings.model_copy(update={"redis": allowed})
+    with turned(made) as one:
+        one.live()
+
+
+# Kafka.
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watchdog that acts after seconds."""
+    monkeypatch.setattr(watchdog, "STALL_S", 2.0)
+    monkeypatch.setattr(watchdog, "ASK_AFTER_S", 1.0)
+
+
+def said(made: Stream, one: Turned) -> Status:
+    return Status(made.settings, one.worker, one.feed, one.telemetry)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("freeze", ["pause", "incremental_unassign"])
+def test_a_partition_that_froze_in_the_client_is_positioned_anew(made: Stream, freeze: str) -> None:
+    with turned(made) as one:
+        one.live()
+        frozen = KafkaPartition(made.settings.stream, 1)
+        getattr(one.worker._parts.source._consumer, freeze)([frozen])  # type: ignore[attr-defined]
+        made.kafka.produce(made.settings.stream, encoded(PLAIN))
+        one.committed(RECORDS // 2)
+        assert one.telemetry.repositioned == 0
+        one.committed(RECORDS)
+        assert one.telemetry.repositioned == 1
+        assert said(made, one).live()[0]
+    once(made)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_partition_that_stays_frozen_fails_liveness_by_name(made: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    with turned(made) as one:
+        one.live()
+        source = one.worker._parts.source
+        frozen, start = TopicPartition(made.settings.stream, 1), source.start
+
+        def starts_frozen(which: TopicPartition, offset: int) -> None:
+            start(which, offset)
+            if which == frozen:
+                source._consumer.pause([KafkaPartition(*which)])  # type: ignore[attr-defined]
+
+        monkeypatch.setattr(source, "start", starts_frozen)
+        starts_frozen(frozen, 0)
+        made.kafka.produce(made.settings.stream, encoded(PLAIN))
+        one.until(lambda: bool(one.telemetry.stalled))
+        alive, reason = said(made, one).live()
+        assert not alive
+        assert f"{made.settings.stream}/1 at offset 0" in reason
+        monkeypatch.undo()
+        source._consumer.resume([KafkaPartition(*frozen)])  # type: ignore[attr-defined]
+        one.committed(RECORDS)
+        one.until(lambda: said(made, one).live()[0])
+    once(made)
+
+
+def test_partitions_that_are_added_start_empty_from_their_beginning(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    made = make(kafka, redis_url, tmp_path, stream, kafka={**QUICK_METADATA, "start": "latest"})
+    made.train()
+    with turned(made) as one:
+        one.live()
+        kafka.produce(stream, encoded(PLAIN[:200]))
+        one.committed(200)
+        kafka.add_partitions(stream, 4)
+        kafka.produce(stream, encoded(PLAIN[200:]))
+        with structlog.testing.capture_logs() as logs:
+            one.live(4)
+            one.committed(RECORDS)
+        starts = {entry["partition"]: entry["offset"] for entry in logs if entry["event"] == "first_start"}
+        assert starts == {2: 0, 3: 0}
+    once(made)
+
+
+def test_outputs_larger_than_their_topics_take_arrive_smaller(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    made = make(kafka, redis_url, tmp_path, stream)
+    made.train()
+    kafka.configure_topic(made.settings.kafka.alerts, "max.message.bytes", "5000")
+    kafka.configure_topic(made.settings.kafka.dead_letters, "max.message.bytes", "3000")
+    padded = [json.dumps({**event, "note": "n" * 20_000}).encode() for event in PLAIN[:300]]
+    bad = [b"{" + bytes([97 + i]) * 20_000 for i in range(20)]
+    kafka.produce(stream, [*padded, *bad, *encoded(PLAIN[300:])])
+    with turned(made) as one:
+        one.live()
+        one.committed(RECORDS + len(bad))
+    alerts = made.alerts()
+    assert {alert["record"]["offset"] for alert in alerts if alert["event_omitted"]}
+    for alert in alerts:
+        offset = alert["record"]["offset"]
+        assert alert["event_omitted"] == (offset < 150), "150 padded records in each partition come first"
+        assert (alert["event"] is None) == alert["event_omitted"]
+        assert alert["features"]
+    flagged = {(alert["record"]["partition"], alert["record"]["offset"]) for alert in alerts}
+    assert len(flagged) == len(alerts)
+    places = [(i % 2, i // 2) for i in [*range(300), *range(320, RECORDS + 20)]]
+    assert flagged >= {place for place, event in zip(places, PLAIN, strict=True) if event["id"] in TRUTH}
+    letters = [(message.value() or b"", headers_of(message)) for message in kafka.read_committed(
+        made.settings.kafka.dead_letters)]  # fmt: skip
+    originals = {hashlib.sha256(value).hexdigest(): value for value in bad}
+    assert {headers["offbeat-sha256"] for _, headers in letters} == set(originals)
+    assert len(letters) == len(bad)
+    for value, headers in letters:
+        assert headers["offbeat-truncated"] == "true"
+        assert headers["offbeat-size"] == "20001"
+        assert originals[headers["offbeat-sha256"]].startswith(value)
+        assert len(value) > 1_000
+
+
+def test_a_kafka_that_is_away_for_longer_than_a_transaction_lasts_is_waited_for(
+    own_kafka: KafkaServer, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    """It goes while a transaction is open. Live all the while, not ready; the worker is the same process afterwards."""
+    made = make(own_kafka, redis_url, tmp_path, stream)
+    made.train()
+    with worker(made, "pod-0", tmp_path, dies=("produced SIGSTOP", 1)) as process:
+        process.wait_for("first_start", 2)
+        own_kafka.produce(stream, encoded(PLAIN[:300]))
+        while not frozen(process):
+            time.sleep(0.05)
+        own_kafka.stop()
+        process.signal(signal.SIGCONT)
+        port = process.wait_for("listening")[0]["port"]
+        ready, until = [], time.monotonic() + TRANSACTION_TIMEOUT_S + 12.0
+        while time.monotonic() < until:
+            assert probe(port, "livez") == 200
+            ready.append(probe(port, "readyz"))
+            time.sleep(0.2)
+        assert ready[-1] == 503
+        own_kafka.start()
+        own_kafka.produce(stream, encoded(PLAIN[300:]))
+        await_committed(made, RECORDS, process)
+        while probe(port, "readyz") != 200:
+            time.sleep(0.2)
+        assert process.events("producer_replaced")
+        assert process.stop() == 0
+    once(made)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_idle_worker_notices_that_kafka_is_away(
+    own_kafka: KafkaServer, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    made = make(own_kafka, redis_url, tmp_path, stream)
+    made.train()
+    with turned(made) as one:
+        one.live()
+        one.until(lambda: snapshotted(one))
+        status = said(made, one)
+        assert status.ready()[0]
+        own_kafka.stop()
+        one.until(lambda: not status.ready()[0])
+        assert "Kafka does not answer" in status.ready()[1]
+        assert status.live()[0]
+        assert one.telemetry.repositioned == 0
+        own_kafka.start()
+        one.until(lambda: status.ready()[0])
+
+
+def frozen(process: WorkerProcess) -> bool:
+    return "\nState:\tT" in Path(f"/proc/{process.process.pid}/status").read_text()
+
+
+def probe(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", f"/{path}")
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@pytest.mark.parametrize("recreated", ["later", "at once"])
+def test_a_topic_deleted_while_it_is_read_is_let_go_and_read_anew_when_it_is_back(
+    kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recreated: str
+) -> None:
+    monkeypatch.setattr("worker.housekeeping.TOPIC_CHECK_S", 1.0)
+    made = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka=QUICK_METADATA)
+    made.train()
+    kafka.produce(stream, encoded(PLAIN[:100]))
+    with turned(made) as one:
+        one.live(1)
+        one.committed(100)
+        first = one.worker.lanes.get(TopicPartition(stream, 0))
+        assert first is not None
+        topic_id = first.topic_id
+        kafka.delete_topic(stream)
+        if recreated == "later":
+            one.until(lambda: len(one.worker.lanes) == 0)
+            assert said(made, one).live()[0]
+            assert said(made, one).ready() == (False, "no partition assigned")
+        kafka.create_topic(stream, 1)
+        kafka.produce(stream, encoded(PLAIN))
+
+        def anew() -> bool:
+            lanes = list(one.worker.lanes)
+            return bool(lanes) and lanes[0].topic_id not in ("", topic_id) and lanes[0].committed[0] >= RECORDS
+
+        one.until(anew)
+    ids = [alert["alert_id"] for alert in made.alerts()]
+    assert len(ids) == len(set(ids))
+    assert {alert["event"]["id"] for alert in made.alerts()} >= TRUTH
+
+
+def test_a_compacted_input_topic_is_warned_of(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> None:
+    for topic, policy in ((stream, "compact,delete"), (f"{stream}-plain", "delete")):
+        kafka.create_topic(topic, 1, {"cleanup.policy": policy})
+    made = make(kafka, redis_url, tmp_path, stream, kafka={"events": [stream, f"{stream}-plain"]})
+    with structlog.testing.capture_logs() as logs, turned(made):
+        pass
+    assert [entry["topic"] for entry in logs if entry["event"] == "compacted_topic"] == [stream]
