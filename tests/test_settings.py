@@ -116,11 +116,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
-    text = "stream: s\nfeatures:\n  - {field: a, kind: rate}\n  - {field: b, kind: numeric, transfrom: log}\n"
+    text = "stream: s\nfeatures:\n  - {field: a, kind: text}\n  - {field: b, kind: numeric, transfrom: log}\n"
+    text += "  - {field: c, kind: rate}\n"
     said = refusal(tmp_path, text)
-    assert "features.0: 'rate' is not in this version; allowed: numeric, categorical, boolean, cyclic" in said
+    assert "features.0: 'text' is not allowed; allowed: numeric, categorical, boolean, cyclic, rate" in said
+    assert "features.2.half_life: required" in said
     assert "features.1.transfrom: unknown key" in said
-    assert len(said.splitlines()) == 2
+    assert len(said.splitlines()) == 3
     assert "features.0.kind: required; allowed: numeric" in refusal(tmp_path, "stream: s\nfeatures: [{field: a}]\n")
     assert "features: []" in refusal(tmp_path, "stream: s\nfeatures: []\n")
     twice = refusal(tmp_path, BASE + "  - {field: a, kind: numeric}\n")

@@ -33,7 +33,6 @@ _LATER = {
     "format": ("avro", "protobuf"),
     "encoding": ("embedding",),
     "model.kind": ("linear", "undercomplete", "sparse", "variational"),
-    "features.kind": ("rate",),
 }
 
 
@@ -235,7 +234,7 @@ def _feature_kinds() -> list[str]:
 
 def _is_tag(part: Any) -> bool:
     """Parts of a location that pydantic adds for the branch of a union, not for a key."""
-    return part in ("numeric", "categorical", "boolean", "cyclic") or (
+    return part in ("numeric", "categorical", "boolean", "cyclic", "rate") or (
         isinstance(part, str) and (part.startswith(("literal[", "tuple[", "function-")) or part == "datetime")
     )
 
