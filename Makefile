@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean services
+.PHONY: help demo test chaos lint bench lock clean services
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,6 +15,9 @@ demo: $(STAMP) ## the main job on this machine, with an embedded broker and real
 
 test: $(STAMP) services ## the tests, on a real Kafka and a real Redis
 	$(BIN)/python -m pytest -q
+
+chaos: $(STAMP) services ## 48 faults on three Kafka nodes and Redis, and what they leave: 15 minutes
+	$(BIN)/python -m tests.chaos --faults 48
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .
