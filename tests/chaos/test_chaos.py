@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.__main__ import run, table
 
-NAMES = ["kill -9: offsets_sent", "Redis killed and started", "broker killed: transaction coordinator", "SIGTERM"]
+NAMES = ["kill -9: offsets_sent", "Redis killed and started", "kill -9: named", "SIGTERM"]
 
 
 @pytest.mark.timeout(400)
