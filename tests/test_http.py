@@ -262,6 +262,8 @@ PLAIN = {
     "offbeat_missing_values_total": 3,
     "offbeat_out_of_range_values_total": 1,
     "offbeat_future_times_total": 2,
+    "offbeat_late_times_total": 5,
+    "offbeat_entities_evicted_total": 4,
     "offbeat_dead_letters_total": 1,
     "offbeat_batch_seconds_count": 1,
     "offbeat_event_delay_seconds_count": 3,
@@ -297,6 +299,7 @@ def test_what_the_loop_counts_is_what_is_shown(server: StatusServer, behind: Beh
     telemetry.held_back("cooldown")
     alert = output(("ce_type", b"offbeat.anomaly.open"), ("ce_severity", b"major"))
     telemetry.published([alert, alert, output(("offbeat-reason", b"x")), output()])
+    telemetry.entities_evicted, telemetry.late_times = 4, 5
     telemetry.lag = {SOURCE: 42}
     telemetry.degraded = {"redis": "unreachable since 12:00"}
     threshold = SimpleNamespace(cut=9.75, alert_rate=0.002)

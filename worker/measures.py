@@ -37,6 +37,8 @@ def _flow(now: Telemetry) -> Iterator[Measure]:
     yield _counter("missing_values", "Feature values missing or null", now.missing_values)
     yield _counter("out_of_range_values", "Numbers clipped to the range of training", now.out_of_range_values)
     yield _counter("future_times", "Event times far ahead of their record, replaced", now.future_times)
+    yield _counter("late_times", "Records whose event time is before their entity's last one", now.late_times)
+    yield _counter("entities_evicted", "Entities forgotten for their number or their silence", now.entities_evicted)
     yield _counter("catch_up_records", "Records replayed into state, publishing nothing", now.catch_up_records)
     lag = [((source.topic, str(source.partition)), count) for source, count in now.lag.items()]
     yield _gauges("lag_records", "High watermark less committed offset", ("topic", "partition"), lag)

@@ -98,20 +98,12 @@ def _scaled(scene: Scene) -> float:
     return at
 
 
-def _redis_restarted(scene: Scene) -> float:
-    at = time.monotonic()
-    scene.redis.kill9()
-    time.sleep(AWAY_S)
-    scene.redis.start()
-    return at
-
-
-def _broker_killed(which: Callable[[Scene], Broker]) -> Fault:
+def _killed_and_started(which: Callable[[Scene], Broker | RedisServer]) -> Fault:
     def fault(scene: Scene) -> float:
-        node, at = which(scene), time.monotonic()
-        node.kill9()
+        service, at = which(scene), time.monotonic()
+        service.kill9()
         time.sleep(AWAY_S)
-        node.start()
+        service.start()
         return at
 
     return fault
@@ -146,10 +138,12 @@ FAULTS: dict[str, Fault] = {
     "SIGTERM": _rolled,
     "SIGSTOP past the session, SIGCONT": _frozen,
     "scaled up or down": _scaled,
-    "Redis killed and started": _redis_restarted,
-    "broker killed: any": _broker_killed(lambda scene: scene.rng.choice(scene.kafka.nodes)),
-    "broker killed: group coordinator": _broker_killed(lambda scene: scene.kafka.leader("__consumer_offsets")),
-    "broker killed: transaction coordinator": _broker_killed(lambda scene: scene.kafka.leader("__transaction_state")),
+    "Redis killed and started": _killed_and_started(lambda scene: scene.redis),
+    "broker killed: any": _killed_and_started(lambda scene: scene.rng.choice(scene.kafka.nodes)),
+    "broker killed: group coordinator": _killed_and_started(lambda scene: scene.kafka.leader("__consumer_offsets")),
+    "broker killed: transaction coordinator": _killed_and_started(
+        lambda scene: scene.kafka.leader("__transaction_state")
+    ),
     "network cut": _cut,
     "offsets rewound": _rewound,
 }

@@ -21,11 +21,11 @@ from tests.scenarios.stream import (
     WorkerProcess,
     await_committed,
     encoded,
-    events,
     headers_of,
     make,
     worker,
 )
+from tests.scenarios.test_faults import PLAIN, RECORDS, TRUTH, once
 from tests.services.kafka import KafkaCluster, KafkaServer
 from tests.services.process import free_port
 from tests.services.redis import RedisServer
@@ -36,10 +36,6 @@ from worker.errors import ConfigError
 from worker.status import Status
 from worker.streams import TopicPartition
 
-RECORDS = 600
-PLAIN = events(RECORDS, every=50)
-TRUTH = {event["id"] for event in PLAIN if event["duration"] == 60.0}
-
 QUICK_METADATA = {"properties": {"topic.metadata.refresh.interval.ms": 300, "metadata.max.age.ms": 3_000}}
 
 
@@ -49,13 +45,6 @@ def made(kafka: KafkaCluster, own_redis: RedisServer, stream: str, tmp_path: Pat
     new = make(kafka, own_redis.url, tmp_path, stream)
     new.train()
     return new
-
-
-def once(made: Stream) -> None:
-    """Every anomaly alerted, no alert twice."""
-    ids = made.flagged_ids()
-    assert len(ids) == len(set(ids))
-    assert set(ids) >= TRUTH
 
 
 def champion(made: Stream) -> Any:
