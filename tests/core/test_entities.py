@@ -229,6 +229,21 @@ def test_an_entity_without_a_past_has_missing_values() -> None:
         assert math.isnan(row[name]), name
 
 
+def test_who_was_forgotten_does_not_come_back_out_of_an_older_segment() -> None:
+    entities, idle = Entities(SPEC, BOUNDS), BOUNDS.idle_ms
+    fed(entities, [Event("gone", 0, 0, 1.0, 1.0), Event("stays", 1, 1, 1.0, 1.0)], [])
+    older = [encode() for encode in entities.capture(0)]
+    late = [Event("stays", idle, idle, 1.0, 1.0), Event("stays", idle + 1, idle + 1, 1.0, 1.0)]
+    for offset, event in enumerate(late, 2):
+        entities.observe(decoded([event], offset), [event.name], np.array([event.time]), np.array([event.clock]),
+                         np.array([offset]))  # fmt: skip
+    assert len(entities) == 1
+    restored = Entities(SPEC, BOUNDS)
+    restored.load([*older, *(encode() for encode in entities.capture(2))], entities.oldest)
+    assert len(restored) == 1
+    assert [e() for e in restored.capture(0)] == [e() for e in entities.capture(0)]
+
+
 def test_damaged_segments_are_refused() -> None:
     entities = Entities(SPEC, Bounds())
     fed(entities, stream(np.random.default_rng(0), 50, 5), [])

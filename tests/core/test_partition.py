@@ -120,10 +120,11 @@ def test_a_reservoir_keeps_the_highest_priorities(half_life: float | None) -> No
     draws = draw_uniform(partition_seed("t", 0), offsets)
     sample = Reservoir(SPEC, capacity, half_life)
     columns = rows(count_)
-    for start in range(0, count_, 700):
-        part = slice(start, start + 700)
+    for start in range(0, count_, 50):
+        part = slice(start, start + 50)
         marks = np.zeros(len(offsets[part]), np.uint8)
         sample.offer(draws[part], offsets[part], offsets[part], marks, columns.take(part))
+        sample.settle()  # the floor is as high as it gets: nothing above it may be left out
     assert len(sample) == capacity
     weight_log = np.log(2) * np.array([grown(i, half_life) if half_life else 0.0 for i in range(count_)])
     best = np.sort(np.argsort(-(weight_log - np.log(-np.log(draws))))[:capacity])
@@ -146,13 +147,13 @@ def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[
     """A chain of snapshots, each on top of the one before, as the worker takes them."""
     state, parts, at = PartitionState(SPEC, "topic-id", 2, 1_000, 60_000), dict[str, list[_Part]](), 1_000
     state.adopt(Versions("bundle", "threshold"))
-    first = 0
+    first, offsets = 0, np.arange(1_000, 1_000 + N)  # without gaps: the next row is at the very next offset
     for step in steps:
         stop = min(first + step, N)
         if first < stop:
-            state.fold(judged(COLUMNS.take(slice(first, stop)), OFFSETS[first:stop]))
+            state.fold(judged(COLUMNS.take(slice(first, stop)), offsets[first:stop]))
             first = stop
-            state.next_offset = int(OFFSETS[stop - 1]) + 1
+            state.next_offset = int(offsets[stop - 1]) + 1
         for name, table in state.tables.items():
             shared, fresh = plan(table, parts.get(name, []), at)
             written = [_Part(fresh.since, fresh.rows, encode()) for encode in fresh.parts] if fresh else []
@@ -162,6 +163,24 @@ def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[
         at = state.next_offset
         tables = {name: [part.content for part in held] for name, held in parts.items()}
         assert PartitionState.restore(state.head(), tables, SPEC, 60_000).encode() == state.encode()
+
+
+def test_many_small_changes_are_written_few_times_and_in_few_segments() -> None:
+    """40 snapshots of 10 new rows each: a row is written O(log n) times, not once a snapshot."""
+    sample, kept, written = Reservoir(SPEC, 1_000, None), list[_Part](), 0
+    draws, columns = draw_uniform(partition_seed("t", 0), np.arange(400)), rows(400)
+    for start in range(0, 400, 10):
+        part = slice(start, start + 10)
+        offsets = np.arange(start, start + 10)
+        sample.offer(draws[part], offsets, offsets, np.zeros(10, np.uint8), columns.take(part))
+        shared, fresh = plan(sample, kept, start)
+        assert fresh is not None
+        written += fresh.rows
+        kept = [*shared, _Part(fresh.since, fresh.rows, b"")]
+        assert len(kept) <= 2 + np.log2(start + 10)
+    assert sum(part.rows for part in kept) == 400
+    assert written <= 400 * np.log2(400)
+    assert written < 40 * 400 / 4
 
 
 @dataclass(frozen=True)
