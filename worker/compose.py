@@ -16,7 +16,8 @@ import torch
 from worker import logs
 from worker.adapters.http import Probe, StatusServer
 from worker.adapters.kafka_admin import Topics, matching
-from worker.adapters.kafka_sink import KafkaLimits, PlainSink, TransactionalSink
+from worker.adapters.kafka_producing import KafkaLimits
+from worker.adapters.kafka_sink import PlainSink, TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.redis_client import connect, refuse_eviction
 from worker.adapters.redis_registry import RedisRegistry

@@ -2,6 +2,7 @@
 
     python -m tests.chaos --faults 12          # each kind once, in the order of the seed
     python -m tests.chaos --seed 7 --faults 48
+    python -m tests.chaos --protocol consumer  # Kafka's new group protocol, KIP-848
     python -m tests.chaos --only "kill -9: committed" --faults 3
 
 What came out is compared with an undisturbed run over the same log: alerts by id and content, copies of each, dead
@@ -37,12 +38,15 @@ from worker.configuration import load
 PARTITIONS, REPLICAS, RATE = 4, 3, 300
 
 
-def run(seed: int, names: list[str], folder: Path) -> tuple[Verdict, dict[str, list[float]], list[str]]:
+def run(
+    seed: int, names: list[str], folder: Path, protocol: str = "classic"
+) -> tuple[Verdict, dict[str, list[float]], list[str]]:
     """The verdict, seconds blind by fault, and what went wrong with processes."""
     kafka, redis = KafkaNodes(folder), RedisServer(folder / "redis", kept=True)
     redis_door = free_port()
     proxy = Proxy({**dict(zip(kafka.doors, kafka.behind, strict=True)), redis_door: redis.port})
-    stream = make(kafka, redis.url, folder, "chaos", partitions=PARTITIONS, event={"time": "ts", "entity": "host"})
+    stream = make(kafka, redis.url, folder, "chaos", partitions=PARTITIONS, event={"time": "ts", "entity": "host"},
+                  kafka={"properties": {"group.protocol": protocol}})  # fmt: skip
     stream.train()
     doors = ",".join(f"127.0.0.1:{port}" for port in kafka.doors)
     ways = [_through(stream, folder, doors, f"redis://127.0.0.1:{redis_door}/0"), *[stream] * (REPLICAS - 1)]
@@ -54,11 +58,10 @@ def run(seed: int, names: list[str], folder: Path) -> tuple[Verdict, dict[str, l
     try:
         inflow.resume()
         pool.await_live()
-        watch.await_calm(time.monotonic())
+        watch.await_calm(time.monotonic(), pool.restart_fallen)
         for number, name in enumerate(names, 1):
             began = FAULTS[name](scene)
-            pool.restart_fallen()
-            watch.await_calm(time.monotonic())
+            watch.await_calm(time.monotonic(), pool.restart_fallen)
             blind.setdefault(name, []).append(watch.blind(began))
             print(f"{number}/{len(names)} {name}: blind {blind[name][-1]:.1f} s", file=sys.stderr, flush=True)
         ends = inflow.pause()
@@ -103,6 +106,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=48)
     parser.add_argument("--only", choices=FAULTS, action="append", help="these kinds alone")
+    parser.add_argument("--protocol", choices=["classic", "consumer"], default="classic")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rng, kinds = random.Random(options.seed), options.only or list(FAULTS)
@@ -110,7 +114,7 @@ def main() -> None:
     while len(names) < options.faults:
         names += rng.sample(kinds, len(kinds))
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{options.seed}-"))
-    verdict, blind, surprises = run(options.seed, names[: options.faults], folder)
+    verdict, blind, surprises = run(options.seed, names[: options.faults], folder, options.protocol)
     print(table(blind), *surprises, verdict, sep="\n")
     if verdict.good and not surprises:
         shutil.rmtree(folder)

@@ -28,6 +28,7 @@ FROZEN_S = 22.0
 """Longer than the session time-out of 15 s: the member is evicted meanwhile."""
 CUT_S = 20.0
 AWAY_S = 4.0
+WRITTEN_S = 6.0
 
 
 @dataclass(slots=True)
@@ -109,6 +110,14 @@ def _killed_and_started(which: Callable[[Scene], Broker | RedisServer]) -> Fault
     return fault
 
 
+def _wiped(scene: Scene) -> float:
+    """Then time enough for every partition to write some whole snapshots again."""
+    at = time.monotonic()
+    scene.stream.client.flushall()
+    time.sleep(WRITTEN_S)
+    return at
+
+
 def _cut(scene: Scene) -> float:
     at = time.monotonic()
     scene.proxy.cut()
@@ -139,6 +148,7 @@ FAULTS: dict[str, Fault] = {
     "SIGSTOP past the session, SIGCONT": _frozen,
     "scaled up or down": _scaled,
     "Redis killed and started": _killed_and_started(lambda scene: scene.redis),
+    "Redis wiped": _wiped,
     "broker killed: any": _killed_and_started(lambda scene: scene.rng.choice(scene.kafka.nodes)),
     "broker killed: group coordinator": _killed_and_started(lambda scene: scene.kafka.leader("__consumer_offsets")),
     "broker killed: transaction coordinator": _killed_and_started(

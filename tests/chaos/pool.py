@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+import urllib.request
 from pathlib import Path
 
 from tests.scenarios.stream import Stream, WorkerProcess
@@ -69,8 +70,9 @@ class Pool:
         self._processes.pop(replica).kill9()
 
     def stop(self, *replicas: int) -> None:
-        """SIGTERM to all of them, then wait; the exit codes have to be 0."""
+        """SIGTERM to all of them, once they have begun to listen to it, then wait; the exit codes have to be 0."""
         for replica in replicas:
+            self._processes[replica].wait_for("starting")
             self._processes[replica].signal(signal.SIGTERM)
         for replica in replicas:
             process = self._processes.pop(replica)
@@ -97,6 +99,10 @@ class Pool:
                 self.surprises.append(f"{process.log.name} exited with {code}: {process.tail()[-300:]}")
                 process.wait()
                 self.start(replica)
+            elif not _lives(process):
+                self.surprises.append(f"{process.log.name} was found dead by its probe: {process.tail()[-300:]}")
+                process.kill9()
+                self.start(replica)
 
     def end(self) -> None:
         for replica in self.running:
@@ -104,3 +110,15 @@ class Pool:
 
     def _order(self, replica: int) -> Path:
         return self._folder / f"pod-{replica}.order"
+
+
+def _lives(process: WorkerProcess) -> bool:
+    """What Kubernetes asks; True while it does not listen yet."""
+    listening = process.events("listening")
+    if not listening:
+        return True
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{listening[-1]['port']}/livez", timeout=5).close()
+    except OSError:
+        return False
+    return True

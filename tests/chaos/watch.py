@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -17,6 +18,7 @@ LATE_S = 2.0
 CALM_S = 3.0
 _EVERY_S = 0.2
 _ANSWER_S = 2.0
+_LOOK_EVERY_S = 5.0
 
 
 class Watch:
@@ -43,14 +45,17 @@ class Watch:
         self._thread.join(10)
         self._asker.close()
 
-    def await_calm(self, since: float, seconds: float = 180.0) -> None:
-        """Until nothing has been late for `CALM_S`, counted from `since` at the earliest."""
-        deadline = time.monotonic() + seconds
+    def await_calm(self, since: float, meanwhile: Callable[[], None], seconds: float = 240.0) -> None:
+        """Until nothing has been late for `CALM_S`, counted from `since` at the earliest; `meanwhile` now and then."""
+        deadline, next_look = time.monotonic() + seconds, time.monotonic()
         while True:
             calm_from = max(self.last_late, since)
             if self.last_answer > calm_from + CALM_S:
                 return
             assert time.monotonic() < deadline, f"still late {seconds:.0f} s after the fault: {self.behind()}"
+            if time.monotonic() >= next_look:
+                meanwhile()
+                next_look = time.monotonic() + _LOOK_EVERY_S
             time.sleep(0.1)
 
     def await_all(self, ends: list[int], seconds: float = 120.0) -> None:

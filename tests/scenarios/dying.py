@@ -19,7 +19,7 @@ from typing import Any
 
 import confluent_kafka
 
-import worker.adapters.kafka_sink as sink
+import worker.adapters.kafka_tenure as tenure
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.compose import run_worker
 from worker.configuration import load
@@ -113,7 +113,7 @@ def dying_after(call: Callable[..., Any], death: Death, point: str) -> Callable[
 
 def main(config: str, point: str, occasion: str) -> None:
     death = Death(point, int(occasion))
-    vars(sink)["Producer"] = dying_producer(death)
+    vars(tenure)["Producer"] = dying_producer(death)
     for owner, name, reached in ((RedisSnapshots, "put", "snapshot_stored"), (Snapshots, "drain", "drained")):
         setattr(owner, name, dying_after(getattr(owner, name), death, reached))
     run_worker(load(Path(config)), None, "debug")

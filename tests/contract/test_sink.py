@@ -1,0 +1,115 @@
+"""The transactional sink on the real Kafka, when the client does not return from a call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+import worker.adapters.kafka_tenure as tenure
+from tests.services.kafka import KafkaCluster
+from worker.adapters.kafka_producing import KafkaLimits
+from worker.adapters.kafka_sink import TransactionalSink
+from worker.adapters.kafka_source import KafkaSource
+from worker.streams import Commit, Output, ProducerReplaced, TopicPartition
+
+CALLS = ("init_transactions", "send_offsets_to_transaction", "commit_transaction")
+
+
+class Staying:
+    """Holds the first call of one name, before it does anything, until it is let go."""
+
+    def __init__(self, name: str) -> None:
+        self.left = threading.Event()
+        self.back = threading.Event()
+        self._name = name
+        self._stays = True
+
+    def producer(self) -> type[Producer]:
+        held = self
+
+        def staying(self: Producer, *args: Any) -> None:
+            first, held._stays = held._stays, False
+            if first:
+                held.left.wait(60)
+            try:
+                getattr(Producer, held._name)(self, *args)
+            finally:
+                if first:
+                    held.back.set()
+
+        return type("StayingProducer", (Producer,), {self._name: staying})
+
+
+@pytest.fixture
+def bootstrap(kafka: KafkaCluster, stream: str) -> str:
+    for topic in (stream, f"{stream}.alerts"):
+        kafka.create_topic(topic, 4)
+    return kafka.bootstrap
+
+
+def joined(bootstrap: str, stream: str) -> KafkaSource:
+    source = KafkaSource(bootstrap, f"group-{stream}", [stream], {})
+    deadline = time.monotonic() + 30
+    while not source.changes():
+        assert time.monotonic() < deadline
+        source.poll(1, 0.2, 0.01)
+    return source
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_stays_is_given_up_and_commits_nothing_when_it_comes_back(
+    call: str, kafka: KafkaCluster, bootstrap: str, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Staying(call)
+    monkeypatch.setattr(tenure, "Producer", held.producer())
+    monkeypatch.setattr(tenure, "PUBLISH_S", 3.0)
+    source = joined(bootstrap, stream)
+    sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
+    place, topic = TopicPartition(stream, 0), f"{stream}.alerts"
+
+    with pytest.raises(ProducerReplaced, match="did not return"):
+        sink.publish([Output(place, topic, b"k", b"given up", ())], {place: Commit(7, "given up")}, source.membership())
+    sink.publish([Output(place, topic, b"k", b"second", ())], {place: Commit(2, "second")}, source.membership())
+    held.left.set()
+    assert held.back.wait(30)
+    third = [Output(place, topic, b"k", b"third", ())], {place: Commit(3, "third")}
+    try:
+        sink.publish(*third, source.membership())
+    except ProducerReplaced:  # an initialisation that comes back late fences the one after it, once
+        assert call == "init_transactions"
+        sink.publish(*third, source.membership())
+
+    assert [message.value() for message in kafka.read_committed(topic)] == [b"second", b"third"]
+    answer = source.committed([place])[place]
+    assert answer is not None and (answer.offset, answer.metadata) == (3, "third")
+    sink.close()
+    source.close()
+
+
+def test_what_the_client_holds_is_let_go_in_the_thread_that_made_the_calls(
+    bootstrap: str, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[str] = []
+
+    class Noted(Producer):
+        def send_offsets_to_transaction(self, *_: Any) -> None:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "planted", True))
+
+        def __del__(self) -> None:
+            gone.append(threading.current_thread().name)
+
+    monkeypatch.setattr(tenure, "Producer", Noted)
+    source = joined(bootstrap, stream)
+    sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
+    with pytest.raises(ProducerReplaced, match="planted") as caught:
+        sink.publish([], {TopicPartition(stream, 0): Commit(1, "")}, source.membership())
+    deadline = time.monotonic() + 10
+    while not gone and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert gone == ["producer"], caught
+    sink.close()
+    source.close()
