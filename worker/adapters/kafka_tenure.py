@@ -21,8 +21,8 @@ from worker.adapters.kafka_producing import CALL_TIMEOUT_S, put, retried, text
 from worker.errors import RefusedByKafka
 from worker.streams import Output, ProducerReplaced, PublishAborted
 
-PUBLISH_S = 45.0
-"""Initialising, publishing and aborting each end within the transaction time-out and one call more."""
+PUBLISH_S = 30.0
+"""A transaction has long been aborted by then: three times its time-out."""
 
 
 class Tenure:
