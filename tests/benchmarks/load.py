@@ -77,8 +77,10 @@ def fill(cluster: KafkaCluster, topic: str, records: int, entities: int = 1_000,
 
 
 def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, /, *, entities: int = 0,
-               **sections: dict[str, Any]) -> Stream:  # fmt: skip
-    """Topics, configuration and a trained first model; with `entities`, two rates look back at so many."""
+               gap_ms: float = 0.0, **sections: dict[str, Any]) -> Stream:  # fmt: skip
+    """Topics, configuration and a trained first model; with `entities`, two rates look back at so many, each of which
+    has an event every `gap_ms` of event time (0: the stream has one a millisecond).
+    """
     plain: dict[str, Any] = {
         "stream": name,
         "kafka": {"bootstrap_servers": cluster.bootstrap},
@@ -94,16 +96,19 @@ def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, /
     for topic, partitions in ((name, 4), (settings.kafka.alerts, 4), (settings.kafka.dead_letters, 1)):
         cluster.create_topic(topic, partitions)
     made = Stream(cluster, path, settings, redis.Redis.from_url(redis_url))
-    promote(made, entities)
+    promote(made, entities, gap_ms=gap_ms)
     return made
 
 
-def promote(made: Stream, entities: int = 0, version: int = 1) -> None:
+def promote(made: Stream, entities: int = 0, version: int = 1, gap_ms: float = 0.0) -> None:
     """Trained on rows that got their pasts as the worker gives them, after two events an entity; promoted."""
-    settings, before = made.settings, min(2 * entities, 400_000)
+    if gap_ms:  # what an entity's past looks like depends on its own gaps only: a few of them show it
+        entities = min(entities, 2_000)
+    settings, before = made.settings, min((4 if gap_ms else 2) * entities, 400_000)
     columns = from_table(table(before + FITTED, seed=7), settings.spec)
     if entities:
-        times = np.arange(before + FITTED, dtype=np.int64)
+        step = gap_ms / entities if gap_ms else 1.0
+        times = (np.arange(before + FITTED) * step).astype(np.int64)
         columns = with_pasts(settings, columns, hosts(before + FITTED, 7, entities), times)
     columns = columns.take(slice(before, None))
     trained = train_version(

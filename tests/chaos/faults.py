@@ -69,6 +69,7 @@ def _killed_at(point: str) -> Fault:
 def _drained_and_killed(scene: Scene) -> float:
     replica = scene.pool.pick(scene.rng)
     scene.pool.order(replica, "drained")
+    scene.pool[replica].wait_for("starting")
     scene.pool[replica].signal(signal.SIGTERM)
     at = scene.pool.await_death(replica, 120)
     scene.pool.fill()

@@ -1,0 +1,152 @@
+"""offbeat beside the loop that a user would write by hand with the same packages: events per second, and the ratio.
+
+The loop: `poll` one record, `json.loads`, scale and one-hot it, one row through the same autoencoder, produce an alert
+where the error is above a threshold, flush and commit now and then. It does less: one of the three members, no
+explanation, no state, at least once. Both on the same topic, one after the other, the medians of several passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from confluent_kafka import Consumer, Producer
+
+from tests.benchmarks.load import CATEGORIES, FITTED, NUMBERS, configured, fill, table
+from tests.benchmarks.throughput import worked
+from tests.scenarios.stream import Stream
+from tests.services.kafka import KafkaServer
+from tests.services.redis import RedisServer
+from worker import logs
+from worker.core.columns import from_table
+from worker.core.detector import Detector
+from worker.core.scaling import Scaling
+from worker.core.vocabulary import Vocabulary
+
+EXAMPLES = """examples:
+  python -m tests.benchmarks.handwritten
+  python -m tests.benchmarks.handwritten --records 200000 --by-hand 5000 --passes 1
+"""
+COMMIT_EVERY = 1_000
+
+
+class ByHand:
+    """One event's error, as plain as it gets: no batches, the weights and the scaling of the trained autoencoder."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._network = detector.network
+        blocks, parts = detector.encoder.blocks, detector.encoder.parts
+        self._width = detector.encoder.width
+        self._numbers = [(name, block.start, part.centre, part.spread)
+                         for name, block, part in zip(NUMBERS, blocks, parts, strict=False)
+                         if isinstance(part, Scaling)]  # fmt: skip
+        self._categories = [(name, block.start, block.levels, {text: i for i, text in enumerate(part.top)})
+                            for name, block, part in zip(CATEGORIES, blocks[len(NUMBERS) :], parts[len(NUMBERS) :],
+                                                         strict=True) if isinstance(part, Vocabulary)]  # fmt: skip
+        self._features = len(blocks)
+
+    def error(self, event: dict[str, Any]) -> float:
+        row, levels = [0.0] * self._width, []
+        for name, start, centre, spread in self._numbers:
+            row[start] = min(max((event[name] - centre) / spread, -10.0), 10.0)
+        for name, start, count, known in self._categories:
+            level = known.get(event[name], count - 1)
+            row[start + level] = 1.0
+            levels.append((count, level))
+        with torch.inference_mode():
+            x = torch.tensor([row])
+            out = self._network(x)
+            at = len(self._numbers)
+            total = 0.5 * ((out[0, :at] - x[0, :at]) ** 2).sum()
+            for count, level in levels:
+                total += torch.nn.functional.cross_entropy(out[0, at : at + count], torch.tensor(level))
+                at += count
+            return float(total) / self._features
+
+
+def threshold(detector: Detector, by_hand: ByHand) -> float:
+    """The error that one in a thousand events of training exceeds; the loop's errors are the detector's own."""
+    rows = table(FITTED, seed=7)
+    encoded = detector.encoder.transform(from_table(rows, detector.encoder.spec))
+    errors = detector.member_errors(encoded)[1][:, 0]
+    first = [by_hand.error({name: values[i] for name, values in rows.items()}) for i in range(100)]
+    assert np.allclose(first, errors[:100], rtol=1e-3), "the loop by hand computes something else"
+    return float(np.quantile(errors, 0.999))
+
+
+def loop(made: Stream, by_hand: ByHand, cut: float, records: int) -> float:
+    """Events per second of the loop by hand, from the first record on."""
+    consumer = Consumer({"bootstrap.servers": made.kafka.bootstrap, "group.id": uuid.uuid4().hex,
+                         "auto.offset.reset": "earliest", "enable.auto.commit": False})  # fmt: skip
+    producer = Producer({"bootstrap.servers": made.kafka.bootstrap})
+    consumer.subscribe([made.settings.stream])
+    seen, began = 0, 0.0
+    while seen < records:
+        message = consumer.poll(1.0)
+        if message is None or message.error():
+            continue
+        began = began or time.perf_counter()
+        event = json.loads(message.value() or b"")
+        error = by_hand.error(event)
+        if error > cut:
+            alert = {"entity": event["host"], "error": error, "event": event}
+            producer.produce(made.settings.kafka.alerts, json.dumps(alert).encode(), event["host"])
+            producer.poll(0)
+        seen += 1
+        if seen % COMMIT_EVERY == 0:
+            producer.flush()
+            consumer.commit(asynchronous=False)
+    seconds = time.perf_counter() - began
+    consumer.close()
+    return records / seconds
+
+
+def fresh(made: Stream) -> Stream:
+    """The same topic for another group, without the state that the one before has left."""
+    for key in made.client.scan_iter("*:snapshot*"):
+        made.client.delete(key)
+    kafka = made.settings.kafka.model_copy(update={"group": uuid.uuid4().hex})
+    return Stream(made.kafka, made.path, made.settings.model_copy(update={"kafka": kafka}), made.client)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--records", type=int, default=1_000_000, help="that offbeat reads, in 50,000s")
+    parser.add_argument("--by-hand", type=int, default=50_000, help="that the loop by hand reads")
+    parser.add_argument("--passes", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logs.configure("warning", stream="hand", instance="hand")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        kafka, redis = KafkaServer(folder), RedisServer(folder)
+        made = configured(kafka, redis.url, folder, "hand")
+        fill(kafka, "hand", options.records)
+        champion = made.registry.champion(made.settings.spec.spec_hash)
+        assert champion is not None
+        detector = made.registry.bundle(champion.bundle).detector()
+        by_hand = ByHand(detector)
+        cut = threshold(detector, by_hand)
+        print("| pass | by hand, events/s | offbeat, events/s | ratio |\n|---|---|---|---|")
+        ratios = []
+        for number in range(1, options.passes + 1):
+            hand, ours = loop(made, by_hand, cut, options.by_hand), worked(fresh(made), options.records)
+            ratios.append(ours / hand)
+            print(f"| {number} | {hand:,.0f} | {ours:,.0f} | {ratios[-1]:.1f} |", flush=True)
+        print(f"| **median** | | | **{statistics.median(ratios):.1f}** |")
+        redis.stop()
+        kafka.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Bugs to be found: each makes the product wrong in one place for as long as it is planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+import tests.model.world as world
+import worker.snapshots as snapshots
+from tests.model.broker import Broker
+from tests.model.source import ModelSource
+from worker.core.partition import PartitionState
+from worker.core.trail import Base, Trail
+from worker.lane import Lane, Lanes, Phase
+from worker.loop import Worker
+from worker.ports import Ancestor, Snapshot
+from worker.recovery import Recovery
+from worker.snapshots import Snapshots, taken
+from worker.streams import Commit, Output, ProducerReplaced, TopicPartition
+from worker.versions import Pair
+
+Bug = Callable[[], AbstractContextManager[object]]
+_go = Recovery._go
+_publish = Worker._publish
+
+
+def _replaced(owner: Any, name: str, by: Any) -> Bug:
+    return lambda: patch.object(owner, name, by)
+
+
+def _no_catch_up(
+    self: Recovery, lane: Lane, state: PartitionState, pair: Pair | None, trail: Trail, target: int
+) -> None:
+    state.next_offset = target
+    _go(self, lane, state, pair, trail, target)
+
+
+def _todays(self: Recovery, lane: Lane, state: PartitionState, pair: Pair | None, trail: Trail, target: int) -> None:
+    pair = self._feed.latest or pair
+    if pair is not None:
+        lane.replay = []
+        state.adopt(pair.versions)
+    _go(self, lane, state, pair, trail, target)
+
+
+def _late_membership(self: Worker, outputs: list[tuple[Lane, list[Output]]], _: object) -> None:
+    _publish(self, outputs, self._parts.source.membership())
+
+
+def _early_snapshot(self: Worker, outputs: list[tuple[Lane, list[Output]]], membership: object) -> None:
+    writer = self._parts.snapshots._writer
+    for lane in self.lanes:
+        if lane.phase is Phase.LIVE and lane.state is not None and not lane.in_flight and any(outputs):
+            writer.submit(taken(lane, lane.state, lane.stored, self._wall_ms()))
+            lane.in_flight, lane.snapshot_offset = True, lane.state.next_offset
+    _publish(self, outputs, membership)
+
+
+class _NoTransaction:
+    """Outputs, then a plain commit."""
+
+    def __init__(self, broker: Broker, net: world.PodNet, source: ModelSource) -> None:
+        self._broker, self._net, self._source = broker, net, source
+
+    def publish(self, outputs: Sequence[Output], commits: dict[TopicPartition, Commit], membership: object) -> None:
+        for output in outputs:
+            self._broker.append(output)
+            self._net.step("produced")
+        parts = [KafkaPartition(*source, one.offset, one.metadata) for source, one in commits.items()]
+        try:
+            self._source.commit(parts)
+        except KafkaException as error:
+            raise ProducerReplaced(str(error)) from error
+
+    def limit(self, topic: str) -> int:
+        return 1_000_000
+
+    def close(self) -> None: ...
+
+
+def _newest_only(lane: Lane, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
+    return [stored.ancestor]
+
+
+def _named_by_anyone(self: Snapshots, lanes: Lanes) -> None:
+    for done in self._writer.stored():
+        lane = lanes.get(done.source)
+        if lane is not None and lane.phase is Phase.LIVE and lane.trail is not None and done.snapshot is not None:
+            lane.in_flight, lane.stored = False, done.snapshot
+            lane.trail = lane.trail.based(Base(done.snapshot.id, done.snapshot.offset))
+
+
+PLANTED: dict[str, Bug] = {
+    "none": nullcontext,
+    "no assignment filter": _replaced(Lanes, "holds", lambda *_: True),
+    "group metadata taken at commit": _replaced(Worker, "_publish", _late_membership),
+    "the state of a batch kept whose outputs were dropped": _replaced(Worker, "_recover_all", lambda _: None),
+    "read_uncommitted offsets": _replaced(Broker, "stable", Broker.unstable),
+    "no catch-up": _replaced(Recovery, "_go", _no_catch_up),
+    "catch-up with today's versions": _replaced(Recovery, "_go", _todays),
+    "a snapshot of uncommitted state": _replaced(Worker, "_publish", _early_snapshot),
+    "no transaction": _replaced(world, "transactional", _NoTransaction),
+    "collects what a commit names": _replaced(snapshots, "kept_line", _newest_only),
+    "names what was taken before a recovery": _replaced(Snapshots, "name", _named_by_anyone),
+}

@@ -1,0 +1,124 @@
+"""One worker of the schedules: the real loop with all its parts, on the model's ports; and its deaths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.model.broker import Broker
+from tests.model.net import Net
+from tests.model.source import ModelSource
+from tests.model.stores import MemoryRegistry, MemorySnapshots
+from tests.model.stream import SETTINGS
+from worker.audit import SnapshotAudit
+from worker.condition import Condition
+from worker.core.decode import Limits, decoder_for
+from worker.deadletters import DeadLetters
+from worker.housekeeping import Housekeeping
+from worker.lane import Lanes
+from worker.lifecycle import StopToken
+from worker.loop import Worker
+from worker.parts import Parts
+from worker.ports import SampleBlock
+from worker.publishing import Publisher
+from worker.recovery import Recovery
+from worker.sampling import ColdSampler
+from worker.snapshot_writer import SnapshotWriter
+from worker.snapshots import Snapshots
+from worker.streams import Sink
+from worker.telemetry import Telemetry
+from worker.versions import VersionFeed
+from worker.watchdog import Watchdog
+
+LIMIT = 1_000_000
+
+
+class Died(BaseException):
+    """This process is no more; whatever it was doing stays as it is."""
+
+
+class Writer(SnapshotWriter):
+    """Without its thread: the schedule makes its steps."""
+
+    def flush(self, seconds: float) -> None:
+        for _ in range(10):
+            if not self._waiting:
+                return
+            self.step()
+
+
+class AllLimits:
+    def of(self, topic: str) -> int:
+        return LIMIT
+
+    def properties(self) -> dict[str, int]:
+        return {}
+
+
+class Pod:
+    """`name` is its transactional id; a process with the same name ends what the dead one left open."""
+
+    def __init__(
+        self,
+        name: str,
+        broker: Broker,
+        net: Net,
+        store: MemorySnapshots,
+        registry: MemoryRegistry,
+        sink: Callable[[Broker, Any, ModelSource], Sink],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.busy = False
+        self.telemetry = Telemetry(SETTINGS.stream)
+        self.source = ModelSource(broker, net)
+        self.sink = sink(broker, net, self.source)
+        self.feed = VersionFeed(registry, SETTINGS.spec.spec_hash)
+        self.feed.refresh()
+        self.lanes = Lanes(self.source)
+        self.writer = Writer(store, self.telemetry)
+        self.audit = SnapshotAudit(store, self.lanes, broker.monotonic)
+        kafka, telemetry = SETTINGS.kafka, self.telemetry
+        parts = Parts(
+            source=self.source,
+            lanes=self.lanes,
+            sink=self.sink,
+            decoder=decoder_for("json", SETTINGS.spec, Limits()),
+            feed=self.feed,
+            recovery=Recovery(SETTINGS, self.source, store, self.feed, telemetry, self.sink, wall_ms),
+            snapshots=Snapshots(self.writer, SETTINGS.state.snapshot_every, broker.monotonic),
+            sampler=ColdSampler(_NoSamples(), SETTINGS.spec),
+            publisher=Publisher(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: LIMIT, wall_ms,
+                                telemetry),
+            dead_letters=DeadLetters(kafka.dead_letters, lambda _: LIMIT, kafka.dead_letter_limit),
+            housekeeping=Housekeeping(
+                self.source,
+                self.lanes,
+                Condition(self.source, self.lanes, self.feed, telemetry, SETTINGS.state.snapshot_every, wall_ms),
+                Watchdog(self.source, self.lanes, telemetry),
+                self.audit,
+                telemetry,
+            ),
+            telemetry=telemetry,
+        )  # fmt: skip
+        self.worker = Worker(parts, StopToken(), broker.monotonic, wall_ms)
+
+    def stop(self) -> None:
+        """As after a signal: drain, and leave the group."""
+        self.worker.drain()
+        self.source.close()
+        self.sink.close()
+
+
+class _NoSamples:
+    """A cold start is left by a champion that is given back, not by one that is trained."""
+
+    def add(self, *_: object) -> None: ...
+
+    def rows(self) -> int:
+        return 0
+
+    def read(self) -> list[SampleBlock]:
+        return []
+
+    def clear(self) -> None: ...

@@ -1,0 +1,180 @@
+"""Redis behind its ports, in memory, for the schedules; the contract suites of the real one hold here too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
+
+from worker.adapters.redis_snapshots import STRANGERS_MS
+from worker.core.bundle import Bundle
+from worker.core.threshold import Threshold
+from worker.ports import (
+    HEAD,
+    BundleInfo,
+    Champion,
+    Chunk,
+    MissingPart,
+    Signatures,
+    Snapshot,
+    digest_of,
+)
+from worker.streams import TopicPartition
+
+
+class MemorySnapshots:
+    """`up` is asked at every call; raises StoreUnavailable where it is not."""
+
+    def __init__(self, up: Callable[[], None] = lambda: None) -> None:
+        self._up = up
+        self.manifests: dict[TopicPartition, dict[str, bytes]] = {}
+        self.chunks: dict[tuple[TopicPartition, str], bytes] = {}
+
+    def wipe(self) -> None:
+        self.manifests.clear()
+        self.chunks.clear()
+
+    def put(self, snapshot: Snapshot) -> None:
+        self._up()
+        place = TopicPartition(snapshot.topic, snapshot.partition)
+        self.chunks |= {(place, sha256): content for sha256, content in snapshot.contents.items()}
+        if any((place, chunk.sha256) not in self.chunks for chunk in snapshot.chunks):
+            raise MissingPart(f"a chunk that snapshot {snapshot.id} of {place.topic}/{place.partition} shares")
+        self.manifests.setdefault(place, {})[snapshot.id] = snapshot.manifest
+
+    def get(
+        self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None
+    ) -> Snapshot | None:
+        self._up()
+        place = TopicPartition(topic, partition)
+        raw = self.manifests.get(place, {}).get(snapshot_id)
+        if raw is None:
+            return None
+        found = Snapshot.from_manifest(raw)
+        contents = {}
+        for chunk in found.chunks:
+            if tables is not None and chunk.table != HEAD and chunk.table not in tables:
+                continue
+            content = self.chunks.get((place, chunk.sha256))
+            if content is None or digest_of(content) != chunk.sha256:
+                return None
+            contents[chunk.sha256] = content
+        return replace(found, contents=contents)
+
+    def newest_at_or_below(self, topic: str, topic_id: str, partition: int, offset: int) -> Snapshot | None:
+        self._up()
+        there = self._all(TopicPartition(topic, partition))
+        for bare in sorted(there, key=lambda one: (one.offset, one.id), reverse=True):
+            found = self.get(topic, partition, bare.id) if bare.offset <= offset else None
+            if found is not None and found.topic_id == topic_id:
+                return found
+        return None
+
+    def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
+        self._up()
+        place = TopicPartition(snapshot.topic, snapshot.partition)
+        line = {snapshot.id, *(ancestor.id for ancestor in snapshot.line)}
+        gone, needed = [], set[str]()
+        for one in self._all(place):
+            old = one.created_ms < now_ms - STRANGERS_MS
+            if one.id in kept or not (one.id in line or old):
+                needed |= {chunk.sha256 for chunk in one.chunks}
+            else:
+                gone.append(one)
+        if not gone or not ours():
+            return 0
+        for one in gone:
+            del self.manifests[place][one.id]
+            self._drop(place, one.chunks, needed)
+        return len(gone)
+
+    def _all(self, place: TopicPartition) -> list[Snapshot]:
+        return [Snapshot.from_manifest(raw) for raw in self.manifests.get(place, {}).values()]
+
+    def _drop(self, place: TopicPartition, chunks: Iterable[Chunk], needed: set[str]) -> None:
+        for chunk in chunks:
+            if chunk.sha256 not in needed:
+                self.chunks.pop((place, chunk.sha256), None)
+
+
+class MemoryRegistry:
+    """Bundles are shared rather than copied: they are immutable."""
+
+    def __init__(self, up: Callable[[], None] = lambda: None) -> None:
+        self._up = up
+        self._bundles: dict[str, Bundle] = {}
+        self._thresholds: dict[str, Threshold] = {}
+        self._champions: dict[str, list[Champion]] = {}
+        self._version = self._token = 0
+
+    def wipe(self) -> None:
+        self._bundles, self._thresholds, self._champions = {}, {}, {}
+        self._version = self._token = 0
+
+    def champion(self, spec_hash: str) -> Champion | None:
+        self._up()
+        line = self._champions.get(spec_hash)
+        return line[-1] if line else None
+
+    def bundle(self, digest: str) -> Bundle:
+        self._up()
+        if digest not in self._bundles:
+            raise MissingPart(f"bundle {digest}")
+        return self._bundles[digest]
+
+    def threshold(self, digest: str) -> Threshold:
+        self._up()
+        if digest not in self._thresholds:
+            raise MissingPart(f"threshold {digest}")
+        return self._thresholds[digest]
+
+    def put_bundle(self, bundle: Bundle) -> None:
+        self._up()
+        self._bundles[bundle.digest] = bundle
+
+    def put_threshold(self, threshold: Threshold) -> None:
+        self._up()
+        self._thresholds[threshold.digest()] = threshold
+
+    def promote(self, spec_hash: str, champion: Champion) -> bool:
+        self._up()
+        self.bundle(champion.bundle)
+        self.threshold(champion.threshold)
+        line = self._champions.setdefault(spec_hash, [])
+        if line and line[-1].token > champion.token:
+            return False
+        line.append(champion)
+        return True
+
+    def restore(
+        self, spec_hash: str, champion: Champion, bundle: Bundle, threshold: Threshold, signatures: Signatures
+    ) -> bool:
+        self._up()
+        line = self._champions.setdefault(spec_hash, [])
+        if line and line[-1].order >= champion.order:
+            return False
+        self.put_bundle(bundle)
+        self.put_threshold(threshold)
+        self._version, self._token = max(self._version, champion.version), max(self._token, champion.token)
+        line.append(champion)
+        return True
+
+    def signatures(self, bundle: str, threshold: str) -> Signatures:
+        self._up()
+        return Signatures(None, None)
+
+    def history(self, spec_hash: str) -> list[Champion]:
+        self._up()
+        return self._champions.get(spec_hash, [])[::-1]
+
+    def next_version(self) -> int:
+        self._up()
+        self._version += 1
+        return self._version
+
+    def next_token(self) -> int:
+        self._up()
+        self._token += 1
+        return self._token
+
+    def bundles(self) -> list[BundleInfo]:
+        raise NotImplementedError("the loop does not ask")

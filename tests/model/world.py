@@ -1,0 +1,497 @@
+"""A schedule: pods, a broker, Redis and an operator, each doing what the seed says, also while a pod is in the middle
+of a call; then calm, and what has come of it against the reference.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import worker.adapters.kafka_producing as producing
+import worker.adapters.kafka_tenure as tenure
+import worker.housekeeping as housekeeping
+import worker.loop as loop
+from tests.model.broker import Broker, Refused
+from tests.model.group import Membership
+from tests.model.net import Net
+from tests.model.pod import AllLimits, Died, Pod
+from tests.model.producer import ModelProducer
+from tests.model.reference import Reference, alert_of, letter_of
+from tests.model.source import ModelSource
+from tests.model.stores import MemoryRegistry, MemorySnapshots
+from tests.model.stream import SETTINGS, START_MS, Events, versions
+from worker.adapters.kafka_sink import TransactionalSink
+from worker.core.trail import EMPTY, Trail
+from worker.lane import Phase
+from worker.ports import Champion, Snapshot, StoreUnavailable
+from worker.streams import Commit, Sink, TopicPartition
+from worker.versions import VersionFeed
+
+PARTITIONS, PODS = 2, 3
+POLL_ROWS = 6
+ACTIONS = 60
+CALM_TURNS = 400
+RATES = {
+    "eviction known": 0.5,
+    "rejoined behind": 0.5,
+    "prefetched": 0.3,
+    "raises": 0.01,
+    "no answer": 0.02,
+    "sent at once": 0.5,
+    "commit delayed": 0.04,
+    "markers delayed": 0.2,
+    "lost": 0.02,
+}
+MEANWHILE = 0.06
+DEPTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a schedule did and what was wrong in the end."""
+
+    seed: int
+    done: Counter[str]
+    alerts: int
+    lost: int
+    doubled: int
+    wrong: list[str]
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong)
+
+
+class Clock:
+    """Stands in for the `time` module of what makes calls."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def wall_ms(self) -> int:
+        return START_MS + int(self.now * 1_000)
+
+
+class PodNet(Net):
+    """A pod's way to the broker: where it dies, stands still, and loses answers."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self.name = name
+        self.reads: dict[TopicPartition, int] = {}
+        self._refused = False
+        self.pod: Pod | None = None
+        self.dies_in = -1
+
+    def step(self, name: str) -> None:
+        if self.dies_in > 0:
+            self.dies_in -= 1
+            if self.dies_in == 0:
+                self._world.done[f"killed at: {name}"] += 1
+                raise Died
+        self._world.meanwhile(self.pod)
+
+    def chance(self, name: str) -> bool:
+        world = self._world
+        if world.calm:
+            return name == "rejoined behind"
+        return world.rng.random() < RATES[name]
+
+    def share(self, most: int) -> int:
+        world = self._world
+        return most if world.calm or world.rng.random() < 0.5 else world.rng.randint(0, most)
+
+    def wait(self, seconds: float) -> None:
+        self._world.clock.sleep(seconds)
+
+    def read(self, source: TopicPartition, generation: int) -> None:
+        self.reads[source] = min(generation, self.reads.get(source, generation))
+        self._refused = False
+
+    def offered(self, offsets: Iterable[TopicPartition], membership: Membership | None) -> None:
+        """A batch is first offered under the generation that it was read under: then Kafka itself can refuse it."""
+        late = [source for source in offsets if membership and membership.generation > self.reads.get(source, 2**31)]
+        if late and not self._refused:
+            self._world.reference.wrong.append(f"{late} were read under an earlier generation than they were offered")
+
+    def accepted(self, *, was: bool) -> None:
+        self.reads, self._refused = {}, not was
+
+    def late(self, producer: ModelProducer) -> None:
+        self._world.on_their_way.append(producer)
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.clock = Clock()
+        self.calm = False
+        self.done: Counter[str] = Counter()
+        self.broker = Broker(self.clock.monotonic, PARTITIONS)
+        self.store, self.registry = MemorySnapshots(self._redis), MemoryRegistry(self._redis)
+        self.redis_up = True
+        self.on_their_way: list[ModelProducer] = []
+        self._events = {source: Events(seed * 31 + source.partition) for source in self.broker.logs}
+        self._pods: dict[str, Pod] = {}
+        self.nets: dict[str, PodNet] = {}
+        self._depth = 0
+        self._wiped: list[str] = []
+        always = MemoryRegistry()
+        for one in versions():
+            for registry in (always, self.registry):
+                registry.put_bundle(one.bundle)
+                registry.put_threshold(one.threshold)
+        self.reference = Reference(self.broker, VersionFeed(always, SETTINGS.spec.spec_hash), "AAAAAAAAAAAAAAAAAAAAAA")
+        self.broker.committed = self._committed
+        self._watch_store()
+        self._promote()
+
+    # What is checked all the while.
+
+    def _committed(self, source: TopicPartition, commit: Commit) -> None:
+        self.reference.committed(source, commit)
+        for base in Trail.decode(commit.metadata).bases if commit.metadata else ():
+            gone = base.snapshot not in self.store.manifests.get(source, {})
+            if base.snapshot != EMPTY and gone and base.snapshot not in self._wiped:
+                self.reference.wrong.append(f"the commit of {source} at {commit.offset} names what is not stored")
+
+    def _watch_store(self) -> None:
+        put = self.store.put
+
+        def noted(snapshot: Snapshot) -> None:
+            put(snapshot)
+            whole = self.store.get(snapshot.topic, snapshot.partition, snapshot.id)
+            assert whole is not None
+            self.reference.written(whole)
+
+        self.store.put = noted  # type: ignore[method-assign]
+
+    # Time, and what happens in it.
+
+    def meanwhile(self, standing: Pod | None) -> None:
+        """While a pod is in a call, others go on: it may be evicted, replaced and overtaken."""
+        self.clock.sleep(0.001)
+        if self.calm or self._depth >= DEPTH or self.rng.random() >= MEANWHILE:
+            return
+        self._depth += 1
+        for _ in range(self.rng.randint(1, 6)):
+            self.act()
+        self._depth -= 1
+
+    def act(self) -> None:
+        weights = [weight for weight, _ in ACTS.values()]
+        name = self.rng.choices(list(ACTS), weights)[0]
+        if ACTS[name][1](self):
+            self.done[name] += 1
+
+    def idle(self) -> Pod | None:
+        there = [pod for _, pod in sorted(self._pods.items()) if not pod.busy]
+        return self.rng.choice(there) if there else None
+
+    @contextmanager
+    def _in(self, pod: Pod) -> Iterator[None]:
+        """Whatever a pod does, it may die of."""
+        pod.busy = True
+        self.nets[pod.name].reads.clear()
+        try:
+            yield
+        except Died:
+            self._gone(pod)
+        finally:
+            pod.busy = False
+
+    def _gone(self, pod: Pod) -> None:
+        self._pods.pop(pod.name, None)
+
+    # What may happen.
+
+    def turn(self) -> bool:
+        pod = self.idle()
+        if pod is not None:
+            with self._in(pod):
+                pod.worker.turn()
+        return pod is not None
+
+    def feed(self) -> bool:
+        for _ in range(self.rng.randint(1, 12)):
+            source = self.rng.choice(list(self.broker.logs))
+            self.broker.logs[source].append(self._events[source].next(self.clock.wall_ms()))
+        return True
+
+    def write(self) -> bool:
+        pod = self.idle()
+        if pod is not None:
+            with self._in(pod):
+                pod.writer.step()
+        return pod is not None
+
+    def refresh(self) -> bool:
+        pod = self.idle()
+        if pod is not None:
+            pod.feed.refresh()
+            pod.audit.check()
+        return pod is not None
+
+    def promote(self) -> bool:
+        if self.redis_up:
+            self._promote()
+        return self.redis_up
+
+    def _promote(self) -> None:
+        chosen = self.rng.choice(versions())
+        champion = Champion(chosen.bundle.digest, chosen.threshold.digest(), chosen.bundle.manifest.version,
+                            self.registry.next_token())  # fmt: skip
+        self.registry.put_bundle(chosen.bundle)
+        self.registry.put_threshold(chosen.threshold)
+        self.registry.promote(SETTINGS.spec.spec_hash, champion)
+
+    def wait(self) -> bool:
+        self.clock.sleep(self.rng.choice((0.05, 0.3, 1.0, 1.0, 6.0, 12.0)))
+        self.broker.expire()
+        return True
+
+    def start(self) -> bool:
+        names = [f"pod-{i}" for i in range(PODS) if f"pod-{i}" not in self._pods]
+        if names:
+            self._start(self.rng.choice(names))
+        return bool(names)
+
+    def _start(self, name: str) -> None:
+        net = self.nets[name] = PodNet(self, name)
+        depth, self._depth = self._depth, DEPTH  # nothing happens while it is put together
+        pod = Pod(name, self.broker, net, self.store, self.registry, transactional, self.clock.wall_ms)
+        self._depth = depth
+        net.pod = pod
+        self._pods[name] = pod
+
+    def kill(self) -> bool:
+        pod = self.idle()
+        if pod is not None:
+            self._gone(pod)
+        return pod is not None
+
+    def doom(self) -> bool:
+        """It is to die in one of its next calls."""
+        pod = self.idle()
+        if pod is not None:
+            net = pod.source._net
+            assert isinstance(net, PodNet)
+            net.dies_in = self.rng.randint(1, 25)
+        return pod is not None
+
+    def evict(self) -> bool:
+        """The group has not heard of a member for too long, dead or alive."""
+        members = sorted(self.broker.group.members)
+        if members:
+            self.broker.group.leave(self.rng.choice(members))
+        return bool(members)
+
+    def drain(self) -> bool:
+        pod = self.idle()
+        if pod is not None:
+            with self._in(pod):
+                pod.stop()
+            self._gone(pod)
+        return pod is not None
+
+    def redis(self) -> bool:
+        self.redis_up = not self.redis_up
+        return True
+
+    def _redis(self) -> None:
+        if not self.redis_up:
+            raise StoreUnavailable("planted")
+
+    def wipe(self) -> bool:
+        self._wiped += [name for manifests in self.store.manifests.values() for name in manifests]
+        self.store.wipe()
+        self.registry.wipe()
+        return True
+
+    def finish(self) -> bool:
+        """Markers that were delayed, and commits that were."""
+        for producer in self.on_their_way:
+            with suppress(Refused):
+                producer.arrive()
+        self.on_their_way.clear()
+        for transaction in self.broker.decided():
+            self.broker.finish(transaction)
+        return True
+
+    def rewind(self) -> bool:
+        """An operator stops every worker, sets one partition's offset back, and starts them again."""
+        if any(pod.busy for pod in self._pods.values()):
+            return False
+        while self._pods:
+            self.drain()
+        self.clock.sleep(20.0)
+        self.finish()
+        self.broker.expire()
+        self.broker.group.members.clear()
+        source = self.rng.choice(list(self.broker.logs))
+        commit = self.broker.offsets.get(source)
+        if commit is None or not commit.metadata:
+            return False
+        back = max(commit.offset - self.rng.randint(1, 40), 0)
+        self.reference.moved(source, back)
+        self.broker.commit(source, Commit(back, ""))
+        return True
+
+    # The schedule.
+
+    def run(self) -> Outcome:
+        with _on_the_model(self):
+            self.start()
+            self.feed()
+            for _ in range(ACTIONS):
+                self.act()
+            self._calm_down()
+        return self._outcome()
+
+    def _calm_down(self) -> None:
+        """Redis and the network are there, an operator has given back what Redis lost, and the pods go on."""
+        self.calm = self.redis_up = True
+        for pod in self._pods.values():
+            net = pod.source._net
+            assert isinstance(net, PodNet)
+            net.dies_in = -1
+        self.finish()
+        for one in versions():
+            self.registry.put_bundle(one.bundle)
+            self.registry.put_threshold(one.threshold)
+        if self.registry.champion(SETTINGS.spec.spec_hash) is None and not self._pods:
+            self._promote()
+        known = {pod.source._member for pod in self._pods.values()}
+        for member in set(self.broker.group.members) - known:
+            self.broker.group.leave(str(member))
+        if not self._pods:
+            self._start("pod-0")
+        for _ in range(CALM_TURNS):
+            if self._all_committed() and self._all_live():
+                break
+            self.clock.sleep(0.3)
+            self.finish()
+            self.broker.expire()
+            for pod in list(self._pods.values()):
+                pod.feed.refresh()
+                if pod.feed.latest is None:
+                    self._promote()
+                with self._in(pod):
+                    pod.worker.turn()
+                    pod.writer.step()
+        while self._pods:
+            self.drain()
+        self.clock.sleep(20.0)  # what the dead left open ends by its time-out, and readers go on
+        self.broker.expire()
+
+    def _all_live(self) -> bool:
+        lanes = [lane for pod in self._pods.values() for lane in pod.lanes]
+        group = self.broker.group
+        known = all(pod.source._member in group.members for pod in self._pods.values())
+        settled = known and not any(group.surplus(member) for member in group.members)
+        return settled and len(lanes) == len(self.broker.logs) and all(lane.phase is Phase.LIVE for lane in lanes)
+
+    def _all_committed(self) -> bool:
+        ends = {source: _end(log) for source, log in self.broker.logs.items()}
+        return all(
+            (found := self.broker.stable(source)) is not None and (found.offset or 0) >= end and found.metadata != ""
+            for source, end in ends.items()
+        )
+
+    def _outcome(self) -> Outcome:
+        visible = self.broker.visible()
+        kafka, wrong = SETTINGS.kafka, list(self.reference.wrong)
+        alerts = Counter(alert_of(one) for one in visible if one.topic == kafka.alerts)
+        letters = Counter(letter_of(one) for one in visible if one.topic == kafka.dead_letters)
+        if not self._all_committed():
+            wrong.append(f"not committed to the end: {self.broker.offsets}")
+        if letters != self.reference.letters:
+            wrong.append(f"dead letters differ: {letters - self.reference.letters} {self.reference.letters - letters}")
+        wrong += self._last_states()
+        lost, doubled = self.reference.alerts - alerts, alerts - self.reference.alerts
+        return Outcome(self.seed, self.done, alerts.total(), lost.total(), doubled.total(), wrong)
+
+    def _last_states(self) -> list[str]:
+        """After a drain the commit names a snapshot of where it is."""
+        found = []
+        for source, commit in self.broker.offsets.items():
+            newest = Trail.decode(commit.metadata).bases[-1] if commit.metadata else None
+            if newest is None or newest.offset != commit.offset:
+                found.append(f"{source}: after a drain the commit at {commit.offset} names {newest}")
+        return found
+
+
+def _end(log: Sequence[object]) -> int:
+    """The offset after the last record; markers after it are not waited for."""
+    return max((offset + 1 for offset, one in enumerate(log) if one is not None), default=0)
+
+
+def transactional(broker: Broker, net: PodNet, source: ModelSource) -> Sink:
+    """The real sink, on producers of the model; it is told apart by its pod's name."""
+    assert net.name
+    return TransactionalSink("", {}, net.name, AllLimits())  # type: ignore[arg-type]
+
+
+class _Inline:
+    """Calls in the caller's own thread: a schedule has no other."""
+
+    def __init__(self, name: str) -> None: ...
+
+    def submit(self, call: Callable[[], object]) -> Future[object]:
+        future: Future[object] = Future()
+        future.set_result(call())
+        return future
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def _on_the_model(world: World) -> Iterator[None]:
+    """librdkafka's producer and the clock of its calls, for as long as a schedule runs."""
+
+    def producer(config: dict[str, object]) -> ModelProducer:
+        name = str(config["transactional.id"])
+        return ModelProducer(world.broker, name, world.nets[name])
+
+    time = SimpleNamespace(monotonic=world.clock.monotonic, sleep=world.clock.sleep)
+    with (
+        patch.object(tenure, "Producer", producer),
+        patch.object(tenure, "EndedCalls", _Inline),
+        patch.object(producing, "time", time),
+        patch.object(tenure, "time", time),
+        patch.object(loop, "POLL_ROWS", POLL_ROWS),
+        patch.object(housekeeping, "gc", SimpleNamespace(collect=lambda: 0)),
+    ):
+        yield
+
+
+ACTS: dict[str, tuple[float, Callable[[World], bool]]] = {
+    "turn": (40, World.turn),
+    "records": (12, World.feed),
+    "snapshot written or collected": (14, World.write),
+    "versions read": (5, World.refresh),
+    "version promoted": (1.5, World.promote),
+    "time": (6, World.wait),
+    "pod started": (5, World.start),
+    "pod killed between turns": (1, World.kill),
+    "pod killed in a call": (4, World.doom),
+    "member evicted": (2.5, World.evict),
+    "pod drained": (1, World.drain),
+    "Redis away or back": (1, World.redis),
+    "Redis wiped": (0.15, World.wipe),
+    "delayed commits arrive": (2, World.finish),
+    "offsets rewound": (0.4, World.rewind),
+}
