@@ -24,6 +24,7 @@ from worker.core.columns import Columns
 from worker.core.decode import Decoded, Reject
 from worker.core.encode import Encoded
 from worker.core.eventclock import EventTimes
+from worker.core.named import Attributes
 from worker.core.partition import Judged
 from worker.errors import ConfigError
 from worker.measures import measures
@@ -238,7 +239,7 @@ def encoded(missing: list[list[bool]], out_of_range: list[list[bool]]) -> Encode
 
 def decoded(tombstones: int, *reasons: str) -> Decoded:
     rejects = [Reject(i, (reason,)) for i, reason in enumerate(reasons)]
-    return Decoded(np.arange(0), Columns(()), np.empty(0), rejects, tombstones, None, ())
+    return Decoded(np.arange(0), Columns(()), np.empty(0), rejects, tombstones, Attributes(None, ()))
 
 
 def output(*headers: tuple[str, bytes]) -> Output:

@@ -34,7 +34,8 @@ from worker.streams import (
     TopicPartition,
 )
 
-POLL_ROWS = 5_000
+POLL_ROWS = 20_000
+"""A partition's part of a poll is judged at once: parts of some 5,000 rows cost a fifth less per row than of 2,000."""
 POLL_WAIT_S = 0.2
 LINGER_S = 0.01
 BUSY_TURN_S = 0.2

@@ -9,7 +9,7 @@ from worker.streams import Records
 
 def entities_of(records: Records, decoded: Decoded) -> list[str | None]:
     """One name per decoded row; None where there is neither."""
-    named = decoded.entities()
+    named = decoded.named.every()
     if all(named) and max(map(len, named), default=0) <= MAX_ENTITY:  # type: ignore[arg-type]
         return named
     index = decoded.index.tolist()

@@ -100,7 +100,7 @@ class Publisher:
             backfill=0 <= timestamp < pair.created_ms,
         )
         return Flagged(
-            entity=entity_of(decoded.entity(row), records.key(index)),
+            entity=entity_of(decoded.named.one(row), records.key(index)),
             offset=int(rows.offsets[row]),
             timestamp_ms=timestamp,
             time_ms=int(rows.times.times[row]),

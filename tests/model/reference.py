@@ -123,7 +123,6 @@ class Reference:
             self.wrong.append(f"snapshot {snapshot.id} of {source} at {snapshot.offset} is no committed state")
         self._snapshots[snapshot.id] = held
 
-
     def _carried(self, snapshot: Snapshot) -> list[bytes]:
         """What an operator's move takes along from before it: to the new offset, without what lies between."""
         found = []

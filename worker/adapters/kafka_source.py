@@ -96,7 +96,7 @@ class KafkaSource:
         return polled
 
     def _sort(self, messages: list[Message], polled: Polled) -> None:
-        if any([message.error() for message in messages]):  # noqa: C419 - on the hot path a list is faster
+        if any(map(Message.error, messages)):
             good = []
             for message in messages:
                 error = message.error()
@@ -208,7 +208,7 @@ def _by_partition(messages: list[Message], only_topic: str | None) -> Iterator[R
 
     With `only_topic` they are all of that topic, and none is asked for it.
     """
-    numbers = np.array([message.partition() for message in messages])
+    numbers = np.fromiter(map(Message.partition, messages), np.int64, len(messages))
     starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()]
     runs: dict[int, list[Message]] = {}
     for start, stop in pairwise([*starts, len(messages)]):
@@ -227,12 +227,12 @@ def _offsets(messages: list[Message], count: int) -> npt.NDArray[np.int64]:
     first, last = messages[0].offset() or 0, messages[-1].offset() or 0
     if last - first == count - 1:
         return np.arange(first, last + 1, dtype=np.int64)
-    return np.fromiter([message.offset() for message in messages], np.int64, count)
+    return np.fromiter(map(Message.offset, messages), np.int64, count)
 
 
 def _records(source: TopicPartition, messages: list[Message]) -> Records:
     count = len(messages)
-    values: list[Any] = [message.value() for message in messages]
+    values: list[Any] = list(map(Message.value, messages))
     return Records(
         source,
         _offsets(messages, count),

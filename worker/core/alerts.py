@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -142,6 +143,7 @@ def entity_of(named: str | None, key: bytes | None) -> str | None:
     return f"{entity[:MAX_ENTITY]}~{hashlib.sha256(entity.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
+@lru_cache(4_096)  # an alert's times are mostly one another's
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC, with milliseconds."""
     instant = _EPOCH + timedelta(milliseconds=min(max(time_ms, 0), _LATEST_MS))

@@ -15,9 +15,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.columns import Columns, category, objects
+from worker.core.columns import Columns, objects
 from worker.core.eventtime import milliseconds
+from worker.core.named import Attributes, Merged, Named
 from worker.core.rejects import Limits, Reject, reasons_for
+from worker.core.scan import Scanner
 from worker.core.spec import FeatureSpec
 
 __all__ = ["Decoded", "Decoder", "JsonDecoder", "Limits", "Reject", "decoder_for"]
@@ -41,7 +43,7 @@ class Decoded:
     """What a batch of n values became: m decoded rows, rejects and tombstones, each value in exactly one of them.
 
     `index` (m,) which of the given values were decoded, ascending; `times` (m,) float64 event time in ms since 1970,
-    nan where the event names none.
+    nan where the event names none; `named` the rows' entities.
     """
 
     index: npt.NDArray[np.intp]
@@ -49,18 +51,7 @@ class Decoded:
     times: npt.NDArray[np.float64]
     rejects: list[Reject]
     tombstones: int
-    _entity: Callable[[Any], Any] | None
-    _structs: Sequence[Any] = field(repr=False)
-
-    def entities(self) -> list[str | None]:
-        """The entities of all decoded rows; None where the event names none."""
-        if self._entity is None:
-            return [None] * len(self.index)
-        return [name if type(name) is str else category(name) for name in map(self._entity, self._structs)]
-
-    def entity(self, row: int) -> str | None:
-        """The entity of a decoded row, for the few that alert."""
-        return None if self._entity is None else category(self._entity(self._structs[row]))
+    named: Named = field(repr=False)
 
 
 class Decoder(Protocol):
@@ -77,7 +68,9 @@ def decoder_for(format: str, spec: FeatureSpec, limits: Limits) -> Decoder:
 
 
 class JsonDecoder:
-    """JSON objects by a struct type built from the spec."""
+    """JSON objects: plain ones by a compiled scanner, all others by a struct type built from the spec, which decides
+    what is rejected.
+    """
 
     def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
         self._spec = spec
@@ -88,33 +81,42 @@ class JsonDecoder:
         self._time = attrgetter(_attribute(spec.time)) if spec.time else None
         self._entity = attrgetter(_attribute(spec.entity)) if spec.entity else None
         self._strict = [i for i, feature in enumerate(spec.features) if feature.missing == "reject"]
+        self._scanner = _scanner(spec, self._kinds)
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        decode, limit = self._decoder.decode, self._limits.max_bytes
-        rejects: list[Reject] = []
-        tombstones = 0
-        index: npt.NDArray[np.intp] | None = None
-        try:
-            if max(map(len, values), default=0) > limit:  # type: ignore[arg-type]
-                raise ValueError
-            structs = [decode(value) for value in values]  # type: ignore[arg-type]
-        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-            structs, good, tombstones = [], [], 0
-            for i, value in enumerate(values):
-                if value is None:
-                    tombstones += 1
-                    continue
-                try:
-                    if len(value) > limit:
-                        raise ValueError
-                    structs.append(decode(value))
-                    good.append(i)
-                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                    rejects.append(Reject(i, reasons_for(value, error, self._kinds, self._limits)))
-            index = np.array(good, np.intp)
-        if index is None:
-            index = np.arange(len(values), dtype=np.intp)
-        return self._columns(index, structs, rejects, tombstones)
+        if self._scanner is None:
+            return self._by_struct(values)
+        scanned = self._scanner.scan(values, self._limits.max_bytes)
+        arrays = [scanned.scalar[feature.field] if feature.kind == "categorical" else scanned.number[feature.field]
+                  for feature in self._spec.features]  # fmt: skip
+        for i in self._strict:
+            scanned.plain[_missing(arrays[i])] = False
+        times = scanned.number[self._spec.time] if self._spec.time else np.full(len(values), _NAN)
+        for i, feature in enumerate(self._spec.features):
+            if feature.kind == "cyclic":
+                arrays[i] = arrays[i] / 1000.0
+        index = np.flatnonzero(scanned.plain)
+        read = Decoded(index, Columns(tuple(arrays)), times, [], 0, scanned.names)
+        if len(index) == len(values):
+            return read
+        read.columns, read.times, read.named = read.columns.take(index), times[index], scanned.names.take(index)
+        others = np.flatnonzero(~scanned.plain)
+        return _merged(read, self._by_struct([values[i] for i in others.tolist()]), others)
+
+    def _by_struct(self, values: Sequence[bytes | None]) -> Decoded:
+        """One by one, which any record may take."""
+        structs, good, rejects = [], [], []
+        for i, value in enumerate(values):
+            if value is None:
+                continue
+            try:
+                if len(value) > self._limits.max_bytes:
+                    raise ValueError
+                structs.append(self._decoder.decode(value))
+                good.append(i)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                rejects.append(Reject(i, reasons_for(value, error, self._kinds, self._limits)))
+        return self._columns(np.array(good, np.intp), structs, rejects, sum(value is None for value in values))
 
     def _columns(
         self, index: npt.NDArray[np.intp], structs: list[Any], rejects: list[Reject], tombstones: int
@@ -136,7 +138,21 @@ class JsonDecoder:
             rejects.sort(key=lambda reject: reject.index)
             structs = [structs[row] for row in keep.tolist()]
             index, columns, times = index[keep], columns.take(keep), times[keep]
-        return Decoded(index, columns, times, rejects, tombstones, self._entity, structs)
+        return Decoded(index, columns, times, rejects, tombstones, Attributes(self._entity, structs))
+
+
+def _merged(read: Decoded, others: Decoded, places: npt.NDArray[np.intp]) -> Decoded:
+    """Both parts in the order of the values; `others` were at these `places`."""
+    index = np.concatenate((read.index, places[others.index]))
+    order = np.argsort(index)
+    return Decoded(
+        index[order],
+        Columns.concat([read.columns, others.columns]).take(order),
+        np.concatenate((read.times, others.times))[order],
+        [Reject(int(places[reject.index]), reject.reasons) for reject in others.rejects],
+        others.tombstones,
+        Merged(read.named, others.named, len(read.index), order),
+    )
 
 
 def _column(
@@ -197,6 +213,16 @@ def _paths(spec: FeatureSpec) -> dict[str, str]:
             if (parent := ".".join(parents[:depth])) in kinds:
                 raise ValueError(f"{parent} is used as a value and, in {path}, as an object: it cannot be both")
     return kinds
+
+
+def _scanner(spec: FeatureSpec, kinds: dict[str, str]) -> Scanner | None:
+    """None where a field is used as what cannot be read in one way, as a time and as a category."""
+    wanted: list[tuple[str, str]] = [(feature.field, feature.kind) for feature in spec.features]
+    wanted += [(spec.time, "time")] if spec.time else []
+    if any(_TYPES[kind] != _TYPES[kinds[path]] for path, kind in wanted):
+        return None
+    categorical = [path for path, kind in wanted if kind == "categorical"]
+    return Scanner(kinds, categorical, spec.entity)
 
 
 def _tree(kinds: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class Detector:
         self.network = self._loaded(kind).eval()
         self.conditional = Conditional(encoder, tensors)
         self.marginal = Marginal(encoder, tensors)
+        self._own_starts = list(accumulate((block.width for block in encoder.blocks), initial=0))
         self._prepare()
 
     def _loaded(self, kind: str) -> Autoencoder:
@@ -133,7 +135,7 @@ class Detector:
 
     def expected(self, feature: int, row: npt.NDArray[np.float32]) -> Any:
         """What the model expected of a feature, from one row of `Scores.expected`."""
-        start = sum(block.width for block in self.encoder.blocks[:feature])
+        start = self._own_starts[feature]
         return self.encoder.expected(feature, row[start : start + self.encoder.blocks[feature].width])
 
     @torch.inference_mode()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import Any
 
 import msgspec
@@ -76,10 +77,10 @@ class Entities:
         """
         if not len(offsets):
             return Observed(Columns.empty(self._spec), 0, 0)
-        distinct: dict[str | None, int] = {}
-        codes = np.fromiter((distinct.setdefault(name, len(distinct)) for name in names), np.int64, len(names))
+        distinct = dict(zip(dict.fromkeys(names), count()))
+        codes = np.fromiter(map(distinct.__getitem__, names), np.int64, len(names))
         self._grow(len(distinct))
-        slot_of = np.fromiter((self._slot_of.get(name, -1) for name in distinct), np.int64, len(distinct))
+        slot_of = np.fromiter(map(self._slot_of.get, distinct, repeat(-1)), np.int64, len(distinct))
         was, known = slot_of.copy(), slot_of[slot_of >= 0]
         self._slots["code_of"][known] = np.flatnonzero(slot_of >= 0)
         evicted = np.empty(len(self) + len(offsets), np.int64)

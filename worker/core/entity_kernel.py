@@ -7,12 +7,12 @@ slowest part of the data path by far.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from worker.core.compiled import compiled
 
 HEAD, TAIL, USED, FREE, EVICTED, LATE = range(6)
 """Places in `meta`: oldest and newest slot, live slots, slots on the free stack, and this batch's counts."""
@@ -23,18 +23,6 @@ FORGOTTEN = 1e-12
 """Weight of the past below which it is dropped: 40 half-lives."""
 _RELATIVE_FLOOR = 1e-3
 _TINY = 1e-9
-
-
-def compiled(signature: str) -> Callable[[Any], Any]:
-    """Compiled at import for one signature, cached on disk where some cache directory can be written."""
-
-    def wrap(function: Any) -> Any:
-        try:
-            return numba.njit(signature, cache=True)(function)
-        except RuntimeError:  # no place for a cache, as in a read-only container
-            return numba.njit(signature)(function)
-
-    return wrap
 
 
 @compiled("void(i8[::1], i8[::1], i8[::1], i8)")

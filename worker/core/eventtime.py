@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+import numpy as np
+import numpy.typing as npt
+
 SECONDS_BELOW = 1e11
 """A number below this is in seconds since 1970, from it on in milliseconds: 1e11 s is the year 5138, 1e11 ms is
 March 1973.
@@ -29,3 +32,9 @@ def milliseconds(value: str | float) -> float:
     if not -_FARTHEST_MS <= stamp <= _FARTHEST_MS:
         raise ValueError("a time outside the years 0 to 9999")
     return stamp
+
+
+def stamps(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """`milliseconds` of numbers (n,), nan for nan; and (n,) False for those that it refuses."""
+    found = values * np.where(np.abs(values) < SECONDS_BELOW, 1000.0, 1.0)
+    return found, ~(np.abs(found) > _FARTHEST_MS)

@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 
 from worker.core.encode import Block, Encoded, Encoder
-from worker.core.scaling import CLIP
+from worker.core.encode_kernel import CELLS, cells_of_numbers
 
-CELLS = 1_024
-"""Of a number: a fiftieth of a standard deviation each."""
 ARCS = 24
 """Of a time: an hour each, where the period is a day."""
 TABLE = "marginal.table"
@@ -34,18 +32,17 @@ def sizes(blocks: Sequence[Block]) -> list[int]:
 def cells(blocks: Sequence[Block], encoded: Encoded) -> npt.NDArray[np.int64]:
     """(n, F): which entry of its feature each value falls into; with a window, the newest record's."""
     found = np.empty((len(encoded.x), len(blocks)), np.int64)
+    numbers = [block for block in blocks if block.kind == "numeric"]
+    features = np.array([block.feature for block in numbers], np.int64)
+    starts = np.array([block.start for block in numbers], np.int64)
+    cells_of_numbers(encoded.x, encoded.missing, features, starts, found)
     for block in blocks:
-        column = found[:, block.feature]
         if block.kind == "categorical":
-            column[:] = encoded.codes[:, block.code]
-            continue
-        if block.kind == "numeric":
-            scaled = encoded.x[:, block.start]
-            column[:] = np.minimum(((scaled + CLIP) * (CELLS / (2.0 * CLIP))).astype(np.int64), CELLS - 1)
-        else:
+            found[:, block.feature] = encoded.codes[:, block.code]
+        elif block.kind == "cyclic":
             turn = np.arctan2(encoded.x[:, block.start], encoded.x[:, block.start + 1]) / (2.0 * np.pi) % 1.0
-            column[:] = np.minimum((turn * ARCS).astype(np.int64), ARCS - 1)
-        column[encoded.missing[:, block.feature]] = CELLS if block.kind == "numeric" else ARCS
+            column = np.minimum((turn * ARCS).astype(np.int64), ARCS - 1)
+            found[:, block.feature] = np.where(encoded.missing[:, block.feature], ARCS, column)
     return found
 
 

@@ -65,6 +65,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if type(value) is float and math.isfinite(value):
+        return value  # the usual case, before the questions that are asked of all others
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):

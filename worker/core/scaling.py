@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ CLIP = 10.0
 _P95_TO_SD = 2 * 1.6448536269514722  # the 5 to 95 % range of a normal distribution, in standard deviations
 _NEAR_CONSTANT = 1e-3
 _TINY = 1e-12
+_OVERFLOWS = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,12 @@ class Scaling:
     def invert(self, scaled: float) -> float:
         """Back to original units, inside what training saw."""
         moved = scaled * self.spread + self.centre
-        with np.errstate(over="ignore"):
-            value = float(inverted(np.array([moved]), self.transform)[0])
+        if self.transform == "none":
+            value = moved
+        else:
+            # The warning's context costs more than the rest, and is due only beyond what a double holds.
+            with np.errstate(over="ignore") if abs(moved) > _OVERFLOWS else nullcontext():
+                value = float(inverted(np.array([moved]), self.transform)[0])
         return float(min(max(value, self.low), self.high))
 
     def to_json(self) -> dict[str, Any]:
