@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LONGEST = 300
 STDLIB_IN_CORE = {
-    "__future__", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq", "hmac",
-    "io", "itertools", "json", "math", "operator", "re", "typing", "urllib.parse", "zipfile", "zlib",
+    "__future__", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "hashlib",
+    "heapq", "hmac", "io", "itertools", "json", "math", "operator", "re", "typing", "urllib.parse", "zipfile", "zlib",
 }  # fmt: skip
 """What computes. Clocks, environment, logging, files, sockets, threads and randomness are not here."""
 CORE = {*STDLIB_IN_CORE, "numpy", "numba", "torch", "pydantic", "msgspec", "safetensors", "river", "worker.core"}

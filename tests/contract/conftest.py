@@ -1,4 +1,4 @@
-"""Each suite runs on the real service and on the fake that stands in for it."""
+"""Each suite runs on the real service and on the fakes that stand in for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import redis
 from confluent_kafka import Producer
 from fakeredis import TcpFakeServer
 
+from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.services.process import free_port
+from worker.adapters.redis_registry import RedisRegistry
+from worker.adapters.redis_snapshots import RedisSnapshots
+from worker.ports import Registry, SnapshotStore
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,19 @@ def mock_bootstrap() -> Iterator[str]:
     host = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 3})
     yield ",".join(f"{b.host}:{b.port}" for b in host.list_topics(timeout=10).brokers.values())
     host.flush(1)
+
+
+@pytest.fixture(params=["redis-server", "fakeredis", "memory"])
+def store(request: pytest.FixtureRequest, stream: str) -> SnapshotStore:
+    if request.param == "memory":
+        return MemorySnapshots()
+    name = "redis_url" if request.param == "redis-server" else "fake_redis_url"
+    return RedisSnapshots(redis.Redis.from_url(request.getfixturevalue(name)), stream)
+
+
+@pytest.fixture(params=["redis-server", "fakeredis", "memory"])
+def registry(request: pytest.FixtureRequest, stream: str) -> Registry:
+    if request.param == "memory":
+        return MemoryRegistry()
+    name = "redis_url" if request.param == "redis-server" else "fake_redis_url"
+    return RedisRegistry(redis.Redis.from_url(request.getfixturevalue(name)), stream)

@@ -19,7 +19,7 @@ from worker.adapters.redis_registry import RedisRegistry
 from worker.core.bundle import Bundle, pack
 from worker.core.threshold import Provenance, Threshold
 from worker.errors import BundleRefused, ConfigError
-from worker.ports import Champion, MissingPart, Signatures
+from worker.ports import Champion, MissingPart, Registry, Signatures
 
 FITTED = fit(SPEC, rows(400), kind="denoising", seed=0)
 HASH = SPEC.spec_hash
@@ -35,7 +35,7 @@ def version(number: int) -> tuple[Bundle, Threshold]:
     return bundle, calibrate(errors, bundle=bundle.digest, alert_rate=0.01, created_at="2026-01-01T00:00:00Z")
 
 
-def put(registry: RedisRegistry, number: int, token: int) -> Champion:
+def put(registry: Registry, number: int, token: int) -> Champion:
     bundle, threshold = version(number)
     registry.put_bundle(bundle)
     registry.put_threshold(threshold)
@@ -60,8 +60,7 @@ def test_keys_begin_with_the_stream_in_braces(client: redis.Redis, stream: str) 
     assert all(key.startswith(f"offbeat:{{{stream}}}:") for key in mine)
 
 
-def test_promotion_is_fenced_and_needs_its_parts(client: redis.Redis, stream: str) -> None:
-    registry = RedisRegistry(client, stream)
+def test_promotion_is_fenced_and_needs_its_parts(registry: Registry) -> None:
     assert registry.champion(HASH) is None
     first, second = put(registry, 1, 5), put(registry, 2, 4)
     assert registry.promote(HASH, first)
@@ -75,6 +74,20 @@ def test_promotion_is_fenced_and_needs_its_parts(client: redis.Redis, stream: st
     with pytest.raises(MissingPart, match="threshold nowhere"):
         registry.promote(HASH, replace(first, threshold="nowhere", token=9))
     assert registry.history(HASH)[0].version == 2
+
+
+def test_a_champion_is_given_back_only_where_it_is_later(registry: Registry) -> None:
+    held, none = put(registry, 7, 50), Signatures(None, None)
+    older, later = put(registry, 6, 50), replace(held, token=51)
+    assert registry.promote(HASH, older)
+    assert registry.restore(HASH, held, *version(7), none)
+    assert registry.champion(HASH) == held
+    assert registry.promote(HASH, later)
+    assert not registry.restore(HASH, held, *version(7), none)
+    assert registry.champion(HASH) == later
+    assert registry.next_token() > 51
+    assert registry.next_version() > 7
+    assert registry.signatures(held.bundle, held.threshold) == none
 
 
 def counters(client: redis.Redis, stream: str) -> tuple[int, int]:
@@ -192,8 +205,7 @@ def test_damage_and_foreign_signatures_are_refused(client: redis.Redis, stream: 
         signed.bundle("nowhere")
 
 
-def test_versions_and_tokens_grow(client: redis.Redis, stream: str) -> None:
-    registry = RedisRegistry(client, stream)
+def test_versions_and_tokens_grow(registry: Registry) -> None:
     assert [registry.next_version() for _ in range(3)] == [1, 2, 3]
     assert registry.next_token() < registry.next_token()
 

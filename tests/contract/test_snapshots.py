@@ -12,7 +12,7 @@ from worker.adapters.redis_client import connect
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.core.retention import DAY_MS, HOUR_MS, retained
-from worker.ports import Ancestor, Chunk, MissingPart, Snapshot, StoreUnavailable, digest_of
+from worker.ports import Ancestor, Chunk, MissingPart, Snapshot, SnapshotStore, StoreUnavailable, digest_of
 
 NOW = 1_800_000_000_000
 
@@ -38,8 +38,8 @@ def ours() -> bool:
     return True
 
 
-def test_what_is_put_is_got(client: redis.Redis, stream: str) -> None:
-    store, made = RedisSnapshots(client, stream), snapshot(5, tables={"recent": b"r", "entities": b"e"})
+def test_what_is_put_is_got(store: SnapshotStore) -> None:
+    made = snapshot(5, tables={"recent": b"r", "entities": b"e"})
     store.put(made)
     found = store.get("t", 0, made.id)
     assert found == made
@@ -50,8 +50,8 @@ def test_what_is_put_is_got(client: redis.Redis, stream: str) -> None:
     assert some is not None and sorted(some.contents.values()) == [b"head 5 of 1800000000000", b"r"]
 
 
-def test_chunks_that_did_not_change_are_shared(client: redis.Redis, stream: str) -> None:
-    store, first = RedisSnapshots(client, stream), snapshot(5, tables={"recent": b"many rows"})
+def test_chunks_that_did_not_change_are_shared(store: SnapshotStore) -> None:
+    first = snapshot(5, tables={"recent": b"many rows"})
     store.put(first)
     second = snapshot(9, on=first, tables={"lasting": b"few"})
     assert b"many rows" not in second.contents.values()
@@ -60,8 +60,8 @@ def test_chunks_that_did_not_change_are_shared(client: redis.Redis, stream: str)
     assert found is not None and b"many rows" in found.contents.values()
 
 
-def test_sharing_what_is_not_there_is_refused(client: redis.Redis, stream: str) -> None:
-    store, first = RedisSnapshots(client, stream), snapshot(5, tables={"recent": b"many rows"})
+def test_sharing_what_is_not_there_is_refused(store: SnapshotStore) -> None:
+    first = snapshot(5, tables={"recent": b"many rows"})
     second = snapshot(9, on=first)
     with pytest.raises(MissingPart, match=r"t/0"):
         store.put(second)
@@ -81,16 +81,14 @@ def test_a_snapshot_with_a_missing_or_damaged_part_does_not_exist(client: redis.
     assert store.get("t", 0, made.id) is None
 
 
-def test_the_newest_at_or_below_an_offset_of_this_topic_id(client: redis.Redis, stream: str) -> None:
-    store = RedisSnapshots(client, stream)
+def test_the_newest_at_or_below_an_offset_of_this_topic_id(store: SnapshotStore) -> None:
     for made in (snapshot(5), snapshot(9), snapshot(7, topic_id="recreated")):
         store.put(made)
     found = [store.newest_at_or_below("t", "id", 0, offset) for offset in (4, 5, 8, 9, 2**62)]
     assert [one.offset if one else None for one in found] == [None, 5, 5, 9, 9]
 
 
-def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(client: redis.Redis, stream: str) -> None:
-    store = RedisSnapshots(client, stream)
+def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(store: SnapshotStore) -> None:
     line = [snapshot(0, tables={"recent": b"shared"})]
     for offset in (1, 2, 3):
         line.append(snapshot(offset, on=line[-1], tables={"lasting": b"new %d" % offset}))
@@ -104,9 +102,8 @@ def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(client: redis
     assert there == [False, False, True, True, True, False]
 
 
-def test_what_someone_else_made_since_is_not_collected(client: redis.Redis, stream: str) -> None:
+def test_what_someone_else_made_since_is_not_collected(store: SnapshotStore) -> None:
     """A stale owner, after a rewind, meets the snapshots of the next one on top of its own."""
-    store = RedisSnapshots(client, stream)
     base = snapshot(1, tables={"recent": b"base"})
     stale, fresh = snapshot(3, on=base), snapshot(2, on=base, tables={"lasting": b"theirs"})
     for one in (base, stale, fresh):

@@ -15,12 +15,12 @@ import worker.snapshots as snapshots
 from tests.model.broker import Broker
 from tests.model.source import ModelSource
 from worker.core.partition import PartitionState
-from worker.core.trail import Base, Trail
+from worker.core.trail import Trail
 from worker.lane import Lane, Lanes, Phase
 from worker.loop import Worker
 from worker.ports import Ancestor, Snapshot
 from worker.recovery import Recovery
-from worker.snapshots import Snapshots, taken
+from worker.snapshots import taken
 from worker.streams import Commit, Output, ProducerReplaced, TopicPartition
 from worker.versions import Pair
 
@@ -87,14 +87,6 @@ def _newest_only(lane: Lane, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
     return [stored.ancestor]
 
 
-def _named_by_anyone(self: Snapshots, lanes: Lanes) -> None:
-    for done in self._writer.stored():
-        lane = lanes.get(done.source)
-        if lane is not None and lane.phase is Phase.LIVE and lane.trail is not None and done.snapshot is not None:
-            lane.in_flight, lane.stored = False, done.snapshot
-            lane.trail = lane.trail.based(Base(done.snapshot.id, done.snapshot.offset))
-
-
 PLANTED: dict[str, Bug] = {
     "none": nullcontext,
     "no assignment filter": _replaced(Lanes, "holds", lambda *_: True),
@@ -106,5 +98,4 @@ PLANTED: dict[str, Bug] = {
     "a snapshot of uncommitted state": _replaced(Worker, "_publish", _early_snapshot),
     "no transaction": _replaced(world, "transactional", _NoTransaction),
     "collects what a commit names": _replaced(snapshots, "kept_line", _newest_only),
-    "names what was taken before a recovery": _replaced(Snapshots, "name", _named_by_anyone),
 }

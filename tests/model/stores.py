@@ -130,6 +130,7 @@ class MemoryRegistry:
     def put_bundle(self, bundle: Bundle) -> None:
         self._up()
         self._bundles[bundle.digest] = bundle
+        self._version = max(self._version, bundle.manifest.version)
 
     def put_threshold(self, threshold: Threshold) -> None:
         self._up()
@@ -143,6 +144,7 @@ class MemoryRegistry:
         if line and line[-1].token > champion.token:
             return False
         line.append(champion)
+        self._token = max(self._token, champion.token)
         return True
 
     def restore(
