@@ -94,7 +94,10 @@ GOOD = """{"n": 1.5, "net": {"bytes": 7, "proto": "tcp"}, "flag": true, "ts": "2
 @st.composite
 def mangled(draw: st.DrawFn) -> bytes:
     """A record with some bytes changed, cut out or doubled."""
-    value = bytearray(draw(nested(SCALARS) | nested(VALUES) | st.just(GOOD)).encode())
+    text = draw(nested(SCALARS) | nested(VALUES) | st.just(GOOD))
+    if draw(st.booleans()):  # else most would be rejected for its absence
+        text = text.replace("{", '{"must": 1, ' if text.strip() != "{}" else '{"must": 1', 1)
+    value = bytearray(text.encode())
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(value)))
         value[at : at + draw(st.integers(0, 3))] = draw(
@@ -106,6 +109,10 @@ def mangled(draw: st.DrawFn) -> bytes:
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.none() | mangled(), max_size=4))
 @example([GOOD.encode()])
+@example([b'{"must":1,"net":{"bytes":1}}', b'{"must":1,"x":{"bytes":2}}', b'{"must":1,"more":{"bytes":3}, "bytes":4}'])
+@example(
+    [b'{"must":1,"host":"\\u0041"}', b'{"must":1,"\\u006e":5}', b'{"must":1,"host":"a\\"","n":2}', b'{"must":"\\/"}']
+)
 @example(
     [b'{"must":1,"net":{"bytes":1},"net":{"proto":"x"}}', b'{"must":1,"n":1,"n":null}', b'{"must":1,"n":1}{"must":1}']
 )
