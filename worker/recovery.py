@@ -110,12 +110,12 @@ class Recovery:
         offset = committed.offset
         trail = _decoded(lane.source, committed.metadata)
         if offset is None:
-            self._first_start(lane, low, high)
+            self._first_start(lane, committed, low, high)
         elif trail is not None and trail.topic_id != lane.topic_id:
             log.warning("topic_recreated", topic=topic, partition=partition, was=trail.topic_id, now=lane.topic_id)
             self._begin(lane, low)
         elif not low <= offset <= high:
-            self._lost(lane, low, f"the committed offset {offset} is outside the log ({low} to {high})")
+            self._lost(lane, committed, low, f"the committed offset {offset} is outside the log ({low} to {high})")
         elif trail is None:
             self._moved(lane, offset, low)
         elif trail.cold:
@@ -129,11 +129,12 @@ class Recovery:
 
     # Where a partition without a committed offset begins.
 
-    def _first_start(self, lane: Lane, low: int, high: int) -> None:
+    def _first_start(self, lane: Lane, committed: Committed, low: int, high: int) -> None:
         topic, partition = lane.source
         kept = self._store.newest_at_or_below(topic, lane.topic_id, partition, high)
         if kept is not None:
-            self._lost(lane, low, f"the group's offset is gone, though state up to offset {kept.offset} is kept")
+            why = f"the group's offset is gone, though state up to offset {kept.offset} is kept"
+            self._lost(lane, committed, low, why)
             return
         start = self._settings.kafka.start
         count = self._source.partitions(topic)
@@ -149,8 +150,11 @@ class Recovery:
         log.info("first_start", topic=topic, partition=partition, offset=offset)
         self._begin(lane, offset)
 
-    def _lost(self, lane: Lane, low: int, why: str) -> None:
+    def _lost(self, lane: Lane, committed: Committed, low: int, why: str) -> None:
         topic, partition = lane.source
+        if self._source.committed([lane.source])[lane.source] != committed:
+            # This process stood still after it had asked, and another owner has gone on meanwhile.
+            raise Wait("the group's offset has moved on since it was read")
         if self._settings.kafka.offset_lost == "stop":
             raise StateLost(
                 f"{topic}/{partition}: {why}; kafka.offset_lost: stop. Records may never have been scored. "

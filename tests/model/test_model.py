@@ -49,6 +49,12 @@ def test_nothing_is_lost_or_doubled_whatever_happens() -> None:
     assert len([name for name in done if name.startswith("killed at")]) > 5
 
 
+@pytest.mark.parametrize("seed", [12334])
+def test_what_schedules_have_found_once(seed: int) -> None:
+    """A worker that stood still after it had read that the group has no offset took it for lost, and stopped."""
+    assert one(seed).good
+
+
 @pytest.mark.parametrize(("bug", "seed"), FOUND_BY.items())
 def test_a_planted_bug_is_found(bug: str, seed: int) -> None:
     assert one(seed).good
