@@ -88,8 +88,8 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
     monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
     with turned(made) as one:
         one.live()
-        sink = one.worker._parts.sink
-        producer = sink._producer  # type: ignore[attr-defined]
+        tenure = one.worker._parts.sink._tenure  # type: ignore[attr-defined]
+        producer = tenure._producer
 
         class Slow:
             """Freezes once between produce and commit, for longer than the transaction may last."""
@@ -107,7 +107,7 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
                 producer.send_offsets_to_transaction(*args)
 
         slow = Slow()
-        monkeypatch.setattr(sink, "_producer", slow)
+        monkeypatch.setattr(tenure, "_producer", slow)
         made.kafka.produce(made.settings.stream, encoded(PLAIN))
         one.committed(RECORDS)
         assert slow.frozen
