@@ -18,9 +18,8 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks.handwritten import fresh
 from tests.benchmarks.load import configured, fill
-from tests.benchmarks.throughput import worked
+from tests.benchmarks.throughput import fresh, worked
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.process import spawn

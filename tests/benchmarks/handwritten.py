@@ -21,7 +21,7 @@ import torch
 from confluent_kafka import Consumer, Producer
 
 from tests.benchmarks.load import CATEGORIES, FITTED, NUMBERS, configured, fill, table
-from tests.benchmarks.throughput import worked
+from tests.benchmarks.throughput import fresh, worked
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
@@ -107,14 +107,6 @@ def loop(made: Stream, by_hand: ByHand, cut: float, records: int) -> float:
     seconds = time.perf_counter() - began
     consumer.close()
     return records / seconds
-
-
-def fresh(made: Stream) -> Stream:
-    """The same topic for another group, without the state that the one before has left."""
-    for key in made.client.scan_iter("*:snapshot*"):
-        made.client.delete(key)
-    kafka = made.settings.kafka.model_copy(update={"group": uuid.uuid4().hex})
-    return Stream(made.kafka, made.path, made.settings.model_copy(update={"kafka": kafka}), made.client)
 
 
 def main() -> None:

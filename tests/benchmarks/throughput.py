@@ -95,25 +95,25 @@ def main() -> None:
         # An entity's first records have no past, and alert for it: what counts is a stream whose entities are known.
         after = options.records // 2 if options.entities else 1
         ratios = []
-        for i in range(3):
+        for _ in range(3):
             limit = bare(made, options.records)
-            rate = worked(_fresh(made, i), options.records, after=after)
+            rate = worked(fresh(made), options.records, after=after)
             ratios.append(rate / limit)
             print(f"bare loop {limit:9,.0f}/s   worker {rate:9,.0f}/s   share {rate / limit:.1%}", flush=True)
         print(f"median share {sorted(ratios)[1]:.1%}")
         if options.profile:
             profile = cProfile.Profile()
-            worked(_fresh(made, 9), options.records, profile, after)
+            worked(fresh(made), options.records, profile, after)
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
         redis.stop()
         kafka.stop()
 
 
-def _fresh(made: Stream, number: int) -> Stream:
+def fresh(made: Stream) -> Stream:
     """The same topic for another group, without the state that the one before has left."""
     for key in made.client.scan_iter("*:snapshot*"):
         made.client.delete(key)
-    kafka = made.settings.kafka.model_copy(update={"group": f"bench-{number}"})
+    kafka = made.settings.kafka.model_copy(update={"group": uuid.uuid4().hex})
     return Stream(made.kafka, made.path, made.settings.model_copy(update={"kafka": kafka}), made.client)
 
 

@@ -113,3 +113,8 @@ def test_what_the_client_holds_is_let_go_in_the_thread_that_made_the_calls(
     assert gone == ["producer"], caught
     sink.close()
     source.close()
+
+
+def test_a_property_that_the_client_does_not_know_ends_the_start(bootstrap: str, stream: str) -> None:
+    with pytest.raises(KafkaException, match=r"batch\.sized"):
+        TransactionalSink(bootstrap, {"batch.sized": 5}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
 from confluent_kafka import KafkaError
 
 from tests.model.group import Group, Membership
-from worker.streams import Commit, Committed, Output, TopicPartition
+from worker.streams import Commit, Committed, Output, Records, TopicPartition
 
 TRANSACTION_TIMEOUT_S = 10.0
+TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
 class Refused(Exception):
@@ -49,6 +51,13 @@ class Record:
     timestamp: int
     key: bytes | None
     value: bytes | None
+
+
+def fetched(source: TopicPartition, found: list[tuple[int, Record]]) -> Records:
+    """Records with their offsets as a source delivers them."""
+    offsets = np.array([offset for offset, _ in found], np.int64)
+    timestamps = np.array([record.timestamp for _, record in found], np.int64)
+    return Records(source, offsets, timestamps, [record.value for _, record in found], lambda i: found[i][1].key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from unittest.mock import patch
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-import tests.model.world as world
+import tests.model.stage as stage
 import worker.snapshots as snapshots
 from tests.model.broker import Broker
+from tests.model.mishaps import PodNet
 from tests.model.source import ModelSource
 from worker.core.partition import PartitionState
 from worker.core.trail import Trail
@@ -64,7 +65,7 @@ def _early_snapshot(self: Worker, outputs: list[tuple[Lane, list[Output]]], memb
 class _NoTransaction:
     """Outputs, then a plain commit."""
 
-    def __init__(self, broker: Broker, net: world.PodNet, source: ModelSource) -> None:
+    def __init__(self, broker: Broker, net: PodNet, source: ModelSource) -> None:
         self._broker, self._net, self._source = broker, net, source
 
     def publish(self, outputs: Sequence[Output], commits: dict[TopicPartition, Commit], membership: object) -> None:
@@ -96,6 +97,6 @@ PLANTED: dict[str, Bug] = {
     "no catch-up": _replaced(Recovery, "_go", _no_catch_up),
     "catch-up with today's versions": _replaced(Recovery, "_go", _todays),
     "a snapshot of uncommitted state": _replaced(Worker, "_publish", _early_snapshot),
-    "no transaction": _replaced(world, "transactional", _NoTransaction),
+    "no transaction": _replaced(stage, "transactional", _NoTransaction),
     "collects what a commit names": _replaced(snapshots, "kept_line", _newest_only),
 }

@@ -10,9 +10,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from tests.model.broker import Broker, Record
+from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.stream import SETTINGS
 from worker.core.decode import Limits, decoder_for
 from worker.core.eventclock import event_times
@@ -23,7 +21,7 @@ from worker.naming import entities_of
 from worker.ports import Snapshot
 from worker.publishing import Publisher
 from worker.snapshots import restored
-from worker.streams import Commit, Output, Records, TopicPartition
+from worker.streams import Commit, Output, TopicPartition
 from worker.telemetry import Telemetry
 from worker.versions import VersionFeed
 
@@ -44,7 +42,6 @@ class Reference:
 
     broker: Broker
     feed: VersionFeed
-    topic_id: str
     alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -80,7 +77,7 @@ class Reference:
     def _at(self, source: TopicPartition, base: Base) -> PartitionState:
         if base.snapshot == EMPTY:
             bounds = SETTINGS.bounds
-            return PartitionState(SETTINGS.spec, self.topic_id, source.partition, base.offset, COOLDOWN_MS, bounds)
+            return PartitionState(SETTINGS.spec, TOPIC_ID, source.partition, base.offset, COOLDOWN_MS, bounds)
         return PartitionState.decode(self._snapshots[base.snapshot], SETTINGS.spec, COOLDOWN_MS, SETTINGS.bounds)
 
     def _fold(self, source: TopicPartition, state: PartitionState, trail: Trail, live_from: int, end: int) -> None:
@@ -99,7 +96,7 @@ class Reference:
         found = [(o, one) for o in range(state.next_offset, stop) if (one := log[o]) is not None]
         if not found:
             return
-        records, pair = _records(source, found), self.feed.named(state.versions)
+        records, pair = fetched(source, found), self.feed.named(state.versions)
         decoded = decoder_for("json", SETTINGS.spec, Limits()).decode(records.values)
         times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
         offsets = records.offsets[decoded.index]
@@ -108,7 +105,7 @@ class Reference:
         rows = Judged(offsets, times, observed.columns, errors, pair.threshold.p_buckets(errors),
                       pair.threshold.flagged(errors), errors < pair.training_cut)  # fmt: skip
         state.fold(rows)
-        lane = Lane(source, 0, Phase.LIVE if live else Phase.CATCHING_UP, self.topic_id, pair, state)
+        lane = Lane(source, 0, Phase.LIVE if live else Phase.CATCHING_UP, TOPIC_ID, pair, state)
         for output in _publisher().outputs(lane, records, decoded, rows):
             self.alerts[alert_of(output)] += 1
         if live:
@@ -145,12 +142,6 @@ def letter_of(output: Output) -> tuple[str, str]:
     """Partition and offset of the record that was rejected."""
     headers = dict(output.headers)
     return headers["offbeat-partition"].decode(), headers["offbeat-offset"].decode()
-
-
-def _records(source: TopicPartition, found: list[tuple[int, Record]]) -> Records:
-    offsets = np.array([offset for offset, _ in found], np.int64)
-    timestamps = np.array([one.timestamp for _, one in found], np.int64)
-    return Records(source, offsets, timestamps, [one.value for _, one in found], lambda i: found[i][1].key)
 
 
 def _publisher() -> Publisher:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 
-from tests.model.broker import Broker, Record
+from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.group import Membership
 from tests.model.net import Answers, Net
 from worker.streams import (
@@ -18,7 +17,6 @@ from worker.streams import (
     Fault,
     LogUnavailable,
     Polled,
-    Records,
     TopicPartition,
 )
 
@@ -94,7 +92,7 @@ class ModelSource:
         found = [(offset, record) for offset in range(start, stop) if (record := log[offset]) is not None]
         self._next[source] = stop
         if found:
-            polled.records.append(_records(source, found))
+            polled.records.append(fetched(source, found))
             polled.count += len(found)
             self._net.read(source, self._generation)
         if stop == len(log) and self._told.get(source) != stop:
@@ -146,7 +144,7 @@ class ModelSource:
 
     def topic_id(self, topic: str) -> str:
         self._may_fail("the topic id")
-        return "AAAAAAAAAAAAAAAAAAAAAA"
+        return TOPIC_ID
 
     def _may_fail(self, what: str) -> None:
         if self._net.chance("no answer"):
@@ -155,9 +153,3 @@ class ModelSource:
     def close(self) -> None:
         if self._member is not None:
             self._broker.group.leave(self._member)
-
-
-def _records(source: TopicPartition, found: list[tuple[int, Record]]) -> Records:
-    offsets = np.array([offset for offset, _ in found], np.int64)
-    timestamps = np.array([record.timestamp for _, record in found], np.int64)
-    return Records(source, offsets, timestamps, [record.value for _, record in found], lambda i: found[i][1].key)

@@ -6,48 +6,27 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import SimpleNamespace
-from unittest.mock import patch
 
-import worker.adapters.kafka_producing as producing
-import worker.adapters.kafka_tenure as tenure
-import worker.housekeeping as housekeeping
-import worker.loop as loop
+from tests.model import stage
 from tests.model.broker import Broker, Refused
-from tests.model.group import Membership
-from tests.model.net import Net
-from tests.model.pod import AllLimits, Died, Pod
+from tests.model.mishaps import PodNet
+from tests.model.pod import Died, Pod
 from tests.model.producer import ModelProducer
 from tests.model.reference import Reference, alert_of, letter_of
-from tests.model.source import ModelSource
 from tests.model.stores import MemoryRegistry, MemorySnapshots
-from tests.model.stream import SETTINGS, START_MS, Events, versions
-from worker.adapters.kafka_sink import TransactionalSink
+from tests.model.stream import SETTINGS, Events, versions
 from worker.core.trail import EMPTY, Trail
 from worker.lane import Phase
 from worker.ports import Champion, Snapshot, StoreUnavailable
-from worker.streams import Commit, Sink, TopicPartition
+from worker.streams import Commit, TopicPartition
 from worker.versions import VersionFeed
 
 PARTITIONS, PODS = 2, 3
-POLL_ROWS = 6
 ACTIONS = 60
 CALM_TURNS = 400
-RATES = {
-    "eviction known": 0.5,
-    "rejoined behind": 0.5,
-    "prefetched": 0.3,
-    "raises": 0.01,
-    "no answer": 0.02,
-    "sent at once": 0.5,
-    "commit delayed": 0.04,
-    "markers delayed": 0.2,
-    "lost": 0.02,
-}
 MEANWHILE = 0.06
 DEPTH = 2
 
@@ -68,76 +47,11 @@ class Outcome:
         return not (self.lost or self.doubled or self.wrong)
 
 
-class Clock:
-    """Stands in for the `time` module of what makes calls."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def wall_ms(self) -> int:
-        return START_MS + int(self.now * 1_000)
-
-
-class PodNet(Net):
-    """A pod's way to the broker: where it dies, stands still, and loses answers."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
-        self.name = name
-        self.reads: dict[TopicPartition, int] = {}
-        self._refused = False
-        self.pod: Pod | None = None
-        self.dies_in = -1
-
-    def step(self, name: str) -> None:
-        if self.dies_in > 0:
-            self.dies_in -= 1
-            if self.dies_in == 0:
-                self._world.done[f"killed at: {name}"] += 1
-                raise Died
-        self._world.meanwhile(self.pod)
-
-    def chance(self, name: str) -> bool:
-        world = self._world
-        if world.calm:
-            return name == "rejoined behind"
-        return world.rng.random() < RATES[name]
-
-    def share(self, most: int) -> int:
-        world = self._world
-        return most if world.calm or world.rng.random() < 0.5 else world.rng.randint(0, most)
-
-    def wait(self, seconds: float) -> None:
-        self._world.clock.sleep(seconds)
-
-    def read(self, source: TopicPartition, generation: int) -> None:
-        self.reads[source] = min(generation, self.reads.get(source, generation))
-        self._refused = False
-
-    def offered(self, offsets: Iterable[TopicPartition], membership: Membership | None) -> None:
-        """A batch is first offered under the generation that it was read under: then Kafka itself can refuse it."""
-        late = [source for source in offsets if membership and membership.generation > self.reads.get(source, 2**31)]
-        if late and not self._refused:
-            self._world.reference.wrong.append(f"{late} were read under an earlier generation than they were offered")
-
-    def accepted(self, *, was: bool) -> None:
-        self.reads, self._refused = {}, not was
-
-    def late(self, producer: ModelProducer) -> None:
-        self._world.on_their_way.append(producer)
-
-
 class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
-        self.clock = Clock()
+        self.clock = stage.Clock()
         self.calm = False
         self.done: Counter[str] = Counter()
         self.broker = Broker(self.clock.monotonic, PARTITIONS)
@@ -149,12 +63,13 @@ class World:
         self.nets: dict[str, PodNet] = {}
         self._depth = 0
         self._wiped: list[str] = []
+        self.wrong: list[str] = []
         always = MemoryRegistry()
         for one in versions():
             for registry in (always, self.registry):
                 registry.put_bundle(one.bundle)
                 registry.put_threshold(one.threshold)
-        self.reference = Reference(self.broker, VersionFeed(always, SETTINGS.spec.spec_hash), "AAAAAAAAAAAAAAAAAAAAAA")
+        self.reference = Reference(self.broker, VersionFeed(always, SETTINGS.spec.spec_hash))
         self.broker.committed = self._committed
         self._watch_store()
         self._promote()
@@ -166,7 +81,7 @@ class World:
         for base in Trail.decode(commit.metadata).bases if commit.metadata else ():
             gone = base.snapshot not in self.store.manifests.get(source, {})
             if base.snapshot != EMPTY and gone and base.snapshot not in self._wiped:
-                self.reference.wrong.append(f"the commit of {source} at {commit.offset} names what is not stored")
+                self.wrong.append(f"the commit of {source} at {commit.offset} names what is not stored")
 
     def _watch_store(self) -> None:
         put = self.store.put
@@ -181,7 +96,7 @@ class World:
 
     # Time, and what happens in it.
 
-    def meanwhile(self, standing: Pod | None) -> None:
+    def meanwhile(self) -> None:
         """While a pod is in a call, others go on: it may be evicted, replaced and overtaken."""
         self.clock.sleep(0.001)
         if self.calm or self._depth >= DEPTH or self.rng.random() >= MEANWHILE:
@@ -190,6 +105,9 @@ class World:
         for _ in range(self.rng.randint(1, 6)):
             self.act()
         self._depth -= 1
+
+    def wait_for(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
 
     def act(self) -> None:
         weights = [weight for weight, _ in ACTS.values()]
@@ -272,9 +190,8 @@ class World:
     def _start(self, name: str) -> None:
         net = self.nets[name] = PodNet(self, name)
         depth, self._depth = self._depth, DEPTH  # nothing happens while it is put together
-        pod = Pod(name, self.broker, net, self.store, self.registry, transactional, self.clock.wall_ms)
+        pod = Pod(name, self.broker, net, self.store, self.registry, stage.transactional, self.clock.wall_ms)
         self._depth = depth
-        net.pod = pod
         self._pods[name] = pod
 
     def kill(self) -> bool:
@@ -287,9 +204,7 @@ class World:
         """It is to die in one of its next calls."""
         pod = self.idle()
         if pod is not None:
-            net = pod.source._net
-            assert isinstance(net, PodNet)
-            net.dies_in = self.rng.randint(1, 25)
+            self.nets[pod.name].dies_in = self.rng.randint(1, 25)
         return pod is not None
 
     def evict(self) -> bool:
@@ -353,7 +268,7 @@ class World:
     # The schedule.
 
     def run(self) -> Outcome:
-        with _on_the_model(self):
+        with stage.on_the_model(self.broker, self.nets, self.clock):
             self.start()
             self.feed()
             for _ in range(ACTIONS):
@@ -364,9 +279,7 @@ class World:
     def _calm_down(self) -> None:
         """Redis and the network are there, an operator has given back what Redis lost, and the pods go on."""
         self.calm = self.redis_up = True
-        for pod in self._pods.values():
-            net = pod.source._net
-            assert isinstance(net, PodNet)
+        for net in self.nets.values():
             net.dies_in = -1
         self.finish()
         for one in versions():
@@ -413,7 +326,7 @@ class World:
 
     def _outcome(self) -> Outcome:
         visible = self.broker.visible()
-        kafka, wrong = SETTINGS.kafka, list(self.reference.wrong)
+        kafka, wrong = SETTINGS.kafka, [*self.wrong, *self.reference.wrong]
         alerts = Counter(alert_of(one) for one in visible if one.topic == kafka.alerts)
         letters = Counter(letter_of(one) for one in visible if one.topic == kafka.dead_letters)
         if not self._all_committed():
@@ -437,45 +350,6 @@ class World:
 def _end(log: Sequence[object]) -> int:
     """The offset after the last record; markers after it are not waited for."""
     return max((offset + 1 for offset, one in enumerate(log) if one is not None), default=0)
-
-
-def transactional(broker: Broker, net: PodNet, source: ModelSource) -> Sink:
-    """The real sink, on producers of the model; it is told apart by its pod's name."""
-    assert net.name
-    return TransactionalSink("", {}, net.name, AllLimits())  # type: ignore[arg-type]
-
-
-class _Inline:
-    """Calls in the caller's own thread: a schedule has no other."""
-
-    def __init__(self, name: str) -> None: ...
-
-    def submit(self, call: Callable[[], object]) -> Future[object]:
-        future: Future[object] = Future()
-        future.set_result(call())
-        return future
-
-    def close(self) -> None: ...
-
-
-@contextmanager
-def _on_the_model(world: World) -> Iterator[None]:
-    """librdkafka's producer and the clock of its calls, for as long as a schedule runs."""
-
-    def producer(config: dict[str, object]) -> ModelProducer:
-        name = str(config["transactional.id"])
-        return ModelProducer(world.broker, name, world.nets[name])
-
-    time = SimpleNamespace(monotonic=world.clock.monotonic, sleep=world.clock.sleep)
-    with (
-        patch.object(tenure, "Producer", producer),
-        patch.object(tenure, "EndedCalls", _Inline),
-        patch.object(producing, "time", time),
-        patch.object(tenure, "time", time),
-        patch.object(loop, "POLL_ROWS", POLL_ROWS),
-        patch.object(housekeeping, "gc", SimpleNamespace(collect=lambda: 0)),
-    ):
-        yield
 
 
 ACTS: dict[str, tuple[float, Callable[[World], bool]]] = {

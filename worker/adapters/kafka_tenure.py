@@ -33,8 +33,8 @@ class Tenure:
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config = config
-        self._producer: Producer | None = None
+        """Raises KafkaException for a property that librdkafka refuses."""
+        self._producer: Producer | None = Producer(config)  # here, so that a wrong property ends the start by its name
         self._over = False
         self._calls = EndedCalls("producer")
         self._begun = self._calls.submit(self._begin)
@@ -57,7 +57,6 @@ class Tenure:
 
     def _begin(self) -> Exception | None:
         try:
-            self._producer = Producer(self._config)
             deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
             retried(lambda: self._held.init_transactions(CALL_TIMEOUT_S), deadline, "a transactional producer")
         except RefusedByKafka as error:

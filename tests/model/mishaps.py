@@ -1,0 +1,87 @@
+"""What befalls a pod on its way to the broker: where it dies, stands still, and loses answers."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
+
+from tests.model.group import Membership
+from tests.model.net import Net
+from tests.model.pod import Died
+from tests.model.producer import ModelProducer
+from worker.streams import TopicPartition
+
+RATES = {
+    "eviction known": 0.5,
+    "rejoined behind": 0.5,
+    "prefetched": 0.3,
+    "raises": 0.01,
+    "no answer": 0.02,
+    "sent at once": 0.5,
+    "commit delayed": 0.04,
+    "markers delayed": 0.2,
+    "lost": 0.02,
+}
+
+
+class Surroundings(Protocol):
+    """The schedule, as far as a pod's calls feel it."""
+
+    rng: random.Random
+    calm: bool
+    done: Counter[str]
+    wrong: list[str]
+    on_their_way: list[ModelProducer]
+
+    def meanwhile(self) -> None: ...
+    def wait_for(self, seconds: float) -> None: ...
+
+
+class PodNet(Net):
+    """A pod's way to the broker: where it dies, stands still, and loses answers."""
+
+    def __init__(self, world: Surroundings, name: str) -> None:
+        self._world = world
+        self.name = name
+        self.reads: dict[TopicPartition, int] = {}
+        self._refused = False
+        self.dies_in = -1
+
+    def step(self, name: str) -> None:
+        if self.dies_in > 0:
+            self.dies_in -= 1
+            if self.dies_in == 0:
+                self._world.done[f"killed at: {name}"] += 1
+                raise Died
+        self._world.meanwhile()
+
+    def chance(self, name: str) -> bool:
+        world = self._world
+        if world.calm:
+            return name == "rejoined behind"
+        return world.rng.random() < RATES[name]
+
+    def share(self, most: int) -> int:
+        world = self._world
+        return most if world.calm or world.rng.random() < 0.5 else world.rng.randint(0, most)
+
+    def wait(self, seconds: float) -> None:
+        self._world.wait_for(seconds)
+
+    def read(self, source: TopicPartition, generation: int) -> None:
+        self.reads[source] = min(generation, self.reads.get(source, generation))
+        self._refused = False
+
+    def offered(self, offsets: Iterable[TopicPartition], membership: Membership | None) -> None:
+        """A batch is first offered under the generation that it was read under: then Kafka itself can refuse it."""
+        late = [source for source in offsets if membership and membership.generation > self.reads.get(source, 2**31)]
+        if late and not self._refused:
+            self._world.wrong.append(f"{late} were read under an earlier generation than they were offered")
+
+    def accepted(self, *, was: bool) -> None:
+        self.reads, self._refused = {}, not was
+
+    def late(self, producer: ModelProducer) -> None:
+        self._world.on_their_way.append(producer)

@@ -1,0 +1,78 @@
+"""What the real parts stand on while a schedule runs: the model's producers, one thread, and a clock that is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import worker.adapters.kafka_producing as producing
+import worker.adapters.kafka_tenure as tenure
+import worker.housekeeping as housekeeping
+import worker.loop as loop
+from tests.model.broker import Broker
+from tests.model.mishaps import PodNet
+from tests.model.pod import AllLimits
+from tests.model.producer import ModelProducer
+from tests.model.source import ModelSource
+from tests.model.stream import START_MS
+from worker.adapters.kafka_sink import TransactionalSink
+from worker.streams import Sink
+
+POLL_ROWS = 6
+
+
+class Clock:
+    """Stands in for the `time` module of what makes calls."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def wall_ms(self) -> int:
+        return START_MS + int(self.now * 1_000)
+
+
+def transactional(_: Broker, net: PodNet, __: ModelSource) -> Sink:
+    """The real sink, on producers of the model: the name says which pod's."""
+    return TransactionalSink("", {}, net.name, AllLimits())  # type: ignore[arg-type]
+
+
+class Inline:
+    """Calls in the caller's own thread: a schedule has no other."""
+
+    def __init__(self, name: str) -> None: ...
+
+    def submit(self, call: Callable[[], object]) -> Future[object]:
+        future: Future[object] = Future()
+        future.set_result(call())
+        return future
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def on_the_model(broker: Broker, nets: Mapping[str, PodNet], clock: Clock) -> Iterator[None]:
+    """librdkafka's producer and the clock of its calls, for as long as a schedule runs."""
+
+    def producer(config: dict[str, object]) -> ModelProducer:
+        name = str(config["transactional.id"])
+        return ModelProducer(broker, name, nets[name])
+
+    time = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
+    with (
+        patch.object(tenure, "Producer", producer),
+        patch.object(tenure, "EndedCalls", Inline),
+        patch.object(producing, "time", time),
+        patch.object(tenure, "time", time),
+        patch.object(loop, "POLL_ROWS", POLL_ROWS),
+        patch.object(housekeeping, "gc", SimpleNamespace(collect=lambda: 0)),
+    ):
+        yield
