@@ -209,14 +209,17 @@ def test_the_same_id_again_ends_what_was_open_and_fences_who_had_it(side: Side) 
     member.source.close()
 
 
-def test_what_is_open_for_too_long_is_aborted_and_its_producer_fenced(side: Side) -> None:
+@pytest.mark.parametrize("late", ["commits", "sends more offsets"])
+def test_what_is_open_for_too_long_is_aborted_and_its_producer_fenced(side: Side, late: str) -> None:
     member, (zero, *_) = joined(side), places(side)
     producer = begun(side, seconds=TIMEOUT_S)
     put(producer, side, b"out")
     send(producer, side, {0: 5}, member.source.membership())
     side.time_out()
     settled(member, {zero: Committed(None)})
-    assert refusal(lambda: producer.commit_transaction(30)).fatal()
+    calls = {"commits": lambda: producer.commit_transaction(30),
+             "sends more offsets": lambda: send(producer, side, {1: 5}, member.source.membership())}  # fmt: skip
+    assert refusal(calls[late]).fatal()
     assert side.visible() == []
     member.source.close()
 
