@@ -21,8 +21,10 @@ from worker.adapters.kafka_producing import CALL_TIMEOUT_S, put, retried, text
 from worker.errors import RefusedByKafka
 from worker.streams import Output, ProducerReplaced, PublishAborted
 
-PUBLISH_S = 30.0
-"""A transaction has long been aborted by then: three times its time-out."""
+PUBLISH_S = 20.0
+"""Twice the transaction time-out: the broker has aborted it by then. `send_offsets_to_transaction` has been seen to
+stay in one of four deaths of the only broker, whatever its own time-out.
+"""
 
 
 class Tenure:
