@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -67,13 +67,8 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
         p_value=float(outcome.p_value[place]),
         error=float(outcome.error[place]),
         anomalous=None if labels is None else bool(labels[row]),
-        features=[_plain(contribution.model_dump()) for contribution in found],
+        features=[msgspec.to_builtins(contribution) for contribution in found],
     )
-
-
-def _plain(contribution: dict[str, Any]) -> dict[str, Any]:
-    expected = contribution["expected"]
-    return contribution | {"expected": list(expected) if isinstance(expected, tuple) else expected}
 
 
 def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArray[np.float32], tuple[str, str]]:

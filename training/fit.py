@@ -19,7 +19,7 @@ from worker.core.detector import Detector
 from worker.core.encode import Encoded, Encoder
 from worker.core.kinds import KINDS
 from worker.core.spec import FeatureSpec
-from worker.core.tiles import tiled, untiled
+from worker.core.tiles import tiled
 
 LEAST_ROWS = 16
 WORST_SHARE = 0.05
@@ -125,9 +125,8 @@ def _without_worst(spec: FeatureSpec, columns: Columns) -> Columns:
     encoder = Encoder.fit(spec, columns)
     encoded = encoder.transform(columns)
     conditional = Conditional(encoder, fit_conditional(encoder, encoded))
-    with torch.inference_mode():
-        parts = conditional.parts(conditional.residuals(tiled(encoded.x)), tiled(encoded.codes))
-    return columns.take(least(untiled(parts, len(columns)).sum(1), WORST_SHARE))
+    parts = conditional.parts(conditional.residuals(tiled(encoded.x)), encoded.codes)
+    return columns.take(least(parts.sum(1), WORST_SHARE))
 
 
 def least(errors: npt.NDArray[np.float32], worst_share: float) -> npt.NDArray[np.intp]:

@@ -27,6 +27,7 @@ from worker.audit import SnapshotAudit
 from worker.condition import Condition
 from worker.core.decode import Limits, decoder_for
 from worker.deadletters import DeadLetters
+from worker.decoding import DecodingAhead
 from worker.errors import ConfigError
 from worker.housekeeping import Housekeeping
 from worker.lane import Lanes
@@ -122,7 +123,7 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
         source=source,
         lanes=lanes,
         sink=sink,
-        decoder=decoder,
+        decoder=DecodingAhead(decoder),
         feed=feed,
         recovery=Recovery(settings, source, store, feed, telemetry, sink, _wall_ms),
         snapshots=Snapshots(writer, settings.state.snapshot_every),

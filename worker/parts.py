@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.core.decode import Decoder
 from worker.deadletters import DeadLetters
+from worker.decoding import DecodingAhead
 from worker.housekeeping import Housekeeping
 from worker.lane import Lanes
 from worker.publishing import Publisher
@@ -24,7 +24,7 @@ class Parts:
     source: Source
     lanes: Lanes
     sink: Sink
-    decoder: Decoder
+    decoder: DecodingAhead
     feed: VersionFeed
     recovery: Recovery
     snapshots: Snapshots

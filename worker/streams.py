@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -32,6 +33,12 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def pieces(self, rows: int) -> list[Records]:
+        """All of them, in pieces of about so many."""
+        count = max(round(len(self) / rows), 1)
+        cuts = [len(self) * i // count for i in range(count + 1)]
+        return [self.part(start, stop) for start, stop in pairwise(cuts)]
 
     def part(self, start: int, stop: int) -> Records:
         if start == 0 and stop == len(self.values):

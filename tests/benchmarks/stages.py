@@ -47,23 +47,19 @@ def measured(detector: Detector, records: list[bytes], repeats: int) -> dict[str
     encoder, marginal, conditional = detector.encoder, detector.marginal, detector.conditional
     columns = decoder.decode(records).columns
     encoded = encoder.transform(columns)
-    with torch.inference_mode():
-        x, codes = tiled(encoded.x), tiled(encoded.codes)
-        out, residuals = detector._reconstruct(x)[0], conditional.residuals(x)
-        stages: dict[str, Callable[[], object]] = {
-            "decode to columns": lambda: decoder.decode(records),
-            "encode": lambda: encoder.transform(columns),
-            "errors": lambda: detector.errors(encoded),
-            "· autoencoder": lambda: detector._parts(x, codes, detector._reconstruct(x)[0]),
-            "  · network": lambda: detector._reconstruct(x),
-            "  · parts": lambda: detector._parts(x, codes, out),
-            "· conditional": lambda: conditional.parts(conditional.residuals(x), codes),
-            "  · residuals": lambda: conditional.residuals(x),
-            "  · conditional parts": lambda: conditional.parts(residuals, codes),
-            "· marginal": lambda: marginal.parts(encoded),
-            "all": lambda: detector.errors(encoder.transform(decoder.decode(records).columns)),
-        }
-        return {stage: least(call, repeats) / len(records) * 1e6 for stage, call in stages.items()}
+    x, codes = tiled(encoded.x), encoded.codes
+    residuals = conditional.residuals(x)
+    stages: dict[str, Callable[[], object]] = {
+        "decode to columns": lambda: decoder.decode(records),
+        "encode": lambda: encoder.transform(columns),
+        "errors": lambda: detector.errors(encoded),
+        "· network": lambda: detector._reconstruct(x),
+        "· residuals": lambda: conditional.residuals(x),
+        "· conditional parts": lambda: conditional.parts(residuals, codes),
+        "· marginal parts": lambda: marginal.parts(encoded),
+        "all": lambda: detector.errors(encoder.transform(decoder.decode(records).columns)),
+    }
+    return {stage: least(call, repeats) / len(records) * 1e6 for stage, call in stages.items()}
 
 
 def least(call: Callable[[], object], repeats: int) -> float:

@@ -14,6 +14,7 @@ from worker.audit import SnapshotAudit
 from worker.condition import Condition
 from worker.core.decode import Limits, decoder_for
 from worker.deadletters import DeadLetters
+from worker.decoding import DecodingAhead
 from worker.housekeeping import Housekeeping
 from worker.lane import Lanes
 from worker.lifecycle import StopToken
@@ -83,7 +84,7 @@ class Pod:
             source=self.source,
             lanes=self.lanes,
             sink=self.sink,
-            decoder=decoder_for("json", SETTINGS.spec, Limits()),
+            decoder=DecodingAhead(decoder_for("json", SETTINGS.spec, Limits())),
             feed=self.feed,
             recovery=Recovery(SETTINGS, self.source, store, self.feed, telemetry, self.sink, wall_ms),
             snapshots=Snapshots(self.writer, SETTINGS.state.snapshot_every, broker.monotonic),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from worker.adapters.kafka_offsets import GroupOffsets
 from worker.streams import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
 
 _CALL_TIMEOUT_S = 5.0
+_TIME = itemgetter(1)  # of a timestamp's type and time
 _GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
@@ -236,7 +238,7 @@ def _records(source: TopicPartition, messages: list[Message]) -> Records:
     return Records(
         source,
         _offsets(messages, count),
-        np.fromiter([message.timestamp()[1] for message in messages], np.int64, count),
+        np.fromiter(map(_TIME, map(Message.timestamp, messages)), np.int64, count),
         values,
         lambda i: messages[i].key(),
     )

@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta
 
 from worker.core.incidents import Closed, Flagged, Incident, Judgement
 from worker.core.redaction import plain
@@ -35,33 +36,29 @@ _SHARE_STEPS = 1_000_000
 
 Instant = Annotated[
     str,
-    Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", json_schema_extra={"format": "date-time"}),
+    Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", extra_json_schema={"format": "date-time"}),
 ]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
 
 
-class _Part(BaseModel):
-    """A part of the alert. Readers take no offence at fields added later; numbers are finite, always."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-
-class Level(_Part):
+class Level(msgspec.Struct, frozen=True):
     """A level that a categorical feature was expected to have."""
 
     value: Scalar
-    probability: float = Field(ge=0, le=1)
+    probability: Probability
 
 
-class Contribution(_Part):
+class Contribution(msgspec.Struct, frozen=True):
     """A feature's part in the error: `share` of the whole, values in original units."""
 
     field: str
     actual: Scalar
     expected: Scalar | tuple[Level, ...]
-    share: float = Field(gt=0, le=1)
+    share: Annotated[float, Meta(gt=0, le=1)]
 
 
-class ModelReference(_Part):
+class ModelReference(msgspec.Struct, frozen=True):
     """The bundle that judged."""
 
     version: int
@@ -69,17 +66,17 @@ class ModelReference(_Part):
     spec_hash: str
 
 
-class RecordReference(_Part):
+class RecordReference(msgspec.Struct, frozen=True):
     """The record an alert is about; `timestamp` is Kafka's, null where there is none."""
 
     topic: str
-    partition: int = Field(ge=0)
-    offset: int = Field(ge=0)
+    partition: Count
+    offset: Count
     timestamp: Instant | None
 
 
-class Alert(_Part):
-    """The value of a record on the alerts topic.
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of a record on the alerts topic. Readers take no offence at fields added later.
 
     Score, p-value, error, threshold, model and `backfill` are the record's own; in a `closed` alert those of
     the incident's worst record, while `record` is the one that opened it. `expires_at`: when the incident
@@ -96,20 +93,20 @@ class Alert(_Part):
     expires_at: Instant
     event_time: Instant
     detected_at: Instant
-    score: float = Field(ge=0, le=100)
+    score: Annotated[float, Meta(ge=0, le=100)]
     severity: Severity
-    p_value: float = Field(gt=0, le=1)
-    calibration_n: int = Field(gt=0)
-    reconstruction_error: float = Field(ge=0)
-    threshold: float = Field(ge=0)
+    p_value: Annotated[float, Meta(gt=0, le=1)]
+    calibration_n: Annotated[int, Meta(gt=0)]
+    reconstruction_error: Annotated[float, Meta(ge=0)]
+    threshold: Annotated[float, Meta(ge=0)]
     backfill: bool
     features: tuple[Contribution, ...]
     model: ModelReference
     record: RecordReference
     event: dict[str, Any] | None
-    event_omitted: bool = Field(description="the event was left out because the alert was too large with it")
+    event_omitted: Annotated[bool, Meta(description="the event was left out because the alert was too large with it")]
     opened_at: Instant
-    flagged: int = Field(ge=1)
+    flagged: Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +158,19 @@ def contributions(
     `names` and `per_feature` (F,) >= 0 have one entry per feature; `described` gives the actual and the expected value
     of one. Shares are of the error over all features, rounded down to a millionth; what rounds to nothing is left out.
     """
-    weights = np.asarray(per_feature, np.float64)
-    total = float(weights.sum())
+    weights: list[float] = per_feature.tolist()  # of one row, numbers of Python are told faster than an array
+    total = math.fsum(weights)
     found = []
-    for i in np.argsort(-weights, kind="stable")[:top].tolist():
-        share = math.floor(float(weights[i]) / total * _SHARE_STEPS) / _SHARE_STEPS if total > 0 else 0.0
+    for i in sorted(range(len(weights)), key=lambda i: -weights[i])[:top]:
+        share = math.floor(weights[i] / total * _SHARE_STEPS) / _SHARE_STEPS if total > 0 else 0.0
         if share > 0:
-            actual, expected = map(plain, described(i))
-            found.append(Contribution(field=names[i], actual=actual, expected=expected, share=share))
+            actual, expected = described(i)
+            likely = (
+                tuple(Level(plain(level["value"]), level["probability"]) for level in expected)
+                if isinstance(expected, list)
+                else plain(expected)
+            )
+            found.append(Contribution(names[i], plain(actual), likely, share))
     return found
 
 
@@ -181,7 +183,10 @@ def anomaly(
     features: Sequence[Contribution],
     event: dict[str, Any] | None,
 ) -> Alert:
-    """The `open` or `update` alert of a flagged record; `event` as `redaction.redact` gives it."""
+    """The `open` or `update` alert of a flagged record; `event` as `redaction.redact` gives it.
+
+    Raises ValueError for a p-value outside (0, 1] and an error that is not finite, which JSON could not hold.
+    """
     return _alert(origin, record, judgement.status, judgement, detected_ms, features, event)
 
 
@@ -209,6 +214,8 @@ def _alert(
     event: dict[str, Any] | None,
 ) -> Alert:
     evidence = record.evidence
+    if not (0.0 < evidence.p_value <= 1.0 and math.isfinite(evidence.error)):
+        raise ValueError(f"not the evidence of an alert: {evidence}")
     score = float(score_of(np.array([evidence.p_value]))[0])
     topic_id, partition = origin.topic_id, origin.partition
     return Alert(

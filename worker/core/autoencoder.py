@@ -18,9 +18,6 @@ from worker.core.encode import Block, Encoder
 
 CODE_MOST = 16
 HIDDEN_MOST = 64
-PART_MOST = 50.0
-"""Most that one feature can add to an error, in nats: ten standard deviations, the clip of the inputs."""
-
 Activation = Callable[[Tensor], Tensor]
 
 

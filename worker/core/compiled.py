@@ -13,17 +13,18 @@ import numba
 _SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*_kernel.py"))))
 
 
-def compiled(signature: str, *, inline: bool = False) -> Callable[[Any], Any]:
+def compiled(signature: str, *, inline: bool = False, unlocked: bool = False) -> Callable[[Any], Any]:
     """Compiled at import for one signature, cached on disk where some cache directory can be written.
 
-    `inline`: into whatever calls it, which an array among the arguments makes dear else.
+    `inline`: into whatever calls it, which an array among the arguments makes dear else. `unlocked`: without Python's
+    lock, for what other threads wait for.
     """
 
     def wrap(function: Any) -> Any:
         function.__qualname__ += f"_{_SOURCES.hexdigest()[:16]}"  # which names the file of the cache
         try:
-            return numba.njit(signature, cache=True, forceinline=inline)(function)
+            return numba.njit(signature, cache=True, forceinline=inline, nogil=unlocked)(function)
         except RuntimeError:  # no place for a cache, as in a read-only container
-            return numba.njit(signature, forceinline=inline)(function)
+            return numba.njit(signature, forceinline=inline, nogil=unlocked)(function)
 
     return wrap

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.autoencoder import PART_MOST
 from worker.core.encode import Encoder
-from worker.core.tiles import TILE, indicator, padded
+from worker.core.feature_table import feature_table
+from worker.core.parts_kernel import residual_parts
+from worker.core.tiles import TILE, flat, padded
 
 COLUMNS_MOST = 512
 """The product costs the square of the columns; beyond this, records further back in the window are left out."""
-LEAST_PROBABILITY = 0.005
 
 PREFIX = "conditional."
 
@@ -57,39 +59,18 @@ class Conditional:
         self._matrix[0, columns, :own] = matrix
         self._shift = torch.zeros(1, 1, wide)
         self._shift[0, 0, :own] = -(parts["location"] @ matrix)
-        self._layout(encoder, parts["variance"] * parts["spread"][:own] ** 2, wide)
+        widths = torch.tensor([float(block.width) for block in encoder.blocks for _ in range(block.width)])
+        variance = parts["variance"] * parts["spread"][:own] ** 2
+        self._weight: npt.NDArray[np.float32] = (0.5 / widths / variance).numpy()
+        self._features = feature_table(encoder)
 
-    def _layout(self, encoder: Encoder, variance: Tensor, wide: int) -> None:
-        weight = torch.zeros(wide)
-        feature, starts, categories, at = [], [], [], 0
-        for block in encoder.blocks:
-            feature += [block.feature] * block.width
-            if block.kind == "categorical":
-                starts.append(at)
-                categories.append(block.feature)
-            else:
-                weight[at : at + block.width] = 0.5 / block.width / variance[at : at + block.width]
-            at += block.width
-        feature += [len(encoder.blocks)] * (wide - at)
-        self._weight = weight
-        self._sum = indicator(torch.tensor(feature, dtype=torch.long), len(encoder.blocks) + 1)
-        self._starts = torch.tensor(starts, dtype=torch.long)
-        self._spread_categories = indicator(torch.tensor(categories, dtype=torch.long), len(encoder.blocks))
-        self._features = len(encoder.blocks)
+    @torch.inference_mode()
+    def residuals(self, x: Tensor) -> npt.NDArray[np.float32]:
+        """(256 T, own columns padded) from x (T, 256, inputs): value minus conditional mean, in units of x."""
+        return flat(torch.baddbmm(self._shift.expand(len(x), TILE, -1), x, self._matrix.expand(len(x), -1, -1)))
 
-    def residuals(self, x: Tensor) -> Tensor:
-        """(T, 256, own columns padded) from x (T, 256, inputs): value minus conditional mean, in units of x."""
-        return torch.baddbmm(self._shift.expand(len(x), TILE, -1), x, self._matrix.expand(len(x), -1, -1))
-
-    def parts(self, residuals: Tensor, codes: Tensor) -> Tensor:
-        """(T, 256, padded F) nats per feature, from 0 to `PART_MOST`; `codes` (T, 256, C)."""
-        tiles = len(residuals)
-        summed = torch.bmm(residuals.square() * self._weight, self._sum.expand(tiles, -1, -1))
-        wide = padded(self._features)
-        parts = torch.zeros(tiles, TILE, wide)
-        parts[..., : self._features] = summed[..., : self._features]
-        if len(self._starts):
-            observed = 1.0 - residuals.gather(2, codes + self._starts)
-            surprise = -observed.clamp(LEAST_PROBABILITY, 1.0).log()
-            parts += torch.bmm(surprise, self._spread_categories.expand(tiles, -1, -1))
-        return parts.clamp_(0.0, PART_MOST)
+    def parts(self, residuals: npt.NDArray[np.float32], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, F) nats per feature, from 0 to `PART_MOST`; `codes` (n, C)."""
+        parts = np.empty((len(codes), len(self._features)), np.float32)
+        residual_parts(codes, residuals, self._weight, self._features, parts)
+        return parts

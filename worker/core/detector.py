@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.autoencoder import PART_MOST, Autoencoder, Layout
+from worker.core.autoencoder import Autoencoder, Layout
 from worker.core.columns import Columns
 from worker.core.conditional import Conditional
 from worker.core.encode import Encoded, Encoder
+from worker.core.feature_table import feature_table
 from worker.core.kinds import KINDS
+from worker.core.layers import stacked
 from worker.core.marginal import Marginal
-from worker.core.tiles import TILE, indicator, linear, padded, tiled, untiled
+from worker.core.parts_kernel import LEAST, LOGIT_BOUND, OWN, WIDTH, fuse, network_parts
+from worker.core.tiles import flat, tiled
 
 MEMBERS = ("autoencoder", "conditional", "marginal")
 EXPONENTS = (2 / 7, 3 / 7, 2 / 7)
@@ -32,10 +34,8 @@ BLAME = (0.05, 1.0, 1.0)
 """How much each member's parts say of which feature was off. The conditional and the marginal error judge each feature
 apart; a wild value disturbs the autoencoder's whole output, so its parts only decide where the others are silent.
 """
-_LEAST = 1e-3
-"""Nats per feature; below it, a member says nothing more about a row's being normal."""
-_LOGIT_BOUND = 30.0
 _AUTOENCODER = "autoencoder."
+_EXPONENTS = np.array(EXPONENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,18 @@ class Scores:
     error: npt.NDArray[np.float32]
     per_feature: npt.NDArray[np.float32]
     expected: npt.NDArray[np.float32]
+    code: npt.NDArray[np.float32]
+
+
+class _Judged(NamedTuple):
+    """Of n rows: errors (n,), the members' (n, 3) and their parts (3, n, F); of these and the tiles' padding the
+    residuals and the code.
+    """
+
+    errors: npt.NDArray[np.float32]
+    members: npt.NDArray[np.float32]
+    parts: npt.NDArray[np.float32]
+    residuals: npt.NDArray[np.float32]
     code: npt.NDArray[np.float32]
 
 
@@ -67,8 +79,8 @@ class Detector:
         self.network = self._loaded(kind).eval()
         self.conditional = Conditional(encoder, tensors)
         self.marginal = Marginal(encoder, tensors)
-        self._own_starts = list(accumulate((block.width for block in encoder.blocks), initial=0))
-        self._prepare()
+        self._features = feature_table(encoder)
+        self._layers = stacked(self.network.serving(), encoder.inputs, len(self.layout.value_inputs))
 
     def _loaded(self, kind: str) -> Autoencoder:
         network = KINDS[kind](self.encoder.inputs, self.layout.width, self.layout.features)
@@ -80,107 +92,57 @@ class Detector:
             raise ValueError(f"weights do not fit the network: {error}") from error
         return network
 
-    def _prepare(self) -> None:
-        layout, features = self.layout, self.layout.features
-        self._layers, rows = [], self.encoder.inputs
-        for served in self.network.serving():
-            weight, bias = linear(served.weight, served.bias, rows)
-            self._layers.append((weight, bias, served.activation, served.is_code))
-            rows = weight.shape[2]
-        self._values = len(layout.value_inputs)
-        self._sum_values = indicator(layout.value_feature, features)
-        categories = [block.feature for block in layout.categorical]
-        place = {feature: i for i, feature in enumerate(categories)}
-        groups = torch.tensor([place[int(feature)] for feature in layout.logit_feature], dtype=torch.long)
-        self._sum_logits = indicator(groups, len(categories))
-        self._spread_categories = indicator(torch.tensor(categories, dtype=torch.long), features)
-        self._first_logit = torch.tensor([at - self._values for at in layout.first_logits()], dtype=torch.long)
-        self._unseen_level = torch.tensor([block.unseen for block in layout.categorical], dtype=torch.long)
-        # An unseen level is as unlikely as one seen once in a thousand rows, shared among the levels.
-        self._unseen_error = torch.log(1_000.0 * torch.tensor([float(b.levels) for b in layout.categorical] or [1.0]))
-        self._valued = np.isin(np.arange(features), layout.value_feature.numpy())
-        self._mean = torch.zeros(1, padded(features), padded(1))
-        self._mean[:, :features] = 1.0 / features
-
     def errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n,) float32, positive and finite for any row."""
         return self.member_errors(encoded)[0]
 
     def member_errors(self, encoded: Encoded) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """What `errors` gives, (n,), and the three errors behind it, (n, 3), in the order of `MEMBERS`."""
-        members, n = self._members(encoded)[0], len(encoded.x)
-        return untiled(_fused(members), n), untiled(torch.stack(members, dim=-1), n)
+        judged = self._judged(encoded)
+        return judged.errors, judged.members
 
     def codes(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n, width of the bottleneck) float32."""
-        with torch.inference_mode():
-            return untiled(self._reconstruct(tiled(encoded.x))[1], len(encoded.x))[:, : self.network.code_width]
+        return self._reconstruct(tiled(encoded.x))[2][: len(encoded.x), : self.network.code_width]
 
     def explain(self, columns: Columns) -> Scores:
         """Everything about a few rows; `error` has the bits that `errors` gave them."""
         encoded = self.encoder.transform(columns)
-        members, parts, residuals, code = self._members(encoded)
-        n, features = len(encoded.x), self.layout.features
-        error = untiled(_fused(members), n)
-        shares = sum(
-            blame * part / part.sum(-1, keepdim=True).clamp_min(_LEAST * features)
-            for blame, part in zip(BLAME, parts, strict=True)
-        )
-        assert isinstance(shares, Tensor)
-        shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-9)
+        error, _, parts, residuals, code = self._judged(encoded)
+        n = len(error)
+        each = parts / np.maximum(parts.sum(2, keepdims=True), LEAST * parts.shape[2])
+        shares = np.tensordot(BLAME, each, 1)
+        shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
         own = [block.start + i for block in self.encoder.blocks for i in range(block.width)]
-        expected = encoded.x[:, own] - untiled(residuals, n)[:, : len(own)]
-        per_feature = untiled(shares, n)[:, :features] * error[:, None]
-        return Scores(error, per_feature, expected, untiled(code, n)[:, : self.network.code_width])
+        expected = encoded.x[:, own] - residuals[:n, : len(own)]
+        per_feature = shares.astype(np.float32) * error[:, None]
+        return Scores(error, per_feature, expected, code[:n, : self.network.code_width])
 
     def expected(self, feature: int, row: npt.NDArray[np.float32]) -> Any:
         """What the model expected of a feature, from one row of `Scores.expected`."""
-        start = self._own_starts[feature]
-        return self.encoder.expected(feature, row[start : start + self.encoder.blocks[feature].width])
+        start = self._features[feature, OWN]
+        return self.encoder.expected(feature, row[start : start + self._features[feature, WIDTH]])
+
+    def _judged(self, encoded: Encoded) -> _Judged:
+        n, x = len(encoded.x), tiled(encoded.x)
+        values, odds, code = self._reconstruct(x)
+        residuals = self.conditional.residuals(x)
+        parts = np.empty((len(MEMBERS), n, len(self._features)), np.float32)
+        network_parts(encoded.x, encoded.codes, values, odds, self._features, parts[0])
+        parts[1] = self.conditional.parts(residuals, encoded.codes)
+        parts[2] = self.marginal.parts(encoded)
+        members, errors = np.empty((n, len(MEMBERS)), np.float32), np.empty(n, np.float32)
+        fuse(parts, encoded.missing, self._features, _EXPONENTS, members, errors)
+        return _Judged(errors, members, parts, residuals, code)
 
     @torch.inference_mode()
-    def _members(self, encoded: Encoded) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
-        """The three errors (T, 256) each, their parts (T, 256, padded F), the residuals, and the code."""
-        x, codes = tiled(encoded.x), tiled(encoded.codes)
-        out, code = self._reconstruct(x)
-        residuals = self.conditional.residuals(x)
-        parts = [self._parts(x, codes, out), self.conditional.parts(residuals, codes)]
-        if encoded.missing.any():
-            # Nothing to compare a missing number with; how unusual it is that it is missing, the marginal says.
-            absent = tiled(encoded.missing & self._valued)
-            absent = torch.nn.functional.pad(absent, (0, parts[0].shape[2] - absent.shape[2]))
-            parts = [part.masked_fill(absent, 0.0) for part in parts]
-        wide = padded(self.layout.features)
-        marginal = torch.nn.functional.pad(tiled(self.marginal.parts(encoded)), (0, wide - self.layout.features))
-        parts.append(marginal)
-        members = [torch.bmm(part, self._mean.expand(len(x), -1, -1))[..., 0].clamp_min(_LEAST) for part in parts]
-        return members, parts, residuals, code
-
-    def _reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        tiles, h, code = len(x), x, x
-        for weight, bias, activation, is_code in self._layers:
-            h = torch.baddbmm(bias.expand(tiles, TILE, -1), h, weight.expand(tiles, -1, -1))
-            h = h if activation is None else activation(h)
-            code = h if is_code else code
-        return h, code
-
-    def _parts(self, x: Tensor, codes: Tensor, out: Tensor) -> Tensor:
-        """(T, 256, padded F) the autoencoder's nats per feature."""
-        tiles = len(x)
-        parts = torch.zeros(tiles, TILE, padded(self.layout.features))
-        if self._values:
-            squares = (out[..., : self._values] - x[..., self.layout.value_inputs]).square_().mul_(0.5)
-            parts += torch.bmm(squares, self._sum_values.expand(tiles, -1, -1))
-        if len(self._first_logit):
-            logits = out[..., self._values : self.layout.width].clamp(-_LOGIT_BOUND, _LOGIT_BOUND)
-            total = torch.bmm(logits.exp(), self._sum_logits.expand(tiles, -1, -1))[..., : codes.shape[2]].log()
-            likelihood = total - logits.gather(2, codes + self._first_logit)
-            likelihood = torch.where(codes == self._unseen_level, self._unseen_error, likelihood)
-            parts += torch.bmm(likelihood, self._spread_categories.expand(tiles, -1, -1))
-        return parts.clamp_(0.0, PART_MOST)
-
-
-def _fused(members: list[Tensor]) -> Tensor:
-    """(T, 256): the weighted geometric mean of three (T, 256)."""
-    return sum((exponent * member.log() for exponent, member in zip(EXPONENTS, members, strict=True)),
-               torch.zeros(())).exp_()  # fmt: skip
+    def _reconstruct(
+        self, x: Tensor
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """From x (T, 256, inputs) the values, the exponentials of the logits, and the code; 256 T rows, padded."""
+        *hidden, values, logits = self._layers
+        h, code = x, x
+        for layer in hidden:
+            h = layer(h)
+            code = h * layer.gain + layer.shift if layer.is_code else code
+        return flat(values(h)), flat(logits(h).clamp_(-LOGIT_BOUND, LOGIT_BOUND).exp_()), flat(code)

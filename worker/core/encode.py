@@ -4,6 +4,7 @@ bundle.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.columns import Columns, category
-from worker.core.encode_kernel import clip
+from worker.core.encode_kernel import clip, mark
 from worker.core.scaling import Scaling
 from worker.core.spec import BooleanFeature, CategoricalFeature, CyclicFeature, FeatureSpec, NumericFeature
 from worker.core.vocabulary import Lookup, Vocabulary
@@ -71,7 +72,12 @@ class Encoder:
         self._numbers = np.array([block.feature for block in numbers], np.int64)
         self._starts = np.array([block.start for block in numbers], np.int64)
         self._masks = np.array([block.start + 1 if block.has_mask else -1 for block in numbers], np.int64)
-        self.code_count = sum(block.kind == "categorical" for block in self.blocks)
+        categories = [block for block in self.blocks if block.kind == "categorical"]
+        self.code_count = len(categories)
+        self._categories = np.array([block.feature for block in categories], np.int64)
+        self._first_levels = np.array([block.start for block in categories], np.int64)
+        absent = [part.missing for part in parts if isinstance(part, Vocabulary)]
+        self._absent_levels = np.array(absent, np.int64)
 
     @staticmethod
     def fit(spec: FeatureSpec, columns: Columns, parent: Encoder | None = None) -> Encoder:
@@ -119,16 +125,10 @@ class Encoder:
         codes = np.empty((n, self.code_count), np.int64)
         missing = np.zeros((n, features), np.bool_)
         out_of_range = np.zeros((n, features), np.bool_)
-        rows = np.arange(n)
-        for block, part, lookup, column in zip(self.blocks, self._parts, self._lookups, columns.values, strict=True):
+        for block, lookup, column in zip(self.blocks, self._lookups, columns.values, strict=True):
             i = block.feature
             if block.kind == "categorical":
-                assert isinstance(part, Vocabulary)
-                levels = lookup.codes(column) if lookup and column.dtype == object else _truth(column)
-                codes[:, block.code] = levels
-                x[rows, block.start + levels] = 1.0
-                missing[:, i] = levels == part.missing
-                continue
+                codes[:, block.code] = lookup.codes(column) if lookup and column.dtype == object else _truth(column)
             if block.kind == "cyclic":
                 absent = np.isnan(column)
                 angle = self._angle(i, np.where(absent, 0.0, column))
@@ -137,6 +137,7 @@ class Encoder:
                 missing[:, i] = absent
                 if block.has_mask:
                     x[:, block.start + block.width] = absent
+        mark(codes, self._categories, self._first_levels, self._absent_levels, x, missing)
         scaled = np.empty((len(self._numbers), n))
         for row, i in zip(scaled, self._numbers.tolist(), strict=True):
             part = self._parts[i]
@@ -159,17 +160,17 @@ class Encoder:
 
     def actual(self, feature: int, columns: Columns, row: int) -> Any:
         """The value as the event had it: a number, text, true or false, a time, or None."""
-        value = columns.values[feature][row]
+        value = columns.values[feature].item(row)
         kind = self.spec.columns[feature].kind
         if kind == "categorical":
             return category(value)
-        if np.isnan(value):
+        if value != value:
             return None
         if kind == "boolean":
             return bool(value)
         if kind == "cyclic":
-            return datetime.fromtimestamp(float(value), UTC).isoformat().replace("+00:00", "Z")
-        return float(value)
+            return datetime.fromtimestamp(value, UTC).isoformat().replace("+00:00", "Z")
+        return value
 
     def expected(self, feature: int, values: npt.NDArray[np.float32]) -> Any:
         """What the model expected, from a feature's `width` columns in units of x.
@@ -181,15 +182,15 @@ class Encoder:
         if isinstance(part, Scaling):
             return part.invert(float(values[0]))
         if isinstance(part, Vocabulary):
-            odds = np.minimum(np.maximum(np.asarray(values, np.float64), 0.0), 1.0)
+            # Few levels or many: as Python numbers they are told and sorted faster than as an array of one alert.
+            odds = [min(max(value, 0.0), 1.0) for value in values.tolist()]
             if self.spec.columns[feature].kind == "boolean":
                 return bool(odds[1] >= odds[0])
             if part.unseen is not None:
                 odds[part.unseen] = 0.0
-            # Few levels or many: as Python numbers they are told and sorted faster than as an array of one alert.
-            likely = (odds / max(float(odds.sum()), 1e-9)).tolist()
-            order = sorted((i for i, p in enumerate(likely) if p >= 0.01), key=lambda i: -likely[i])[:_LIKELIER]
-            return [{"value": part.name(i), "probability": round(likely[i], 4)} for i in order]
+            total = max(math.fsum(odds), 1e-9)
+            order = sorted((i for i, p in enumerate(odds) if p >= 0.01 * total), key=lambda i: -odds[i])[:_LIKELIER]
+            return [{"value": part.name(i), "probability": round(odds[i] / total, 4)} for i in order]
         turn = float(np.arctan2(values[0], values[1]) / (2.0 * np.pi)) % 1.0
         return _place(turn * self._period(feature), self._period(feature))
 

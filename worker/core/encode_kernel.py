@@ -1,5 +1,5 @@
-"""Numbers to the network's input and to the cells of the marginal table, compiled: one pass over the rows instead of
-ten over every column, with the bits that the array operations would give.
+"""Values to the network's input and to the cells of the marginal table, compiled: one pass over the rows instead of ten
+over every column, with the bits that the array operations would give.
 """
 
 from __future__ import annotations
@@ -32,6 +32,17 @@ def clip(scaled: Any, features: Any, starts: Any, masks: Any, x: Any, missing: A
                 x[row, starts[k]] = min(max(value, -CLIP), CLIP)
             elif masks[k] >= 0:
                 x[row, masks[k]] = 1.0
+
+
+@compiled("void(i8[:,::1], i8[::1], i8[::1], i8[::1], f4[:,::1], b1[:,::1])")
+def mark(codes: Any, features: Any, starts: Any, absent: Any, x: Any, missing: Any) -> None:
+    """One column of x (n, inputs), which is 0 before, for each of the levels `codes` (n, C), counted from `starts`; and
+    `features` of `missing` (n, F) where a level is the one in `absent`.
+    """
+    for row in range(len(x)):
+        for c in range(len(features)):
+            x[row, starts[c] + codes[row, c]] = 1.0
+            missing[row, features[c]] = codes[row, c] == absent[c]
 
 
 @compiled("void(f4[:,::1], b1[:,::1], i8[::1], i8[::1], i8[:,::1])")

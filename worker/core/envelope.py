@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
+from msgspec.structs import replace
+
 from worker.core.alerts import Alert, Contribution
 from worker.core.redaction import trim
 
@@ -52,12 +55,12 @@ def shrunk(alert: Alert) -> Iterator[Alert]:
     cut, then without features. What is left is below two kilobytes with names of ordinary length.
     """
     if alert.event is not None:
-        alert = alert.model_copy(update={"event": None, "event_omitted": True})
+        alert = replace(alert, event=None, event_omitted=True)
     yield alert
     for length in _TEXT_LENGTHS:
         features = tuple(_trimmed(feature, length) for feature in alert.features)
-        yield alert.model_copy(update={"features": features})
-    yield alert.model_copy(update={"features": ()})
+        yield replace(alert, features=features)
+    yield replace(alert, features=())
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:
@@ -84,15 +87,14 @@ def headers(alert: Alert) -> list[tuple[str, bytes]]:
 
 def alert_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of an alert."""
-    schema = Alert.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Alert)}
 
 
 def _trimmed(feature: Contribution, length: int) -> Contribution:
-    values = trim(feature.model_dump(mode="json"), length)
-    return Contribution.model_validate({**values, "field": feature.field})
+    values = trim(msgspec.to_builtins(feature), length)
+    return msgspec.convert({**values, "field": feature.field}, Contribution)
 
 
 def _seal(alert: Alert) -> Envelope:
     key = alert.entity.encode() if alert.entity is not None else None
-    return Envelope(key, alert.model_dump_json().encode(), headers(alert))
+    return Envelope(key, msgspec.json.encode(alert), headers(alert))

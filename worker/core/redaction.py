@@ -86,6 +86,6 @@ def trim(value: Any, length: int) -> Any:
         return f"{value[:length]}… ({len(value)} characters)"
     if isinstance(value, dict):
         return {key: trim(item, length) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [trim(item, length) for item in value]
     return value

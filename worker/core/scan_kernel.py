@@ -196,7 +196,8 @@ def _record(
 
 @compiled(
     "void(u1[::1], i8[::1], i8, i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1], u1[::1], i8[::1],"
-    "b1[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])"
+    "b1[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])",
+    unlocked=True,
 )
 def scan(
     raw: Any, sizes: Any, most: int, key_slots: Any, keys: Any, names: Any, token_slots: Any, spans: Any, arena: Any,
