@@ -10,7 +10,7 @@ from worker.streams import Records
 def entities_of(records: Records, decoded: Decoded) -> list[str | None]:
     """One name per decoded row; None where there is neither."""
     named = decoded.named.every()
-    if all(named) and max(map(len, named), default=0) <= MAX_ENTITY:  # type: ignore[arg-type]
+    if decoded.named.within(MAX_ENTITY):
         return named
     index = decoded.index.tolist()
     return [entity_of(name, records.key(i) if name is None else None) for name, i in zip(named, index, strict=True)]

@@ -49,6 +49,8 @@ def told(found: Decoded, slow: Decoded) -> None:
     assert found.times.tobytes() == slow.times.tobytes()
     assert found.named.every() == slow.named.every()
     assert [found.named.one(row) for row in range(len(found.index))] == slow.named.every()
+    for most in (0, 3, 1_000):
+        assert found.named.within(most) == slow.named.within(most)
     for column, wanted in zip(found.columns.values, slow.columns.values, strict=True):
         assert column.dtype == wanted.dtype
         assert [repr(value) for value in column.tolist()] == [repr(value) for value in wanted.tolist()]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.columns import Columns, objects
-from worker.core.entity_kernel import EVICTED, FREE, LATE, USED, advance, idle_arrays
+from worker.core.entity_kernel import EVICTED, FREE, LATE, USED, advance, idle_arrays, number
 from worker.core.scaling import inverted, transformed
 from worker.core.spec import Bounds, FeatureSpec, RateFeature
 from worker.core.windows import Histories
@@ -77,20 +77,29 @@ class Entities:
         """
         if not len(offsets):
             return Observed(Columns.empty(self._spec), 0, 0)
-        distinct = dict(zip(dict.fromkeys(names), count()))
-        codes = np.fromiter(map(distinct.__getitem__, names), np.int64, len(names))
-        self._grow(len(distinct))
-        slot_of = np.fromiter(map(self._slot_of.get, distinct, repeat(-1)), np.int64, len(distinct))
-        was, known = slot_of.copy(), slot_of[slot_of >= 0]
-        self._slots["code_of"][known] = np.flatnonzero(slot_of >= 0)
+        codes, slot_of, newcomers = self._numbered(names)
+        was = slot_of.copy()
+        called = objects(newcomers + self._names[was[len(newcomers) :]].tolist())
         evicted = np.empty(len(self) + len(offsets), np.int64)
         statistics = self._advance(codes, np.minimum(times, clock), clock, offsets, columns, slot_of, evicted)
         gone = evicted[: self._meta[EVICTED]]
-        self._rename(list(distinct), was, slot_of, gone)
+        self._rename(called, was, slot_of, gone)
         made = self._columns(columns, statistics)
         if self._histories is not None:
             made = self._histories.attach(made, codes, statistics["fresh"], was, slot_of)
         return Observed(made, len(gone), int(self._meta[LATE]))
+
+    def _numbered(self, names: Sequence[str | None]) -> tuple[Any, Any, list[str | None]]:
+        """The batch's entities by number: of each record, their slots, and the names of the first of them, the new."""
+        slots = np.fromiter(map(self._slot_of.get, names, repeat(-1)), np.int64, len(names))
+        new = np.flatnonzero(slots < 0).tolist()
+        newcomers = dict(zip(dict.fromkeys(names[row] for row in new), count()))
+        for row in new:
+            slots[row] = -1 - newcomers[names[row]]
+        self._grow(len(newcomers))
+        codes, slot_of = np.empty(len(names), np.int64), np.empty(len(newcomers) + len(names), np.int64)
+        entities = number(slots, len(newcomers), self._slots["code_of"], codes, slot_of)
+        return codes, slot_of[:entities], list(newcomers)
 
     def _advance(self, codes: Any, times: Any, clock: Any, offsets: Any, columns: Columns, slot_of: Any,
                  evicted: Any) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
@@ -109,14 +118,14 @@ class Entities:
                 *out.values())  # fmt: skip
         return out
 
-    def _rename(self, distinct: list[str | None], was: Any, slot_of: Any, gone: Any) -> None:
+    def _rename(self, called: npt.NDArray[np.object_], was: Any, slot_of: Any, gone: Any) -> None:
         for slot, name in zip(gone.tolist(), self._names[gone].tolist(), strict=True):
             if self._slot_of.get(name) == slot:  # else the slot's name is an older tenant's
                 del self._slot_of[name]
         # Who was evicted and came back may have got its old slot again.
         for code in np.flatnonzero((slot_of >= 0) & ((was != slot_of) | np.isin(slot_of, gone))).tolist():
-            self._slot_of[distinct[code]] = int(slot_of[code])
-            self._names[slot_of[code]] = distinct[code]
+            self._slot_of[called[code]] = int(slot_of[code])
+            self._names[slot_of[code]] = called[code]
         self._slots["code_of"][slot_of[slot_of >= 0]] = -1
 
     def _columns(self, decoded: Columns, found: dict[str, npt.NDArray[Any]]) -> Columns:

@@ -25,7 +25,7 @@ _RELATIVE_FLOOR = 1e-3
 _TINY = 1e-9
 
 
-@compiled("void(i8[::1], i8[::1], i8[::1], i8)")
+@compiled("void(i8[::1], i8[::1], i8[::1], i8)", inline=True)
 def _unlink(before: Any, after: Any, meta: Any, slot: int) -> None:
     if before[slot] >= 0:
         after[before[slot]] = after[slot]
@@ -37,7 +37,7 @@ def _unlink(before: Any, after: Any, meta: Any, slot: int) -> None:
         meta[TAIL] = before[slot]
 
 
-@compiled("void(i8[::1], i8[::1], i8[::1], i8)")
+@compiled("void(i8[::1], i8[::1], i8[::1], i8)", inline=True)
 def _append(before: Any, after: Any, meta: Any, slot: int) -> None:
     before[slot] = meta[TAIL]
     after[slot] = -1
@@ -48,7 +48,7 @@ def _append(before: Any, after: Any, meta: Any, slot: int) -> None:
     meta[TAIL] = slot
 
 
-@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1])")
+@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1])", inline=True)
 def _evict(before: Any, after: Any, meta: Any, free: Any, code_of: Any, slot_of: Any, last_offset: Any,
            evicted: Any) -> None:  # fmt: skip
     slot = meta[HEAD]
@@ -64,7 +64,7 @@ def _evict(before: Any, after: Any, meta: Any, free: Any, code_of: Any, slot_of:
     meta[EVICTED] += 1
 
 
-@compiled("void(f8[::1], f8[::1], f8[::1], i8[::1], i8, f8, f8, f8[::1], f8[::1], f8[::1])")
+@compiled("void(f8[::1], f8[::1], f8[::1], i8[::1], i8, f8, f8, f8[::1], f8[::1], f8[::1])", inline=True)
 def _learn(weight: Any, mean: Any, m2: Any, seen: Any, r: int, x: float, share: float,
            mean_out: Any, deviation_out: Any, change_out: Any) -> None:  # fmt: skip
     """One value of one rate: what was known before it, then the update (West, CACM 22(9), 1979, with weights)."""
@@ -86,6 +86,28 @@ def _learn(weight: Any, mean: Any, m2: Any, seen: Any, r: int, x: float, share: 
     mean[r] += share / weight[r] * delta
     m2[r] += share * delta * (x - mean[r])
     seen[r] += 1
+
+
+@compiled("i8(i8[::1], i8, i8[::1], i8[::1], i8[::1])")
+def number(slots: Any, newcomers: int, code_of: Any, codes: Any, slot_of: Any) -> Any:
+    """Number the entities of a batch, and return how many they are.
+
+    `slots` (n,) of those known, -1 - k for the newcomer k, whose number is k. To `codes` (n,) goes each record's
+    entity, to `slot_of` (at least entities,) its slot, -1 for newcomers, to `code_of` (slots,) the inverse.
+    """
+    count = newcomers
+    slot_of[:newcomers] = -1
+    for i in range(len(slots)):
+        slot = slots[i]
+        if slot < 0:
+            codes[i] = -1 - slot
+            continue
+        if code_of[slot] < 0:
+            code_of[slot] = count
+            slot_of[count] = slot
+            count += 1
+        codes[i] = code_of[slot]
+    return count
 
 
 @compiled(

@@ -17,6 +17,8 @@ class Named(Protocol):
 
     def every(self) -> list[str | None]: ...
     def one(self, row: int) -> str | None: ...
+    def within(self, most: int) -> bool:
+        """Whether there are all of them, none empty and none longer than so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class Spans:
             names[row] = None
         return names
 
+    def within(self, most: int) -> bool:
+        sizes = self.stops - self.starts
+        return not len(sizes) or bool(self.starts.min() >= 0 and sizes.min() > 0 and sizes.max() <= most)
+
     def one(self, row: int) -> str | None:
         start = int(self.starts[row])
         return None if start < 0 else self.raw[start : int(self.stops[row])].decode("latin-1")
@@ -55,6 +61,9 @@ class Attributes:
             return [None] * len(self.events)
         return [name if type(name) is str else category(name) for name in map(self.get, self.events)]
 
+    def within(self, most: int) -> bool:
+        return all(name and len(name) <= most for name in self.every())
+
     def one(self, row: int) -> str | None:
         return None if self.get is None else category(self.get(self.events[row]))
 
@@ -71,6 +80,9 @@ class Merged:
     def every(self) -> list[str | None]:
         names = self.first.every() + self.second.every()
         return [names[place] for place in self.order.tolist()]
+
+    def within(self, most: int) -> bool:
+        return self.first.within(most) and self.second.within(most)
 
     def one(self, row: int) -> str | None:
         place = int(self.order[row])
