@@ -53,11 +53,14 @@ def test_schemas_are_schemas_and_accept_what_they_describe() -> None:
     assert all("description" in field for field in described.values())
 
 
-def test_help_and_schemas_load_neither_torch_nor_kafka() -> None:
+@pytest.mark.parametrize(
+    ("command", "unwanted"),
+    [(["schema", "config"], ("torch", "confluent_kafka", "redis")), (["models", "list", "--help"], ("torch", "numba"))],
+)
+def test_help_and_schemas_do_not_load_what_they_do_not_need(command: list[str], unwanted: tuple[str, ...]) -> None:
     code = (
-        "import sys; from worker.cli import cli; "
-        "cli.main(['schema', 'config'], standalone_mode=False); "
-        "sys.exit(any(m in sys.modules for m in ('torch', 'confluent_kafka', 'redis')))"
+        f"import sys; from worker.cli import cli; cli.main({command}, standalone_mode=False); "
+        f"sys.exit(any(m in sys.modules for m in {unwanted}))"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
 

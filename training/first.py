@@ -24,7 +24,7 @@ from training.versioning import Trained, train_version
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
-from worker.compose import signing_key
+from worker.configuration import signing_key
 from worker.core.alerts import entity_of
 from worker.core.bundle import BundleError
 from worker.core.columns import category, from_table

@@ -25,6 +25,7 @@ from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.audit import SnapshotAudit
 from worker.condition import Condition
+from worker.configuration import signing_key
 from worker.core.decode import Limits, decoder_for
 from worker.deadletters import DeadLetters
 from worker.decoding import DecodingAhead
@@ -59,11 +60,6 @@ def instance_name() -> str:
     one.
     """
     return os.environ.get("OFFBEAT_INSTANCE") or f"{platform.node()}-{uuid.uuid4().hex[:12]}"
-
-
-def signing_key() -> bytes | None:
-    key = os.environ.get("OFFBEAT_SIGNING_KEY")
-    return key.encode() if key else None
 
 
 def run_worker(settings: Settings, trainer_command: list[str] | None, level: str) -> None:

@@ -244,3 +244,8 @@ def _hidden(location: tuple[Any, ...]) -> bool:
     if location[:1] == ("redis",) or location == ("kafka",):
         return True
     return location[:2] == ("kafka", "properties") and (len(location) == 2 or is_secret(str(location[2])))
+
+
+def signing_key() -> bytes | None:
+    key = os.environ.get("OFFBEAT_SIGNING_KEY")
+    return key.encode() if key else None

@@ -11,8 +11,7 @@ import click
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_registry import RedisRegistry
 from worker.cli import config_option
-from worker.compose import signing_key
-from worker.configuration import load
+from worker.configuration import load, signing_key
 from worker.core.archive import MAX_ARCHIVE_BYTES, Archive, read, write
 from worker.core.bundle import BundleError
 from worker.core.threshold import Threshold

@@ -6,6 +6,8 @@ is the one that FILE names, once that file is there. `POINT SIGSTOP` freezes the
 `produced`, `offsets_sent`: inside a transaction that has outputs. `committed`: just after it.
 `snapshot_stored`: Redis has a snapshot that no commit names yet. `named`: just after the commit that names one.
 `drained`: told to stop, the last snapshot is in Redis, and its name is not committed yet.
+
+`handler_raises` is a planted bug, and no point: SIGTERM's handler ends the process by an exception, wherever it is.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from typing import Any
 import confluent_kafka
 
 import worker.adapters.kafka_tenure as tenure
+import worker.compose as compose
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.compose import run_worker
 from worker.configuration import load
 from worker.core.trail import Trail
 from worker.snapshots import Snapshots
@@ -116,7 +118,9 @@ def main(config: str, point: str, occasion: str) -> None:
     vars(tenure)["Producer"] = dying_producer(death)
     for owner, name, reached in ((RedisSnapshots, "put", "snapshot_stored"), (Snapshots, "drain", "drained")):
         setattr(owner, name, dying_after(getattr(owner, name), death, reached))
-    run_worker(load(Path(config)), None, "debug")
+    if point == "handler_raises":
+        vars(compose)["stop_on_signals"] = lambda stop: signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    compose.run_worker(load(Path(config)), None, "debug")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import redis
 import yaml
 from confluent_kafka import Message
 
+from tests.services.forked import ForkedProcess
 from tests.services.kafka import KafkaCluster
 from training.versioning import train_version
 from worker.adapters.kafka_commits import GroupCommits
@@ -173,19 +172,16 @@ class WorkerProcess:
         trainer: bool = False,
     ) -> None:
         self.log = folder / f"{stream.settings.stream}-{instance}-{time.monotonic_ns()}.log"
-        self._out = self.log.open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, *self._command(stream, dies), *(["--with-trainer"] if trainer else [])],
-            stderr=self._out,
-            stdout=self._out,
-            env={**os.environ, "OFFBEAT_INSTANCE": instance, "OMP_NUM_THREADS": "1"},
-        )
+        self.log.touch()
+        module, *arguments = self._command(stream, dies)
+        environment = {**os.environ, "OFFBEAT_INSTANCE": instance, "OMP_NUM_THREADS": "1"}
+        self.process = ForkedProcess(module, [*arguments, *["--with-trainer"] * trainer], environment, self.log)
 
     @staticmethod
     def _command(stream: Stream, dies: tuple[str, int] | None) -> list[str]:
         if dies is not None:
-            return ["-m", "tests.scenarios.dying", str(stream.path), dies[0], str(dies[1])]
-        return ["-m", "worker.cli", "run", "-c", str(stream.path), "--log-level", "debug"]
+            return ["tests.scenarios.dying", str(stream.path), dies[0], str(dies[1])]
+        return ["worker.cli", "run", "-c", str(stream.path), "--log-level", "debug"]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         found = []
@@ -218,12 +214,10 @@ class WorkerProcess:
         return self.wait()
 
     def wait(self, seconds: float = 60.0) -> int:
-        code = self.process.wait(seconds)
-        self._out.close()
-        return code
+        return self.process.wait(seconds)
 
     def kill9(self) -> None:
-        self.process.kill()
+        self.signal(signal.SIGKILL)
         self.wait()
 
 

@@ -78,6 +78,23 @@ def test_sigterm_mid_stream_leaves_nothing_to_replay(
     same(made, undisturbed(kafka, redis_url, tmp_path, stream))
 
 
+@pytest.mark.parametrize(("planted", "behind"), [(None, 0), (("handler_raises", 1), 1_000)])
+def test_what_a_drain_leaves_finds_a_signal_handler_that_raises(
+    planted: tuple[str, int] | None, behind: int, kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
+) -> None:
+    """Only a drain takes a snapshot here. Raising out of the loop passes it by, though the process ends with 0."""
+    made = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
+    made.train()
+    with worker(made, "pod-0", tmp_path, planted) as first:
+        first.wait_for("first_start", 2)
+        kafka.produce(stream, encoded(events(1_000, every=60)))
+        await_committed(made, 1_000, first)
+        assert first.stop() == 0
+    with worker(made, "pod-1", tmp_path) as second:
+        assert sum(restored["behind"] for restored in second.wait_for("restored", 2)) == behind
+        assert second.stop() == 0
+
+
 def test_a_swap_mid_stream_and_a_kill_after_it(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:

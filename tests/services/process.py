@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-_PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
@@ -32,7 +32,7 @@ def needed(program: str, package: str) -> str:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:

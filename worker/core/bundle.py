@@ -12,16 +12,18 @@ import hmac
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import safetensors
-import safetensors.torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
 
-from worker.core.detector import Detector
-from worker.core.encode import Encoder
 from worker.core.spec import FeatureSpec
+
+if TYPE_CHECKING:  # torch takes seconds to import, and an operator who lists or rolls back needs none of it
+    from torch import Tensor
+
+    from worker.core.detector import Detector
+    from worker.core.encode import Encoder
 
 MAX_BYTES = 256_000_000
 FORMAT = 2
@@ -66,9 +68,14 @@ class Bundle:
 
     def detector(self) -> Detector:
         """Raises BundleError where encoder and weights do not fit each other."""
+        from safetensors.torch import load
+
+        from worker.core.detector import Detector
+        from worker.core.encode import Encoder
+
         manifest = self.manifest
         try:
-            tensors = safetensors.torch.load(self.weights)
+            tensors = load(self.weights)
             return Detector(Encoder.from_json(manifest.spec, manifest.encoder), manifest.kind, tensors)
         except (safetensors.SafetensorError, ValueError) as error:
             raise BundleError(f"bundle {self.digest}: {error}") from error
@@ -87,7 +94,9 @@ def pack(
     libraries: dict[str, str],
     seed: int,
 ) -> Bundle:
-    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    from safetensors.torch import save
+
+    weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     manifest = Manifest(
         version=version,
         kind=kind,
