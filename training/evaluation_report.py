@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from training.evaluation import Evaluation
 from training.report import Report, TopAlert, render
-from worker.core.alerts import contributions, rfc3339
+from worker.core.alerts import rfc3339
 from worker.core.detector import Detector
+from worker.core.explaining import explained
 from worker.core.threshold import score_of
 
-TOP_ALERTS = 20
+TOP_ALERTS, TOP_FEATURES = 20, 5
 _CHUNK = 8_192
 
 
@@ -51,13 +52,8 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     row = outcome.first + place
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
-    why = detector.explain(one)
-    encoder, newest = detector.encoder, one.newest()
-    found = contributions(
-        encoder.spec.names,
-        why.per_feature[0],
-        lambda i: (encoder.actual(i, newest, 0), detector.expected(i, why.expected[0])),
-    )
+    judged = detector.judge(detector.encoder.transform(one))
+    [found] = explained(detector, judged, one, np.zeros(1, np.intp), TOP_FEATURES)
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(
         row=row,
@@ -78,7 +74,7 @@ def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArr
     windowed, first, rows = evaluation.columns, evaluation.outcome.first, evaluation.table.rows
     code = np.concatenate(
         [
-            detector.codes(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK)))))
+            detector.judge(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK))))).code
             for at in range(first, rows, _CHUNK)
         ]
     )

@@ -173,10 +173,11 @@ class _Run:
         assert self._detector is not None and self._serving is not None
         columns, offsets = self._columns.take(slice(start, stop)), np.arange(start, stop, dtype=np.int64)
         encoded = self._detector.encoder.transform(columns)
-        errors, members = self._detector.member_errors(encoded)
+        found = self._detector.judge(encoded)
+        errors = found.errors
         if start >= self.outcome.first:
             place = slice(start - self.outcome.first, stop - self.outcome.first)
-            self.outcome.members[place] = members
+            self.outcome.members[place] = found.members
         times = self._times[start:stop]
         judged = Judged(
             offsets=offsets,

@@ -210,7 +210,8 @@ class Worker:
         assert state is not None and pair is not None
         decoded, times, observed = self._featurized(lane, records)
         encoded = pair.detector.encoder.transform(observed.columns)
-        errors = pair.detector.errors(encoded)
+        found = pair.detector.judge(encoded)
+        errors = found.errors
         rows = Judged(
             offsets=records.offsets[decoded.index],
             times=times,
@@ -221,7 +222,7 @@ class Worker:
             trainable=errors < pair.training_cut,
         )
         state.fold(rows)
-        outputs = self._parts.publisher.outputs(lane, records, decoded, rows)
+        outputs = self._parts.publisher.outputs(lane, records, decoded, rows, found)
         state.next_offset = int(records.offsets[-1]) + 1
         if lane.phase is not Phase.LIVE:
             telemetry.catch_up_records += len(records)

@@ -6,17 +6,16 @@ Incidents are state, so they are folded while catching up too; only what a live 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from worker.core.alerts import Alert, Origin, anomaly, closing, contributions, entity_of
-from worker.core.columns import Columns
+from worker.core.alerts import Alert, Origin, anomaly, closing, entity_of
 from worker.core.decode import Decoded
+from worker.core.detector import Found
 from worker.core.envelope import seal
+from worker.core.explaining import explained
 from worker.core.incidents import Evidence, Flagged, Judgement
 from worker.core.partition import Judged
 from worker.core.redaction import read_event, redact
@@ -59,7 +58,7 @@ class Publisher:
         self._wall_ms = wall_ms
         self._telemetry = telemetry
 
-    def outputs(self, lane: Lane, records: Records, decoded: Decoded, rows: Judged) -> list[Output]:
+    def outputs(self, lane: Lane, records: Records, decoded: Decoded, rows: Judged, found: Found) -> list[Output]:
         """Fold the rows' incidents; the outputs of a live lane in offset order, none while it catches up."""
         state, pair = lane.state, lane.pair
         assert state is not None and pair is not None
@@ -67,7 +66,7 @@ class Publisher:
             return []
         live = lane.phase is Phase.LIVE
         origin = Origin(self._stream, pair.spec_hash, lane.source.topic, lane.topic_id, lane.source.partition)
-        outputs = self._score_records(lane, pair, rows) if live and self._scores is not None else []
+        outputs = self._score_records(lane, pair, rows, found) if live and self._scores is not None else []
         opened: list[_Judged] = []
         flagged = np.flatnonzero(rows.flagged)
         p_values = pair.threshold.p_values(rows.errors[flagged])
@@ -83,7 +82,9 @@ class Publisher:
             else:
                 self._telemetry.held_back("cooldown")
         outputs += self._close(lane, records, origin, int(rows.times.clock[-1]), live=live)
-        for judged, alert in zip(opened, self._alerts(pair, origin, opened, records, rows, decoded), strict=True):
+        for judged, alert in zip(
+            opened, self._alerts(pair, origin, opened, records, rows, decoded, found), strict=True
+        ):
             outputs.insert(judged.place, alert)
         return outputs
 
@@ -109,24 +110,29 @@ class Publisher:
         )
 
     def _alerts(
-        self, pair: Pair, origin: Origin, opened: list[_Judged], records: Records, rows: Judged, decoded: Decoded
+        self,
+        pair: Pair,
+        origin: Origin,
+        opened: list[_Judged],
+        records: Records,
+        rows: Judged,
+        decoded: Decoded,
+        found: Found,
     ) -> list[Output]:
         """One per judged record, explained together."""
         if not opened:
             return []
-        encoder = pair.detector.encoder
-        taken = rows.columns.take(np.array([judged.row for judged in opened]))
-        why, newest = pair.detector.explain(taken), taken.newest()
+        places = np.array([judged.row for judged in opened])
+        why = explained(pair.detector, found, rows.columns, places, TOP_FEATURES)
         outputs = []
-        for i, judged in enumerate(opened):
+        for judged, features in zip(opened, why, strict=True):
             index = int(decoded.index[judged.row])
-            described = partial(_described, pair, newest, why.expected[i], i)
             alert = anomaly(
                 origin,
                 judged.record,
                 judged.judgement,
                 detected_ms=self._wall_ms(),
-                features=contributions(encoder.spec.names, why.per_feature[i], described, TOP_FEATURES),
+                features=features,
                 event=redact(read_event(records.values[index] or b""), self._event),
             )
             outputs.append(self._output(records, alert, records.key(index)))
@@ -144,10 +150,9 @@ class Publisher:
         sealed = seal(alert, self._size_limit(self._topic))
         return Output(records.source, self._topic, sealed.key or key, sealed.value, sealed.headers)
 
-    def _score_records(self, lane: Lane, pair: Pair, rows: Judged) -> list[Output]:
+    def _score_records(self, lane: Lane, pair: Pair, rows: Judged, found: Found) -> list[Output]:
         """Every score and its code (the bottleneck's values), one record each: only where `kafka.scores` is a topic."""
         assert self._scores is not None
-        code = pair.detector.codes(pair.detector.encoder.transform(rows.columns))
         p = pair.threshold.p_values(rows.errors)
         columns = zip(
             rows.offsets.tolist(),
@@ -156,7 +161,7 @@ class Publisher:
             p.tolist(),
             rows.errors.tolist(),
             rows.flagged.tolist(),
-            code.astype(np.float64).round(5).tolist(),
+            found.code.astype(np.float64).round(5).tolist(),
             strict=True,
         )
         return [
@@ -182,10 +187,3 @@ class Publisher:
             )
             for offset, time, score, p_value, error, flagged, values in columns
         ]
-
-
-def _described(
-    pair: Pair, newest: Columns, expected: npt.NDArray[np.float32], row: int, feature: int
-) -> tuple[Any, Any]:
-    """What a feature was in a row, and what it was expected to be."""
-    return pair.detector.encoder.actual(feature, newest, row), pair.detector.expected(feature, expected)

@@ -49,10 +49,12 @@ def one(name: str, count: int, seed: int) -> tuple[float, float, float]:
     changed = rng.integers(0, len(spec.features), count)
     for row, feature in enumerate(changed.tolist()):
         rows.values[feature][row] = rare(past, feature, rng)
-    why = detector.explain(rows)
+    why = detector.explain(detector.judge(detector.encoder.transform(rows)), np.arange(count))
     order = np.argsort(-why.per_feature, axis=1, kind="stable")
     hit = order[:, :3] == changed[:, None]
-    inside = [plausible(past, int(f), detector.expected(int(f), why.expected[row])) for row, f in enumerate(changed)]
+    inside = [
+        plausible(past, int(f), detector.expected(int(f), why.expected[[row]])[0]) for row, f in enumerate(changed)
+    ]
     return float(hit[:, 0].mean()), float(hit.any(1).mean()), float(np.mean(inside))
 
 

@@ -1,8 +1,8 @@
 """Throughput of one exactly-once worker as a share of a tuned bare `consume()` loop.
 
-Usage: python -m tests.benchmarks.throughput [--entities 100000]. Same topic, same run, the bare loop beside each pass; what counts are
-the medians of the passes.
-With `--entities` two rate features look back at so many entities. `--snapshot-every` sets `state.snapshot_every`.
+Usage: python -m tests.benchmarks.throughput [--entities 100000]. Same topic, same run, the bare loop beside each pass;
+what counts are the medians. With `--entities` two rate features look back at so many entities. `--snapshot-every` sets
+`state.snapshot_every`.
 `--profile` adds where the time goes, from one more pass under cProfile.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -139,43 +140,51 @@ def test_times_are_rfc3339_with_milliseconds_and_stay_in_its_range() -> None:
 
 
 def test_contributions_are_the_largest_first_as_shares_of_the_whole() -> None:
-    errors = np.array([1.0, 0.0, 4.0, 1.0, 2.0], np.float32)
+    errors = np.array([[1.0, 0.0, 4.0, 1.0, 2.0], [0.0, 3.0, 0.0, 0.0, 1.0]], np.float32)
     level = {"value": "tcp", "probability": 0.9}
-    found = contributions(
-        "abcde",
-        errors,
-        list(zip([1.0, 2.0, "udp", None, True], [1.5, 2.5, [level], False, 0.5], strict=True)).__getitem__,
-        top=3,
-    )
-    assert [(c.field, c.share) for c in found] == [("c", 0.5), ("e", 0.25), ("a", 0.125)]
-    assert json.loads(msgspec.json.encode(found[0])) == {
+    values = {"a": (1.0, 1.5), "b": (2.0, 2.5), "c": ("udp", [level]), "d": (None, False), "e": (True, 0.5)}
+
+    def described(feature: int) -> tuple[list[Any], list[Any]]:
+        actual, expected = values["abcde"[feature]]
+        return [actual, "of the second"], [expected, "of the second"]
+
+    first, second = contributions("abcde", errors, described, top=3)
+    assert [(c.field, c.share) for c in first] == [("c", 0.5), ("e", 0.25), ("a", 0.125)]
+    assert json.loads(msgspec.json.encode(first[0])) == {
         "field": "c",
         "actual": "udp",
         "expected": [level],
         "share": 0.5,
     }
-    assert found[1].actual is True
+    assert first[1].actual is True
+    assert [(c.field, c.share) for c in second] == [("b", 0.75), ("e", 0.25)]
+    assert second[0].actual == second[0].expected == "of the second"
+
+
+def one(names: Sequence[str], errors: list[float], actual: Any, expected: Any, top: int = 5) -> list[Contribution]:
+    """Of a single row whose features all have the same values."""
+    [found] = contributions(names, np.array([errors], np.float32), lambda feature: ([actual], [expected]), top)
+    return found
 
 
 def test_shares_are_rounded_down_to_a_millionth_and_left_out_below() -> None:
-    found = contributions("abc", np.array([2.0, 4.0, 1e-6], np.float32), lambda i: (1.0, 1.0))
+    found = one("abc", [2.0, 4.0, 1e-6], 1.0, 1.0)
     assert [(c.field, c.share) for c in found] == [("b", 0.666666), ("a", 0.333333)]
 
 
 def test_without_any_error_nothing_contributed() -> None:
-    assert contributions("ab", np.zeros(2, np.float32), lambda i: (1.0, 2.0)) == []
+    assert one("ab", [0.0, 0.0], 1.0, 2.0) == []
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=40))
 def test_shares_never_sum_to_more_than_the_whole(errors: list[float]) -> None:
-    names = [str(i) for i in range(len(errors))]
-    found = contributions(names, np.array(errors, np.float32), lambda i: (names[i], names[i]), top=40)
+    found = one([str(i) for i in range(len(errors))], errors, 1.0, 1.0, top=40)
     assert math.fsum(c.share for c in found) <= 1
     assert [c.share for c in found] == sorted((c.share for c in found), reverse=True)
 
 
 def test_values_that_json_has_no_number_for_are_null() -> None:
-    [found] = contributions("a", np.ones(1, np.float32), lambda i: (np.float32("inf"), float("nan")))
+    [found] = one("a", [1.0], np.float32("inf"), float("nan"))
     assert (found.actual, found.expected) == (None, None)
 
 
@@ -270,7 +279,7 @@ def test_an_alert_too_large_drops_its_event_first() -> None:
 
 def test_then_long_texts_and_at_last_the_features_give_way() -> None:
     level = {"value": "é" * 9_000, "probability": 0.5}
-    long = contributions("abcdef", np.ones(6, np.float32), lambda i: ("x" * 9_000, [level]))
+    long = one("abcdef", [1.0] * 6, "x" * 9_000, [level])
     alert = opened(event=None, features=tuple(long))
     document = json.loads(seal(alert, 10_000).value)
     assert not document["event_omitted"]  # there was none

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from training.companions import fit_marginal
 from training.fit import fit
 from worker.core.autoencoder import feature_errors
 from worker.core.columns import Columns, objects
-from worker.core.detector import EXPONENTS, Detector
+from worker.core.detector import EXPONENTS, Detector, Explanation
 from worker.core.encode import Encoded, Encoder
 from worker.core.kinds import KINDS
 from worker.core.marginal import Marginal
@@ -31,6 +32,12 @@ def part(encoded: Encoded, index: np.ndarray[tuple[int], np.dtype[np.int64]]) ->
     return Encoded(encoded.x[index], encoded.codes[index], encoded.missing[index], encoded.out_of_range[index])
 
 
+def explained(columns: Columns, detector: Detector = DETECTOR) -> tuple[Explanation, npt.NDArray[np.float32]]:
+    """All of some rows, and their errors."""
+    found = detector.judge(detector.encoder.transform(columns))
+    return detector.explain(found, np.arange(len(columns))), found.errors
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.integers(1, 1_500), st.integers(0, 10_000), st.sampled_from([1, 2]))
 def test_a_rows_error_has_the_same_bits_in_any_batch(size: int, seed: int, threads: int) -> None:
@@ -42,16 +49,21 @@ def test_a_rows_error_has_the_same_bits_in_any_batch(size: int, seed: int, threa
         torch.set_num_threads(1)
 
 
-def test_an_explanation_has_the_bits_of_the_score_and_its_parts_make_it_up() -> None:
-    why = DETECTOR.explain(ROWS.take(slice(100, 103)))
-    assert (why.error == ERRORS[100:103]).all()
+def test_the_parts_of_an_explanation_make_up_the_score_and_have_the_same_bits_in_any_batch() -> None:
+    rows = np.array([2_100, 5, 100])
+    found = DETECTOR.judge(ENCODED)
+    why = DETECTOR.explain(found, rows)
+    assert (found.errors == ERRORS).all()
     assert why.per_feature.shape == (3, 5)
-    assert why.per_feature.sum(1) == pytest.approx(why.error, rel=1e-5)
-    assert why.code.shape == (3, 3)
+    assert why.per_feature.sum(1) == pytest.approx(ERRORS[rows], rel=1e-5)
+    assert found.code.shape == (len(ERRORS), 3)
+    alone = explained(ROWS.take(rows))[0]
+    assert (why.per_feature == alone.per_feature).all()
+    assert (why.expected == alone.expected).all()
 
 
 def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
-    members = DETECTOR.member_errors(ENCODED)[1].astype(np.float64)
+    members = DETECTOR.judge(ENCODED).members.astype(np.float64)
     assert members.shape == (len(ERRORS), 3)
     assert np.exp(np.log(members) @ EXPONENTS) == pytest.approx(ERRORS, rel=1e-5)
     assert sum(EXPONENTS) == pytest.approx(1.0)
@@ -65,8 +77,8 @@ def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_er
     conditional = detector.conditional.parts(detector.conditional.residuals(tiled(encoded.x)), encoded.codes)
     marginal = detector.marginal.parts(encoded)
     shares = sum(part / part.sum(1, keepdims=True) for part in (conditional, marginal)) / 2
-    why = detector.explain(columns)
-    assert why.per_feature / why.error[:, None] == pytest.approx(shares, abs=0.05)
+    why, error = explained(columns)
+    assert why.per_feature / error[:, None] == pytest.approx(shares, abs=0.05)
 
 
 def test_the_conditional_mean_is_that_of_the_gaussian() -> None:
@@ -78,7 +90,7 @@ def test_the_conditional_mean_is_that_of_the_gaussian() -> None:
     detector = fit(spec, Columns(tuple(values.T)), kind="linear", seed=0).detector()
     new = Columns(tuple((rng.normal(size=(50, 3)) @ mix).T))
     x = detector.encoder.transform(new).x.astype(np.float64)
-    expected = detector.explain(new).expected
+    expected = explained(new, detector)[0].expected
     tensors = {name: tensor.numpy().astype(np.float64) for name, tensor in detector.tensors.items()}
     y = (x - tensors["conditional.location"]) / tensors["conditional.spread"]
     precision = np.linalg.inv(np.linalg.inv(tensors["conditional.matrix"] / tensors["conditional.variance"]))
@@ -127,7 +139,7 @@ def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_
     columns = rows(2, seed=9)
     columns.values[2][0] = "never seen"
     columns.values[0][1] = np.nan
-    why = DETECTOR.explain(columns)
+    why, _ = explained(columns)
     assert why.per_feature[0].argmax() == 2
     encoded = DETECTOR.encoder.transform(columns)
     # No row of the training data missed it: -log of half a row in all of them.
@@ -135,14 +147,14 @@ def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_
 
 
 def test_no_part_is_larger_than_the_cap() -> None:
-    members = DETECTOR.member_errors(DETECTOR.encoder.transform(hostile()))[1]
+    members = DETECTOR.judge(DETECTOR.encoder.transform(hostile())).members
     assert members.max() <= PART_MOST
 
 
 def test_the_changed_feature_is_the_one_that_stands_out() -> None:
     columns = rows(200, seed=11)
     columns.values[1][:] *= 200.0
-    why = DETECTOR.explain(columns)
+    why, _ = explained(columns)
     assert (why.per_feature.argmax(1) == 1).mean() > 0.9
 
 
@@ -164,7 +176,7 @@ def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
         plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
         code = detector.network.encode(x).numpy()
     known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
-    assert detector.member_errors(encoded)[1][known, 0] == pytest.approx(
+    assert detector.judge(encoded).members[known, 0] == pytest.approx(
         np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
     )
-    assert detector.codes(encoded) == pytest.approx(code, abs=1e-4)
+    assert detector.judge(encoded).code == pytest.approx(code, abs=1e-4)

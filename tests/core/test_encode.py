@@ -37,8 +37,8 @@ def test_one_unit_on_a_constant_counter_is_no_drama(value: float) -> None:
 def test_transforms_invert(transform: str, value: float) -> None:
     values = np.linspace(-2_000, 2_000, 999)
     scaling = Scaling.fit(values, transform, "standard")  # type: ignore[arg-type]
-    assert scaling.invert(float(scaling.apply(np.array([value]))[0])) == pytest.approx(value)
-    assert scaling.invert(1e6) == 2_000
+    assert scaling.invert(scaling.apply(np.array([value]))) == pytest.approx(value)
+    assert scaling.invert(np.array([1e6])) == 2_000
 
 
 def test_far_values_are_clipped_and_marked() -> None:
@@ -97,14 +97,18 @@ def test_an_encoder_round_trips_to_the_same_bits() -> None:
 
 
 def test_expected_values_are_plausible() -> None:
-    top = np.zeros(ENCODER.blocks[2].levels, np.float32)
-    top[0] = 4.0
-    likelier = ENCODER.expected(2, top)
+    top = np.zeros((2, ENCODER.blocks[2].levels), np.float32)
+    top[0, 0] = top[1, 1] = 4.0
+    likelier, second = ENCODER.expected(2, top)
+    assert second[0]["value"] != "x"
     assert likelier[0]["value"] == "x"
     assert sum(level["probability"] for level in likelier) <= 1.0001
     assert all(level["value"] != "unseen" for level in likelier)
-    assert ENCODER.expected(3, np.array([0.0, 2.0, 0.0, 0.0, 0.0], np.float32)) is True
-    assert ENCODER.expected(4, np.array([1.0, 0.0], np.float32)) == "06:00"
+    assert ENCODER.expected(3, np.array([[0.0, 2.0, 0.0, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0, 0.0]], np.float32)) == [
+        True,
+        False,
+    ]
+    assert ENCODER.expected(4, np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32)) == ["06:00", "18:00"]
 
 
 VALUE = st.none() | st.text(max_size=4) | st.integers() | st.booleans() | st.floats(allow_nan=False)

@@ -101,12 +101,13 @@ class Reference:
         times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
         offsets = records.offsets[decoded.index]
         observed = state.observe(decoded.columns, lambda: entities_of(records, decoded), times, offsets)
-        errors = pair.detector.errors(pair.detector.encoder.transform(observed.columns))
+        judged = pair.detector.judge(pair.detector.encoder.transform(observed.columns))
+        errors = judged.errors
         rows = Judged(offsets, times, observed.columns, errors, pair.threshold.p_buckets(errors),
                       pair.threshold.flagged(errors), errors < pair.training_cut)  # fmt: skip
         state.fold(rows)
         lane = Lane(source, 0, Phase.LIVE if live else Phase.CATCHING_UP, TOPIC_ID, pair, state)
-        for output in _publisher().outputs(lane, records, decoded, rows):
+        for output in _publisher().outputs(lane, records, decoded, rows, judged):
             self.alerts[alert_of(output)] += 1
         if live:
             self.letters.update((str(source.partition), str(found[one.index][0])) for one in decoded.rejects)

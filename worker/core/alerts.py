@@ -150,28 +150,35 @@ def rfc3339(time_ms: int) -> str:
 def contributions(
     names: Sequence[str],
     per_feature: npt.NDArray[np.float32],
-    described: Callable[[int], tuple[Any, Any]],
+    described: Callable[[int], tuple[Sequence[Any], Sequence[Any]]],
     top: int = 5,
-) -> list[Contribution]:
-    """The features that contributed most to a row's error, largest first, ties in order of the spec.
+) -> list[list[Contribution]]:
+    """Of n rows the features that contributed most to each one's error, largest first, ties in order of the spec.
 
-    `names` and `per_feature` (F,) >= 0 have one entry per feature; `described` gives the actual and the expected value
-    of one. Shares are of the error over all features, rounded down to a millionth; what rounds to nothing is left out.
+    `names` (F,) and `per_feature` (n, F) >= 0; `described` gives the rows' actual and expected values of one feature.
+    Shares are of the error over all features, rounded down to a millionth; what rounds to nothing is left out.
     """
-    weights: list[float] = per_feature.tolist()  # of one row, numbers of Python are told faster than an array
-    total = math.fsum(weights)
-    found = []
-    for i in sorted(range(len(weights)), key=lambda i: -weights[i])[:top]:
-        share = math.floor(weights[i] / total * _SHARE_STEPS) / _SHARE_STEPS if total > 0 else 0.0
-        if share > 0:
-            actual, expected = described(i)
-            likely = (
-                tuple(Level(plain(level["value"]), level["probability"]) for level in expected)
-                if isinstance(expected, list)
-                else plain(expected)
-            )
-            found.append(Contribution(names[i], plain(actual), likely, share))
-    return found
+    weights = np.asarray(per_feature, np.float64)
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :top]
+    totals = np.maximum(weights.sum(1, keepdims=True), np.finfo(np.float64).tiny)
+    shares = np.floor(np.take_along_axis(weights, order, 1) / totals * _SHARE_STEPS) / _SHARE_STEPS
+    values = {feature: described(feature) for feature in np.unique(order).tolist()}
+    return [
+        [
+            _contribution(names[feature], values[feature][0][row], values[feature][1][row], share)
+            for feature, share in zip(features, parts, strict=True)
+            if share > 0
+        ]
+        for row, (features, parts) in enumerate(zip(order.tolist(), shares.tolist(), strict=True))
+    ]
+
+
+def _contribution(name: str, actual: Any, expected: Any, share: float) -> Contribution:
+    if isinstance(expected, list):
+        expected = tuple(Level(plain(level["value"]), level["probability"]) for level in expected)
+    else:
+        expected = plain(expected)
+    return Contribution(name, plain(actual), expected, share)
 
 
 def anomaly(

@@ -9,7 +9,6 @@ it has to be fitted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ import torch
 from torch import Tensor
 
 from worker.core.autoencoder import Autoencoder, Layout
-from worker.core.columns import Columns
 from worker.core.conditional import Conditional
 from worker.core.encode import Encoded, Encoder
 from worker.core.feature_table import feature_table
@@ -38,28 +36,27 @@ _AUTOENCODER = "autoencoder."
 _EXPONENTS = np.array(EXPONENTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Of n rows: `error` (n,) float32 > 0; `per_feature` (n, F) its parts, which sum to it; `expected` (n, columns of
-    all features) the conditional mean in units of x; `code` (n, width of the bottleneck).
-    """
-
-    error: npt.NDArray[np.float32]
-    per_feature: npt.NDArray[np.float32]
-    expected: npt.NDArray[np.float32]
-    code: npt.NDArray[np.float32]
-
-
-class _Judged(NamedTuple):
-    """Of n rows: errors (n,), the members' (n, 3) and their parts (3, n, F); of these and the tiles' padding the
-    residuals and the code.
+class Found(NamedTuple):
+    """Of n rows `errors` (n,) float32 > 0 and finite, the `members`' (n, 3) in the order of `MEMBERS` and their `parts`
+    (3, n, F) in nats; `code` (n, width of the bottleneck); `x` (n, inputs) as encoded and the `residuals` (at least n,
+    own columns padded) of the conditional mean.
     """
 
     errors: npt.NDArray[np.float32]
     members: npt.NDArray[np.float32]
     parts: npt.NDArray[np.float32]
-    residuals: npt.NDArray[np.float32]
     code: npt.NDArray[np.float32]
+    x: npt.NDArray[np.float32]
+    residuals: npt.NDArray[np.float32]
+
+
+class Explanation(NamedTuple):
+    """Of n rows: `per_feature` (n, F) parts of the error, which sum to it; `expected` (n, columns of all features) the
+    conditional mean in units of x.
+    """
+
+    per_feature: npt.NDArray[np.float32]
+    expected: npt.NDArray[np.float32]
 
 
 class Detector:
@@ -80,6 +77,7 @@ class Detector:
         self.conditional = Conditional(encoder, tensors)
         self.marginal = Marginal(encoder, tensors)
         self._features = feature_table(encoder)
+        self._own = np.array([block.start + i for block in encoder.blocks for i in range(block.width)])
         self._layers = stacked(self.network.serving(), encoder.inputs, len(self.layout.value_inputs))
 
     def _loaded(self, kind: str) -> Autoencoder:
@@ -94,36 +92,10 @@ class Detector:
 
     def errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n,) float32, positive and finite for any row."""
-        return self.member_errors(encoded)[0]
+        return self.judge(encoded).errors
 
-    def member_errors(self, encoded: Encoded) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """What `errors` gives, (n,), and the three errors behind it, (n, 3), in the order of `MEMBERS`."""
-        judged = self._judged(encoded)
-        return judged.errors, judged.members
-
-    def codes(self, encoded: Encoded) -> npt.NDArray[np.float32]:
-        """(n, width of the bottleneck) float32."""
-        return self._reconstruct(tiled(encoded.x))[2][: len(encoded.x), : self.network.code_width]
-
-    def explain(self, columns: Columns) -> Scores:
-        """Everything about a few rows; `error` has the bits that `errors` gave them."""
-        encoded = self.encoder.transform(columns)
-        error, _, parts, residuals, code = self._judged(encoded)
-        n = len(error)
-        each = parts / np.maximum(parts.sum(2, keepdims=True), LEAST * parts.shape[2])
-        shares = np.tensordot(BLAME, each, 1)
-        shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
-        own = [block.start + i for block in self.encoder.blocks for i in range(block.width)]
-        expected = encoded.x[:, own] - residuals[:n, : len(own)]
-        per_feature = shares.astype(np.float32) * error[:, None]
-        return Scores(error, per_feature, expected, code[:n, : self.network.code_width])
-
-    def expected(self, feature: int, row: npt.NDArray[np.float32]) -> Any:
-        """What the model expected of a feature, from one row of `Scores.expected`."""
-        start = self._features[feature, OWN]
-        return self.encoder.expected(feature, row[start : start + self._features[feature, WIDTH]])
-
-    def _judged(self, encoded: Encoded) -> _Judged:
+    def judge(self, encoded: Encoded) -> Found:
+        """Reconstruct and score n rows."""
         n, x = len(encoded.x), tiled(encoded.x)
         values, odds, code = self._reconstruct(x)
         residuals = self.conditional.residuals(x)
@@ -133,7 +105,21 @@ class Detector:
         parts[2] = self.marginal.parts(encoded)
         members, errors = np.empty((n, len(MEMBERS)), np.float32), np.empty(n, np.float32)
         fuse(parts, encoded.missing, self._features, _EXPONENTS, members, errors)
-        return _Judged(errors, members, parts, residuals, code)
+        return Found(errors, members, parts, code[:n, : self.network.code_width], encoded.x, residuals)
+
+    def explain(self, found: Found, rows: npt.NDArray[np.intp]) -> Explanation:
+        """Why these of the rows that were judged have their errors."""
+        parts = found.parts[:, rows]
+        each = parts / np.maximum(parts.sum(2, keepdims=True), LEAST * parts.shape[2])
+        shares = np.tensordot(BLAME, each, 1)
+        shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
+        expected = found.x[np.ix_(rows, self._own)] - found.residuals[rows, : len(self._own)]
+        return Explanation(shares.astype(np.float32) * found.errors[rows, None], expected)
+
+    def expected(self, feature: int, rows: npt.NDArray[np.float32]) -> list[Any]:
+        """What the model expected of a feature, from n rows of `Explanation.expected`."""
+        start = self._features[feature, OWN]
+        return self.encoder.expected(feature, rows[:, start : start + self._features[feature, WIDTH]])
 
     @torch.inference_mode()
     def _reconstruct(

@@ -4,7 +4,7 @@ bundle.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -158,41 +158,34 @@ class Encoder:
 
     # Values for an alert.
 
-    def actual(self, feature: int, columns: Columns, row: int) -> Any:
-        """The value as the event had it: a number, text, true or false, a time, or None."""
-        value = columns.values[feature].item(row)
+    def actual(self, feature: int, columns: Columns) -> list[Any]:
+        """A feature's values as n events had them: numbers, texts, true or false, times, None where missing."""
+        values: list[Any] = columns.values[feature].tolist()
         kind = self.spec.columns[feature].kind
         if kind == "categorical":
-            return category(value)
-        if value != value:
-            return None
-        if kind == "boolean":
-            return bool(value)
-        if kind == "cyclic":
-            return datetime.fromtimestamp(value, UTC).isoformat().replace("+00:00", "Z")
-        return value
+            return [category(value) for value in values]
+        reads: dict[str, Callable[[float], Any]] = {"boolean": bool, "cyclic": _instant}
+        read = reads.get(kind, float)
+        return [None if value != value else read(value) for value in values]
 
-    def expected(self, feature: int, values: npt.NDArray[np.float32]) -> Any:
-        """What the model expected, from a feature's `width` columns in units of x.
+    def expected(self, feature: int, values: npt.NDArray[np.float32]) -> list[Any]:
+        """What the model expected of n events, from (n, width) columns of a feature in units of x.
 
-        A number in original units, inside what training saw; for a categorical, whose columns are the probabilities of
+        Numbers in original units, inside what training saw; for a categorical, whose columns are the probabilities of
         its levels, the likelier values; true or false; for a time its place in the period.
         """
         part = self._parts[feature]
         if isinstance(part, Scaling):
-            return part.invert(float(values[0]))
+            return list(part.invert(values[:, 0].astype(np.float64)).tolist())
         if isinstance(part, Vocabulary):
-            # Few levels or many: as Python numbers they are told and sorted faster than as an array of one alert.
-            odds = [min(max(value, 0.0), 1.0) for value in values.tolist()]
+            odds = np.clip(values.astype(np.float64), 0.0, 1.0)
             if self.spec.columns[feature].kind == "boolean":
-                return bool(odds[1] >= odds[0])
-            if part.unseen is not None:
-                odds[part.unseen] = 0.0
-            total = max(math.fsum(odds), 1e-9)
-            order = sorted((i for i, p in enumerate(odds) if p >= 0.01 * total), key=lambda i: -odds[i])[:_LIKELIER]
-            return [{"value": part.name(i), "probability": round(odds[i] / total, 4)} for i in order]
-        turn = float(np.arctan2(values[0], values[1]) / (2.0 * np.pi)) % 1.0
-        return _place(turn * self._period(feature), self._period(feature))
+                return list((odds[:, 1] >= odds[:, 0]).tolist())
+            return _likelier(part, odds)
+        sine, cosine = values[:, 0].astype(np.float64), values[:, 1].astype(np.float64)
+        turns = np.arctan2(sine, cosine) / (2.0 * np.pi) % 1.0
+        period = self._period(feature)
+        return [_place(turn * period, period) for turn in turns.tolist()]
 
     def to_json(self) -> dict[str, Any]:
         parts = [part.to_json() if part is not None else None for part in self._parts]
@@ -214,6 +207,23 @@ class Encoder:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an encoder of this feature spec: {error}") from error
         return Encoder(spec, tuple(parts), masked)
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _likelier(part: Vocabulary, odds: npt.NDArray[np.float64]) -> list[list[dict[str, Any]]]:
+    """Of n events the levels that are likelier than one in a hundred, three at most, from `odds` (n, levels)."""
+    if part.unseen is not None:
+        odds[:, part.unseen] = 0.0
+    odds /= np.maximum(odds.sum(1, keepdims=True), 1e-9)
+    order = np.argsort(-odds, axis=1, kind="stable")[:, :_LIKELIER]
+    likely = np.take_along_axis(odds, order, 1).round(4)
+    return [
+        [{"value": part.name(level), "probability": p} for level, p in zip(*row, strict=True) if p >= 0.01]
+        for row in zip(order.tolist(), likely.tolist(), strict=True)
+    ]
 
 
 def _truth(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ CLIP = 10.0
 _P95_TO_SD = 2 * 1.6448536269514722  # the 5 to 95 % range of a normal distribution, in standard deviations
 _NEAR_CONSTANT = 1e-3
 _TINY = 1e-12
-_OVERFLOWS = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +55,11 @@ class Scaling:
         with np.errstate(over="ignore"):
             return (transformed(values, self.transform) - self.centre) / self.spread
 
-    def invert(self, scaled: float) -> float:
-        """Back to original units, inside what training saw."""
-        moved = scaled * self.spread + self.centre
-        if self.transform == "none":
-            value = moved
-        else:
-            # The warning's context costs more than the rest, and is due only beyond what a double holds.
-            with np.errstate(over="ignore") if abs(moved) > _OVERFLOWS else nullcontext():
-                value = float(inverted(np.array([moved]), self.transform)[0])
-        return float(min(max(value, self.low), self.high))
+    def invert(self, scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(n,) back to original units, inside what training saw."""
+        with np.errstate(over="ignore"):
+            values = inverted(scaled * self.spread + self.centre, self.transform)
+        return np.clip(values, self.low, self.high)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
