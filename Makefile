@@ -14,7 +14,7 @@ demo: $(STAMP) ## the main job on this machine, with an embedded broker and real
 	$(BIN)/offbeat demo
 
 test: $(STAMP) services ## the tests, on a real Kafka and a real Redis
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 chaos: $(STAMP) services ## 48 faults on three Kafka nodes and Redis, and what they leave: 15 minutes
 	$(BIN)/python -m tests.chaos --faults 48
