@@ -112,20 +112,22 @@ def pauses(arrivals: Arrivals, since: float, until: float) -> list[float]:
     return longest
 
 
-def one(pair: Pair, places: Places, arrivals: Arrivals, point: str, live_speed: float,
+def one(pair: Pair, places: Places, arrivals: Arrivals, point: str, live_speed: float, filled: int,
         options: argparse.Namespace) -> str:  # fmt: skip
-    """One kill, when its partitions have most to catch up."""
+    """One kill, when its partitions have most to catch up, from a snapshot that was taken after the fill."""
     pair.complete()
     share = options.rate / PARTITIONS
     victim, wanted = held(pair.workers[0]), 0.75 * options.snapshot_every * share
     deadline = time.monotonic() + 5 * options.snapshot_every
-    while min(place.done - place.stored for p, place in enumerate(places.now()) if p in victim) < wanted:
+    while any(place.stored < filled // PARTITIONS or place.done - place.stored < wanted
+              for p, place in enumerate(places.now()) if p in victim):  # fmt: skip
         assert time.monotonic() < deadline, places.now()
         time.sleep(0.1)
     at, lost = pair.kill(point)
     following = follow(places, at, lost, near=share)
     heir = pair.workers[0]
     given, restored, live = (first_after(heir, name, at, lost) for name in ("assigned", "restored", "live"))
+    assert restored and live, heir.tail()
     behind = sum(event["behind"] for event in restored.values())
     last_live, last_restored = (max(map(stamp, events.values())) for events in (live, restored))
     speed = behind / max(last_live - last_restored, 1e-3)
@@ -162,7 +164,7 @@ def main() -> None:
         places, arrivals = Places(made), Arrivals(made)
         print(f"| {' | '.join(_HEADER)} |\n|{'---|' * len(_HEADER)}")
         for point in options.at.split(","):
-            print(one(pair, places, arrivals, point, live_speed, options), flush=True)
+            print(one(pair, places, arrivals, point, live_speed, count, options), flush=True)
         print(f"\nlive at full speed {live_speed:,.0f} records/s, input {options.rate:,.0f} records/s")
         flow.stop()
         arrivals.stop()
