@@ -100,7 +100,7 @@ def main() -> None:
             state={"snapshot_every": options.snapshot_every, "entities": 1_000_000},
             fine_tune={"every": 1, "events": 1, "at_most_every": 0},
         )  # fmt: skip
-        fill(kafka, "beside", options.records, options.entities or 1_000)
+        fill(kafka, "beside", options.records, options.entities)
         print("| pass | alone, events/s | beside a fine-tune, events/s | share | versions trained | trainer's cores |")
         print("|---|---|---|---|---|---|")
         shares = []

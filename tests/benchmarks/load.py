@@ -66,11 +66,13 @@ def values(rows: int, seed: int, entities: int = 1_000, first: int = 0) -> list[
     ]
 
 
-def fill(cluster: KafkaCluster, topic: str, records: int, entities: int = 1_000, block: int = 50_000) -> int:
-    """Records on the topic; returns the mean size of a value in bytes. Blocks repeat, unless entities are many."""
-    made = values(block, seed=1, entities=entities)
+def fill(cluster: KafkaCluster, topic: str, records: int, entities: int = 0, block: int = 50_000) -> int:
+    """Records on the topic; returns the mean size of a value in bytes. Blocks repeat, times included, unless entities
+    are looked back at.
+    """
+    made = values(block, seed=1, entities=entities or 1_000)
     for i in range(records // block):
-        if i and entities > 1_000:
+        if i and entities:
             made = values(block, seed=1 + i, entities=entities, first=i * block)
         cluster.produce(topic, made)
     return sum(map(len, made)) // len(made)

@@ -91,7 +91,7 @@ def main() -> None:
         state = {"snapshot_every": options.snapshot_every, "entities": 1_000_000}
         made = configured(kafka, redis.url, folder, "bench", entities=options.entities, gap_ms=options.entities,
                           state=state)  # fmt: skip
-        size = fill(kafka, "bench", options.records, options.entities or 1_000)
+        size = fill(kafka, "bench", options.records, options.entities)
         looking = f", two of them rates over {options.entities} entities" if options.entities else ""
         columns = len(made.settings.features)
         print(f"{options.records} records of {size} bytes, {columns} features{looking}, four partitions")
