@@ -144,6 +144,9 @@ def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_
     encoded = DETECTOR.encoder.transform(columns)
     # No row of the training data missed it: -log of half a row in all of them.
     assert DETECTOR.marginal.parts(encoded)[1, 0] == pytest.approx(np.log(2 * 1_141), abs=0.01)
+    parts = DETECTOR.judge(encoded).parts
+    assert (parts[:2, 1, 0] == 0.0).all()
+    assert (parts[:2, 0, 0] > 0.0).all()
 
 
 def test_no_part_is_larger_than_the_cap() -> None:
