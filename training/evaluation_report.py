@@ -15,7 +15,7 @@ from worker.core.detector import Detector
 from worker.core.explaining import explained
 from worker.core.threshold import score_of
 
-TOP_ALERTS, TOP_FEATURES = 20, 5
+TOP_ALERTS = 20
 _CHUNK = 8_192
 
 
@@ -53,7 +53,7 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
     judged = detector.judge(detector.encoder.transform(one))
-    [found] = explained(detector, judged, one, np.zeros(1, np.intp), TOP_FEATURES)
+    [found] = explained(detector, judged, one, np.zeros(1, np.intp))
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(
         row=row,

@@ -25,8 +25,6 @@ from worker.streams import Output, Records
 from worker.telemetry import Telemetry
 from worker.versions import Pair
 
-TOP_FEATURES = 5
-
 
 class _Judged(NamedTuple):
     """A record that is to be published, and its place among the outputs."""
@@ -123,7 +121,7 @@ class Publisher:
         if not opened:
             return []
         places = np.array([judged.row for judged in opened])
-        why = explained(pair.detector, found, rows.columns, places, TOP_FEATURES)
+        why = explained(pair.detector, found, rows.columns, places)
         outputs = []
         for judged, features in zip(opened, why, strict=True):
             index = int(decoded.index[judged.row])

@@ -11,15 +11,12 @@ from worker.core.detector import Detector, Found
 
 
 def explained(
-    detector: Detector, found: Found, columns: Columns, rows: npt.NDArray[np.intp], top: int
+    detector: Detector, found: Found, columns: Columns, rows: npt.NDArray[np.intp]
 ) -> list[list[Contribution]]:
-    """Of some `rows` of what was judged, and of its columns, the `top` features at most that contributed most to each
-    one's error.
-    """
+    """Of some `rows` of what was judged, and of its columns, the features that contributed most to each one's error."""
     why, newest, encoder = detector.explain(found, rows), columns.take(rows).newest(), detector.encoder
     return contributions(
         encoder.spec.names,
         why.per_feature,
         lambda feature: (encoder.actual(feature, newest), detector.expected(feature, why.expected)),
-        top,
     )

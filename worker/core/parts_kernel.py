@@ -1,5 +1,5 @@
 """From what the models computed to nats per feature and one error per row, compiled: each row by itself, in one order,
-so that its bits do not depend on its neighbours, and without an array in between.
+so that its bits do not depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _ONE, _UNSEEN_RARITY = np.float32(1.0), np.float32(1_000.0)
 @compiled("void(f4[:,::1], i8[:,::1], f4[:,::1], f4[:,::1], i8[:,::1], f4[:,::1])")
 def network_parts(x: Any, codes: Any, values: Any, odds: Any, features: Any, parts: Any) -> None:
     """Half the squared error of numbers and times, -log likelihood of categories: to `parts` (n, F), from 0 to
-    `PART_MOST`. `x` (n, inputs), `codes` (n, C); of the reconstruction, at least n rows, the
-    `values` of numbers and times, and the exponentials of categories' logits, `odds`.
+    `PART_MOST`. `x` (n, inputs), `codes` (n, C); of the reconstruction, at least n rows, the `values` of numbers and
+    times, and the exponentials of categories' logits, `odds`.
     """
     for row in range(len(x)):
         for f in range(len(features)):
