@@ -10,6 +10,7 @@ import numpy.typing as npt
 from worker.core.columns import Columns
 from worker.core.entities import Entities
 from worker.core.eventclock import event_times
+from worker.core.named import spans
 from worker.settings import Settings
 
 _CHUNK = 8_192
@@ -30,6 +31,6 @@ def with_pasts(
         rows = slice(start, start + _CHUNK)
         when = event_times(times[rows].astype(np.float64), np.full(len(times[rows]), -1, np.int64), clock)
         offsets = np.arange(start, start + len(when.times), dtype=np.int64)
-        parts.append(past.observe(columns.take(rows), entities[rows], when.times, when.clock, offsets).columns)
+        parts.append(past.observe(columns.take(rows), spans(entities[rows]), when.times, when.clock, offsets).columns)
         clock = int(when.clock[-1])
     return Columns.concat(parts)

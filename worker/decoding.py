@@ -22,16 +22,16 @@ class DecodingAhead:
         self._coming: list[tuple[Values, Future[Decoded]]] = []
 
     def expect(self, batches: Iterable[Values]) -> None:
-        """Begin with these, in order; what was expected before and did not come is forgotten."""
-        for _, future in self._coming:
-            future.cancel()
-        self._coming = [(values, self._begin(values)) for values in batches]
+        """Begin with these, in order, behind those that are expected already."""
+        self._coming += [(values, self._begin(values)) for values in batches]
 
     def decode(self, values: Values) -> Decoded:
-        """Of a batch that was expected, the very object, or of any other."""
+        """Of a batch that was expected, the very object, or of any other. What was expected before it is forgotten."""
         for place, (expected, future) in enumerate(self._coming):
             if expected is values:
-                del self._coming[place]
+                for _, missed in self._coming[:place]:
+                    missed.cancel()
+                del self._coming[: place + 1]
                 return future.result()
         return self._begin(values).result()
 

@@ -34,7 +34,7 @@ from worker.streams import (
     TopicPartition,
 )
 
-POLL_ROWS = 40_000
+POLL_ROWS = 20_000
 PIECE_ROWS = 5_000
 """Judged at once, while the next is decoded: fewer rows cost more each, as much more would no longer fit the cache."""
 POLL_WAIT_S = 0.2
@@ -106,25 +106,30 @@ class Worker:
 
     def _read(self, outputs: list[tuple[Lane, list[Output]]], until: float) -> int:
         count = 0
-        wait = POLL_WAIT_S
-        while True:
-            polled = self._parts.source.poll(POLL_ROWS, wait, LINGER_S)
-            self.lanes.follow(self._monotonic())
-            if polled.raised is not None:
-                self._raised(polled.raised)
-                return count
-            self._raised_in_a_row = 0
-            pieces = [piece for records in polled.records for piece in records.pieces(PIECE_ROWS)]
-            self._parts.decoder.expect(piece.values for piece in pieces)
-            for records in pieces:
+        polled = self._poll(POLL_WAIT_S)
+        while polled is not None:
+            count += polled.count
+            busy = polled.count >= POLL_ROWS and self._monotonic() < until
+            following = self._poll(0.0) if busy else None  # decoded while what came before is judged
+            for records in polled.records:
                 lane = self.lanes.get(records.source)
                 if lane is not None:
                     outputs.append((lane, self._advance(lane, records)))
             self._ends_and_faults(polled)
-            count += polled.count
-            if polled.count < POLL_ROWS or self._monotonic() >= until:
-                return count
-            wait = 0.0
+            polled = following
+        return count
+
+    def _poll(self, wait: float) -> Polled | None:
+        """What came, in pieces whose decoding has begun; None where the client failed."""
+        polled = self._parts.source.poll(POLL_ROWS, wait, LINGER_S)
+        self.lanes.follow(self._monotonic())
+        if polled.raised is not None:
+            self._raised(polled.raised)
+            return None
+        self._raised_in_a_row = 0
+        polled.records = [piece for records in polled.records for piece in records.pieces(PIECE_ROWS)]
+        self._parts.decoder.expect(piece.values for piece in polled.records)
+        return polled
 
     def _raised(self, error: Exception) -> None:
         # The client may have dropped a whole batch that it counts as delivered.

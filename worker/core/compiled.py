@@ -13,18 +13,20 @@ import numba
 _SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*_kernel.py"))))
 
 
-def compiled(signature: str, *, inline: bool = False, unlocked: bool = False) -> Callable[[Any], Any]:
-    """Compiled at import for one signature, cached on disk where some cache directory can be written.
+def compiled(signature: str, *, inline: bool = False) -> Callable[[Any], Any]:
+    """Compiled at import for one signature, cached on disk where some cache directory can be written; runs without
+    Python's lock, so that other threads go on.
 
-    `inline`: into whatever calls it, which an array among the arguments makes dear else. `unlocked`: without Python's
-    lock, for what other threads wait for.
+    `inline`: into whatever calls it, which an array among the arguments makes dear else. None may make arrays: then
+    none counts references to them, an atomic operation for each argument of each call, a third of the scanner's time.
     """
 
     def wrap(function: Any) -> Any:
         function.__qualname__ += f"_{_SOURCES.hexdigest()[:16]}"  # which names the file of the cache
+        options: dict[str, Any] = {"forceinline": inline, "nogil": True, "_nrt": False}
         try:
-            return numba.njit(signature, cache=True, forceinline=inline, nogil=unlocked)(function)
+            return numba.njit(signature, cache=True, **options)(function)
         except RuntimeError:  # no place for a cache, as in a read-only container
-            return numba.njit(signature, forceinline=inline, nogil=unlocked)(function)
+            return numba.njit(signature, **options)(function)
 
     return wrap

@@ -96,10 +96,11 @@ class JsonDecoder:
             if feature.kind == "cyclic":
                 arrays[i] = arrays[i] / 1000.0
         index = np.flatnonzero(scanned.plain)
-        read = Decoded(index, Columns(tuple(arrays)), times, [], 0, scanned.names)
+        names = scanned.names.gathered() if self._spec.stateful else scanned.names
+        read = Decoded(index, Columns(tuple(arrays)), times, [], 0, names)
         if len(index) == len(values):
             return read
-        read.columns, read.times, read.named = read.columns.take(index), times[index], scanned.names.take(index)
+        read.columns, read.times, read.named = read.columns.take(index), times[index], names.take(index)
         others = np.flatnonzero(~scanned.plain)
         return _merged(read, self._by_struct([values[i] for i in others.tolist()]), others)
 

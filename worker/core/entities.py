@@ -14,23 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.columns import Columns, objects
-from worker.core.entity_kernel import EVICTED, FREE, LATE, USED, advance, idle_arrays, number
+from worker.core.columns import Columns
+from worker.core.entity_kernel import M2, MEAN, PER_RATE, WEIGHT, advance
+from worker.core.entity_table import EntityTable
+from worker.core.entity_table_kernel import EVICTED, HEAD, LAST_CLOCK, LAST_OFFSET, LAST_TIME, LATE, SEEN
+from worker.core.named import Spans, spans
 from worker.core.scaling import inverted, transformed
 from worker.core.spec import Bounds, FeatureSpec, RateFeature
 from worker.core.windows import Histories
 
-_FIRST_SLOTS = 1_024
 _SEGMENT_ROWS = 65_536
 _LARGEST = 1e100
-_SAVED = ("last_time", "last_clock", "last_offset", "seen", "count", "weight", "mean", "m2")
+_TIMES = (LAST_TIME, LAST_CLOCK, LAST_OFFSET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Observed:
 
 
 class Entities:
-    """The entities of one partition, in slots of arrays that grow with them."""
+    """The entities of one partition."""
 
     def __init__(self, spec: FeatureSpec, bounds: Bounds) -> None:
         self._spec = spec
@@ -51,22 +52,20 @@ class Entities:
         self._half_lives = np.array(sorted({rate.half_life * 1_000.0 for rate in spec.rates}), np.float64)
         self._half_life_of = np.array([np.searchsorted(self._half_lives, r.half_life * 1_000.0) for r in spec.rates],
                                       np.int64)  # fmt: skip
-        self._slot_of: dict[str | None, int] = {}
-        self._names: npt.NDArray[np.object_] = np.empty(0, object)
-        self._meta = np.array([-1, -1, 0, 0, 0, 0], np.int64)
-        self._free = np.empty(0, np.int64)
-        self._slots = idle_arrays(0, len(spec.rates), len(self._half_lives))
+        self._decay = np.empty(len(self._half_lives))
+        width = len(self._half_lives) + PER_RATE * len(spec.rates)
+        self._table = EntityTable(len(spec.rates), width, bounds.entities)
         self._histories = Histories(spec) if spec.window > 1 else None
 
     def __len__(self) -> int:
-        return int(self._meta[USED])
+        return len(self._table)
 
     # Events.
 
     def observe(
         self,
         columns: Columns,
-        names: Sequence[str | None],
+        names: Spans,
         times: npt.NDArray[np.int64],
         clock: npt.NDArray[np.int64],
         offsets: npt.NDArray[np.int64],
@@ -77,56 +76,32 @@ class Entities:
         """
         if not len(offsets):
             return Observed(Columns.empty(self._spec), 0, 0)
-        codes, slot_of, newcomers = self._numbered(names)
-        was = slot_of.copy()
-        called = objects(newcomers + self._names[was[len(newcomers) :]].tolist())
-        evicted = np.empty(len(self) + len(offsets), np.int64)
-        statistics = self._advance(codes, np.minimum(times, clock), clock, offsets, columns, slot_of, evicted)
-        gone = evicted[: self._meta[EVICTED]]
-        self._rename(called, was, slot_of, gone)
-        made = self._columns(columns, statistics)
+        rows, before = self._advance(columns, names, np.minimum(times, clock), clock, offsets)
+        made = self._columns(columns, before)
         if self._histories is not None:
-            made = self._histories.attach(made, codes, statistics["fresh"], was, slot_of)
-        return Observed(made, len(gone), int(self._meta[LATE]))
+            self._histories.grow(len(self._table.rows))
+            made = self._histories.attach(made, rows, before["fresh"])
+        return Observed(made, int(self._table.meta[EVICTED]), int(self._table.meta[LATE]))
 
-    def _numbered(self, names: Sequence[str | None]) -> tuple[Any, Any, list[str | None]]:
-        """The batch's entities by number: of each record, their slots, and the names of the first of them, the new."""
-        slots = np.fromiter(map(self._slot_of.get, names, repeat(-1)), np.int64, len(names))
-        new = np.flatnonzero(slots < 0).tolist()
-        newcomers = dict(zip(dict.fromkeys(names[row] for row in new), count()))
-        for row in new:
-            slots[row] = -1 - newcomers[names[row]]
-        self._grow(len(newcomers))
-        codes, slot_of = np.empty(len(names), np.int64), np.empty(len(newcomers) + len(names), np.int64)
-        entities = number(slots, len(newcomers), self._slots["code_of"], codes, slot_of)
-        return codes, slot_of[:entities], list(newcomers)
-
-    def _advance(self, codes: Any, times: Any, clock: Any, offsets: Any, columns: Columns, slot_of: Any,
-                 evicted: Any) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
-        n, rates, half_lives = len(codes), len(self._spec.rates), len(self._half_lives)
-        values = np.empty((n, rates))
+    def _advance(
+        self, columns: Columns, names: Spans, times: Any, clock: Any, offsets: Any
+    ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+        """The row of each event's entity, and what was known of it before."""
+        n, rates = len(offsets), len(self._spec.rates)
+        values = np.empty((rates, n))
         read = [i for i, feature in enumerate(self._spec.features) if isinstance(feature, RateFeature)]
         for r, (i, rate) in enumerate(zip(read, self._spec.rates, strict=True)):
-            values[:, r] = np.clip(transformed(columns.values[i], rate.transform), -_LARGEST, _LARGEST)
-        out = {"fresh": np.empty(n, np.bool_), "gap": np.empty(n), "count": np.empty((n, half_lives))}
-        out |= {name: np.empty((n, rates)) for name in ("mean", "deviation", "change")}
-        s = self._slots
-        advance(codes, times, clock, offsets, values, self._half_lives, self._half_life_of,
-                self._bounds.entities, self._bounds.idle_ms,
-                slot_of, s["code_of"], s["before"], s["after"], self._free, evicted, self._meta, s["last_time"],
-                s["last_clock"], s["last_offset"], s["seen"], s["count"], s["weight"], s["mean"], s["m2"],
-                *out.values())  # fmt: skip
-        return out
-
-    def _rename(self, called: npt.NDArray[np.object_], was: Any, slot_of: Any, gone: Any) -> None:
-        for slot, name in zip(gone.tolist(), self._names[gone].tolist(), strict=True):
-            if self._slot_of.get(name) == slot:  # else the slot's name is an older tenant's
-                del self._slot_of[name]
-        # Who was evicted and came back may have got its old slot again.
-        for code in np.flatnonzero((slot_of >= 0) & ((was != slot_of) | np.isin(slot_of, gone))).tolist():
-            self._slot_of[called[code]] = int(slot_of[code])
-            self._names[slot_of[code]] = called[code]
-        self._slots["code_of"][slot_of[slot_of >= 0]] = -1
+            values[r] = np.clip(transformed(columns.values[i], rate.transform), -_LARGEST, _LARGEST)
+        before = {"gap": np.empty(n), "count": np.empty((len(self._half_lives), n))}
+        before |= {name: np.empty((rates, n)) for name in ("mean", "deviation", "change")}
+        fresh = np.empty(n, np.bool_)
+        table = self._table
+        names = names if names.hashes is not None else names.gathered()
+        tags, rows = table.find(names)
+        advance(names.bytes, names.starts, names.stops, tags, times, clock, offsets, values, self._half_lives,
+                self._half_life_of, self._bounds.entities, self._bounds.idle_ms, table.buckets, table.rows, table.sums,
+                table.arena, table.free, table.meta, self._decay, fresh, rows, *before.values())  # fmt: skip
+        return rows, before | {"fresh": fresh}
 
     def _columns(self, decoded: Columns, found: dict[str, npt.NDArray[Any]]) -> Columns:
         """In the order of `spec.columns`."""
@@ -136,99 +111,76 @@ class Entities:
             if not isinstance(feature, RateFeature):
                 made.append(column)
                 continue
-            made += [inverted(found["mean"][:, r], feature.transform), found["deviation"][:, r], found["change"][:, r]]
+            made += [inverted(found["mean"][r], feature.transform), found["deviation"][r], found["change"][r]]
             half_life = int(self._half_life_of[r])
             if half_life not in counted:
                 counted.add(half_life)
-                made.append(found["count"][:, half_life])
+                made.append(found["count"][half_life])
             if r == 0:
                 made.append(found["gap"])
             r += 1
-        return Columns(tuple(np.ascontiguousarray(column) for column in made))
-
-    # Slots.
-
-    def _grow(self, wanted: int) -> None:
-        have = len(self._free)
-        least = min(len(self) + wanted, self._bounds.entities)
-        if least <= have:
-            return
-        size = min(max(_FIRST_SLOTS, 2 * have, least), self._bounds.entities)
-        more = idle_arrays(size - have, len(self._spec.rates), len(self._half_lives))
-        self._slots = {name: np.concatenate((array, more[name])) for name, array in self._slots.items()}
-        self._names = np.concatenate((self._names, np.empty(size - have, object)))
-        if self._histories is not None:
-            self._histories.grow(size - have)
-        free = np.empty(size, np.int64)
-        free[: self._meta[FREE]] = self._free[: self._meta[FREE]]
-        free[self._meta[FREE] : self._meta[FREE] + size - have] = np.arange(size - 1, have - 1, -1)
-        self._meta[FREE] += size - have
-        self._free = free
+        return Columns(tuple(made))
 
     # The table behind snapshots: each entity is a row that its last record changed.
 
     @property
     def oldest(self) -> int:
         """The offset of the last record of the entity that was seen longest ago; rows before it are gone."""
-        offsets = self._slots["last_offset"]
-        return int(offsets[self._meta[0]]) if len(self) else 0
+        return int(self._table.rows[self._table.meta[HEAD], LAST_OFFSET]) if len(self) else 0
 
     def changed(self, since: int) -> int:
         """How many entities had a record from offset `since` on."""
-        return int(np.count_nonzero(self._slots["last_offset"] >= max(since, 0)))
+        return int(np.count_nonzero(self._table.rows[:, LAST_OFFSET] >= max(since, 0)))
 
     def capture(self, since: int) -> list[Callable[[], bytes]]:
         """Copies of those entities, to be encoded later and in any thread; rows in the order of their last records."""
-        rows = np.flatnonzero(self._slots["last_offset"] >= max(since, 0))
-        rows = rows[np.argsort(self._slots["last_offset"][rows])]
+        offsets = self._table.rows[:, LAST_OFFSET]
+        rows = np.flatnonzero(offsets >= max(since, 0))
+        rows = rows[np.argsort(offsets[rows])]
         return [self._copied(rows[start : start + _SEGMENT_ROWS]) for start in range(0, len(rows), _SEGMENT_ROWS)]
 
-    def _copied(self, rows: npt.NDArray[np.int64]) -> Callable[[], bytes]:
-        names = self._names[rows]
-        arrays = [self._slots[name][rows] for name in _SAVED]
-        past = self._histories.capture(rows) if self._histories is not None else list
+    def _copied(self, chosen: npt.NDArray[np.int64]) -> Callable[[], bytes]:
+        names = self._table.names(chosen)
+        rows, sums = self._table.rows[chosen], self._table.sums[chosen]
+        past = self._histories.capture(chosen) if self._histories is not None else list
 
         def encode() -> bytes:
-            return msgspec.msgpack.encode([names.tolist(), [array.tobytes() for array in arrays], past()])
+            arrays = [rows[:, at] for at in _TIMES] + [rows[:, SEEN:]] + [sums[:, at] for at in self._parts()]
+            return msgspec.msgpack.encode([names.every(), [array.tobytes() for array in arrays], past()])
 
         return encode
 
+    def _parts(self) -> list[slice]:
+        """Where counts, weights, means and squares are in the table's sums."""
+        first = len(self._half_lives)
+        return [slice(0, first), *(slice(first + part, None, PER_RATE) for part in (WEIGHT, MEAN, M2))]
+
     def load(self, segments: Sequence[bytes], oldest: int) -> None:
-        """Fill empty slots from `capture`'s segments, older first; raises ValueError where one is damaged."""
+        """Fill an empty table from `capture`'s segments, older first; raises ValueError where one is damaged."""
         parts = [self._segment(raw) for raw in segments]
         if not parts:
             return
-        every = [name for names, _, _ in parts for name in names]
+        every = [name for names, _, _, _ in parts for name in names]
         newest = np.fromiter(dict(zip(every, range(len(every)), strict=True)).values(), np.int64)
-        columns = [np.concatenate(arrays) for arrays in zip(*(part[1] for part in parts), strict=True)]
-        last_offset = columns[_SAVED.index("last_offset")]
-        rows = newest[last_offset[newest] >= oldest]
+        rows, sums = (np.concatenate(tables) for tables in ([part[1] for part in parts], [part[2] for part in parts]))
+        last_offset = rows[:, LAST_OFFSET]
+        chosen = newest[last_offset[newest] >= oldest]
         # Where the bound was lowered since, those seen longest ago go.
-        rows = rows[np.argsort(last_offset[rows])][-self._bounds.entities :]
-        self._grow(len(rows))
-        self._fill(len(rows), objects(every)[rows], [column[rows] for column in columns])
+        chosen = chosen[np.argsort(last_offset[chosen])][-self._bounds.entities :]
+        self._table.fill(spans([every[row] for row in chosen.tolist()]).gathered(), rows[chosen], sums[chosen])
         if self._histories is not None:
-            self._histories.load([part[2] for part in parts], rows)
+            self._histories.grow(len(self._table.rows))
+            self._histories.load([part[3] for part in parts], chosen)
 
-    def _fill(self, count: int, names: npt.NDArray[np.object_], columns: list[npt.NDArray[Any]]) -> None:
-        for name, column in zip(_SAVED, columns, strict=True):
-            self._slots[name][:count] = column
-        self._names[:count] = names
-        self._slot_of = dict(zip(names.tolist(), range(count), strict=True))
-        self._slots["before"][:count] = np.arange(-1, count - 1)
-        self._slots["after"][:count] = np.arange(1, count + 1)
-        if count:
-            self._slots["after"][count - 1] = -1
-        size = len(self._free)
-        self._free[: size - count] = np.arange(size - 1, count - 1, -1)
-        self._meta[:4] = [0 if count else -1, count - 1, count, size - count]
-
-    def _segment(self, raw: bytes) -> tuple[list[str | None], list[npt.NDArray[Any]], list[bytes]]:
-        like = idle_arrays(0, len(self._spec.rates), len(self._half_lives))
+    def _segment(self, raw: bytes) -> tuple[list[str | None], npt.NDArray[Any], npt.NDArray[Any], list[bytes]]:
+        """Names, rows and sums as the table has them, and histories."""
         try:
             names, blobs, past = msgspec.msgpack.decode(raw, type=tuple[list[str | None], list[bytes], list[bytes]])
-            arrays = [np.frombuffer(blob, like[name].dtype).reshape(len(names), *like[name].shape[1:])
-                      for name, blob in zip(_SAVED, blobs, strict=True)]  # fmt: skip
+            n = len(names)
+            rows, sums = np.zeros((n, self._table.rows.shape[1]), np.int64), np.zeros((n, self._table.sums.shape[1]))
+            places = [rows[:, at] for at in _TIMES] + [rows[:, SEEN:]] + [sums[:, at] for at in self._parts()]
+            for place, blob in zip(places, blobs, strict=True):
+                place[:] = np.frombuffer(blob, place.dtype).reshape(place.shape)
         except (msgspec.MsgspecError, ValueError) as error:
             raise ValueError(f"not entities of this feature spec: {error}") from error
-        return names, arrays, past
+        return names, rows, sums, past

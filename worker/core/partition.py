@@ -18,6 +18,7 @@ from worker.core.entities import Entities, Observed
 from worker.core.eventclock import HOUR_MS, EventTimes
 from worker.core.histogram import BUCKETS
 from worker.core.incidents import Incidents
+from worker.core.named import Spans
 from worker.core.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
 from worker.core.segments import Table
 from worker.core.spec import Bounds, FeatureSpec
@@ -127,7 +128,7 @@ class PartitionState:
         """What every draw of this partition is keyed by."""
         return self._seed
 
-    def observe(self, columns: Columns, names: Callable[[], Sequence[str | None]], times: EventTimes,
+    def observe(self, columns: Columns, names: Callable[[], Spans], times: EventTimes,
                 offsets: npt.NDArray[np.int64]) -> Observed:  # fmt: skip
         """n decoded events as the model sees them, from what was known of their entities before each; then they are
         known. `names` are their entities, asked for only where the columns depend on them.

@@ -11,8 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.eventtime import stamps
+from worker.core.hash_kernel import KEY, hashed
 from worker.core.named import Spans
-from worker.core.scan_kernel import BOOLEAN, HARD, NUMBER, OBJECT, SCALAR, TIME, TOKEN_BYTES, TOKEN_COUNT, hashed, scan
+from worker.core.scan_kernel import (
+    BOOLEAN,
+    DEPTH,
+    GUESSES,
+    HARD,
+    NUMBER,
+    OBJECT,
+    SCALAR,
+    TIME,
+    TOKEN_BYTES,
+    TOKEN_COUNT,
+    scan,
+)
 
 _KINDS = {"numeric": NUMBER, "rate": NUMBER, "boolean": BOOLEAN, "categorical": SCALAR, "entity": SCALAR,
           "cyclic": TIME, "time": TIME}  # fmt: skip
@@ -43,6 +56,8 @@ class Scanner:
         self._scalars = sorted(set(categorical))
         self._keys, names = _keys(kinds, self._numbers, self._scalars, entity)
         self._names = np.frombuffer(bytearray(names), np.uint8)
+        self._stack, self._came = np.empty(DEPTH, np.int64), np.empty(len(self._keys), np.int64)
+        self._guess = np.full(GUESSES, -1, np.int64)
         self._key_slots = _slots(self._keys, self._names)
         self._token_slots = np.empty(2 * _TOKENS_MOST, np.int32)
         self._spans = np.empty((_TOKENS_MOST, 2), np.int64)
@@ -68,8 +83,9 @@ class Scanner:
         tokens, entities = np.empty((len(self._scalars), n), np.int64), np.empty((2, n), np.int64)
         hard = np.empty((min(numbers.size, _HARD_MOST), 4), np.int64)
         before = int(self._meta[TOKEN_COUNT])
-        scan(np.frombuffer(raw, np.uint8), sizes, limit, self._key_slots, self._keys, self._names, self._token_slots,
-             self._spans, self._arena, self._meta, plain, numbers, tokens, entities, hard)  # fmt: skip
+        scan(np.frombuffer(raw, np.uint8), sizes, limit, KEY, self._stack, self._came, self._guess,
+             self._key_slots, self._keys, self._names, self._token_slots, self._spans, self._arena, self._meta,
+             plain, numbers, tokens, entities, hard)  # fmt: skip
         for place, row, start, stop in hard[: self._meta[HARD]].tolist():
             numbers[place, row] = float(raw[start:stop])
         self._learn(before)
@@ -123,7 +139,7 @@ def _slots(keys: npt.NDArray[np.int64], names: npt.NDArray[np.uint8]) -> npt.NDA
     """Open addressing, at most half full: a key by the object that it is in and the bytes of its name."""
     slots = np.full(1 << int(4 * len(keys) - 1).bit_length(), -1, np.int32)
     for k, (parent, *_, start, stop) in enumerate(keys.tolist()):
-        at = (int(hashed(names, start, stop)) + parent) % len(slots)
+        at = (int(hashed(names, start, stop, KEY)) + parent) % len(slots)
         while slots[at] >= 0:
             at = (at + 1) % len(slots)
         slots[at] = k

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from worker.core.compiled import compiled
+from worker.core.hash_kernel import hashed, same
 from worker.core.scalar_kernel import number, seconds, skip, text
 
 OBJECT, NUMBER, BOOLEAN, SCALAR, TIME, _ANY, _TEXT, _NULL = range(8)
@@ -25,37 +26,19 @@ TOKEN_COUNT, TOKEN_BYTES, HARD = range(3)
 """Places in `meta`: tokens known, bytes of theirs, numbers left for Python to read."""
 DEPTH, GUESSES = 16, 256
 _ARRAY, _UNKNOWN = -2, -1
-_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-
-
-@compiled("u8(u1[::1], i8, i8)")
-def hashed(raw: Any, start: int, stop: int) -> Any:
-    """FNV-1a of the bytes from `start` to `stop`."""
-    h = _BASIS
-    for i in range(start, stop):
-        h = (h ^ np.uint64(raw[i])) * _PRIME
-    return h ^ (h >> np.uint64(29))
-
-
-@compiled("b1(u1[::1], i8, u1[::1], i8, i8)", inline=True)
-def _same(raw: Any, at: int, other: Any, start: int, count: int) -> Any:
-    k = 0
-    while k < count and raw[at + k] == other[start + k]:
-        k += 1
-    return k == count
 
 
 @compiled("b1(u1[::1], i8, i8, i8[:,::1], u1[::1], i8)", inline=True)
 def _is_key(raw: Any, at: int, inside: int, keys: Any, names: Any, k: int) -> Any:
     first = keys[k, KEY_START]
-    return keys[k, PARENT] == inside and _same(raw, at, names, first, keys[k, KEY_STOP] - first)
+    return keys[k, PARENT] == inside and same(raw, at, names, first, keys[k, KEY_STOP] - first)
 
 
-@compiled("i8(u1[::1], i8, i8, i8, i4[::1], i8[:,::1], u1[::1])", inline=True)
-def _key(raw: Any, start: int, stop: int, inside: int, slots: Any, keys: Any, names: Any) -> Any:
+@compiled("i8(u1[::1], i8, i8, i8, i4[::1], i8[:,::1], u1[::1], u8[::1])", inline=True)
+def _key(raw: Any, start: int, stop: int, inside: int, slots: Any, keys: Any, names: Any, secret: Any) -> Any:
     """Which of `keys` an object's key is, or -1."""
     mask = len(slots) - 1
-    at = np.int64(hashed(raw, start, stop) + np.uint64(inside)) & mask
+    at = np.int64(hashed(raw, start, stop, secret) + np.uint64(inside)) & mask
     while slots[at] >= 0:
         k = slots[at]
         if keys[k, KEY_STOP] - keys[k, KEY_START] == stop - start and _is_key(raw, start, inside, keys, names, k):
@@ -64,21 +47,22 @@ def _key(raw: Any, start: int, stop: int, inside: int, slots: Any, keys: Any, na
     return -1
 
 
-@compiled("i8(u1[::1], i8, i8, i4[::1], i8[:,::1], u1[::1], i8[::1])", inline=True)
-def _token(raw: Any, start: int, stop: int, slots: Any, spans: Any, arena: Any, meta: Any) -> Any:
+@compiled("i8(u1[::1], i8, i8, i4[::1], i8[:,::1], u1[::1], i8[::1], u8[::1])", inline=True)
+def _token(raw: Any, start: int, stop: int, slots: Any, spans: Any, arena: Any, meta: Any, secret: Any) -> Any:
     """The number of a scalar by its bytes, a new one if need be; -1 where there is no room."""
     mask = len(slots) - 1
-    at = np.int64(hashed(raw, start, stop)) & mask
+    at = np.int64(hashed(raw, start, stop, secret)) & mask
     size = stop - start
     while slots[at] >= 0:
         t = slots[at]
-        if spans[t, 1] - spans[t, 0] == size and _same(raw, start, arena, spans[t, 0], size):
+        if spans[t, 1] - spans[t, 0] == size and same(raw, start, arena, spans[t, 0], size):
             return t
         at = (at + 1) & mask
     t, first = meta[TOKEN_COUNT], meta[TOKEN_BYTES]
     if t == len(spans) or first + size > len(arena):
         return -1
-    arena[first : first + size] = raw[start:stop]
+    for k in range(size):
+        arena[first + k] = raw[start + k]
     spans[t, 0], spans[t, 1] = first, first + size
     slots[at] = t
     meta[TOKEN_COUNT] += 1
@@ -107,11 +91,11 @@ def _scalar(raw: Any, i: int) -> Any:
 
 
 @compiled(
-    "i8(u1[::1], i8, i8, i8[::1], i8[::1], i8[::1], i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1], u1[::1],"
+    "i8(u1[::1], i8, i8, u8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1], u1[::1],"
     "i8[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])"
 )
 def _record(
-    raw: Any, i: int, row: int, stack: Any, came: Any, guess: Any, key_slots: Any, keys: Any, names: Any,
+    raw: Any, i: int, row: int, secret: Any, stack: Any, came: Any, guess: Any, key_slots: Any, keys: Any, names: Any,
     token_slots: Any, spans: Any, arena: Any, meta: Any, numbers: Any, tokens: Any, entities: Any, hard: Any,
 ) -> Any:  # fmt: skip
     """Read one record's value from `i` on; where it ends, white space after it included, or -1."""
@@ -137,7 +121,7 @@ def _record(
                     stop = text(raw, i + 1)
                     if stop < 0:
                         return -1
-                    k = _key(raw, i + 1, stop, inside, key_slots, keys, names) if inside >= 0 else -1
+                    k = _key(raw, i + 1, stop, inside, key_slots, keys, names, secret) if inside >= 0 else -1
                     guess[place] = k
                 if k >= 0:
                     if came[k] == row:
@@ -162,7 +146,7 @@ def _record(
             if kind != _ANY and found != _NULL:
                 if kind == SCALAR:
                     if keys[k, TOKENS] >= 0:
-                        token = _token(raw, i, stop, token_slots, spans, arena, meta)
+                        token = _token(raw, i, stop, token_slots, spans, arena, meta, secret)
                         if token < 0:
                             return -1
                         tokens[keys[k, TOKENS], row] = token
@@ -195,23 +179,24 @@ def _record(
 
 
 @compiled(
-    "void(u1[::1], i8[::1], i8, i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1], u1[::1], i8[::1],"
-    "b1[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])",
-    unlocked=True,
+    "void(u1[::1], i8[::1], i8, u8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1],"
+    "u1[::1], i8[::1], b1[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])",
 )
 def scan(
-    raw: Any, sizes: Any, most: int, key_slots: Any, keys: Any, names: Any, token_slots: Any, spans: Any, arena: Any,
-    meta: Any, plain: Any, numbers: Any, tokens: Any, entities: Any, hard: Any,
+    raw: Any, sizes: Any, most: int, secret: Any, stack: Any, came: Any, guess: Any, key_slots: Any, keys: Any,
+    names: Any, token_slots: Any, spans: Any, arena: Any, meta: Any,
+    plain: Any, numbers: Any, tokens: Any, entities: Any, hard: Any,
 ) -> None:  # fmt: skip
     """Read n records, one after the other in `raw` with a byte 0 behind each, which no reading passes: it is allowed
-    nowhere in JSON. `sizes` (n,) in bytes, at most `most` each.
+    nowhere in JSON. `sizes` (n,) in bytes, at most `most` each; `secret` (2,) keys the hashes.
+    `stack` (DEPTH,), `came` (keys,) and `guess` (GUESSES,) are for its own use.
 
     `plain` (n,) says which were read, the columns of others mean nothing. `numbers` (R, n): nan where missing; text of
     a time in seconds since 1970. `tokens` (C, n): numbers of scalars, 0 where missing. `entities` (2, n): where the
     entity's text begins and ends, (-1, -1) where missing. `hard` (H, 4), `meta[HARD]` of them: row of `numbers`,
     row, and place of the numbers that are left to Python.
     """
-    stack, came, guess = np.empty(DEPTH, np.int64), np.full(len(keys), -1, np.int64), np.full(GUESSES, -1, np.int64)
+    came[:] = -1
     numbers[:] = np.nan
     tokens[:] = 0
     entities[:] = -1
@@ -220,7 +205,7 @@ def scan(
     for row in range(len(sizes)):
         stop = start + sizes[row]
         plain[row] = sizes[row] <= most and stop == _record(
-            raw, start, row, stack, came, guess, key_slots, keys, names, token_slots, spans, arena, meta, numbers,
-            tokens, entities, hard,
+            raw, start, row, secret, stack, came, guess, key_slots, keys, names, token_slots, spans, arena, meta,
+            numbers, tokens, entities, hard,
         )  # fmt: skip
         start = stop + 1

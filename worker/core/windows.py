@@ -38,49 +38,46 @@ class Histories:
         self.depth = np.empty(0, np.int64)
         self._held = [np.empty((0, self._keep), dtype_of(column.kind)) for column in spec.columns]
 
-    def grow(self, more: int) -> None:
-        self.depth = np.concatenate((self.depth, np.zeros(more, np.int64)))
-        self._held = [np.concatenate((held, np.empty((more, self._keep), held.dtype))) for held in self._held]
+    def grow(self, slots: int) -> None:
+        """To so many slots, if there are less."""
+        more = slots - len(self.depth)
+        if more > 0:
+            self.depth = np.concatenate((self.depth, np.zeros(more, np.int64)))
+            self._held = [np.concatenate((held, np.empty((more, self._keep), held.dtype))) for held in self._held]
 
-    def attach(
-        self,
-        columns: Columns,
-        codes: npt.NDArray[np.int64],
-        fresh: npt.NDArray[np.bool_],
-        was: npt.NDArray[np.int64],
-        now: npt.NDArray[np.int64],
-    ) -> Columns:
+    def attach(self, columns: Columns, slots: npt.NDArray[np.int64], fresh: npt.NDArray[np.bool_]) -> Columns:
         """n events with their windows; the newest records are kept for the next batch.
 
-        `codes` (n,) number the batch's entities, whose slots `was` and `now` give, -1 for none; `fresh` (n,) marks a
-        record whose entity was not there: one that was evicted and came back starts a new life.
+        `slots` (n,) of their entities; `fresh` (n,) marks a record whose entity was not there: a new life begins in
+        its slot, also of one that was evicted and came back.
         """
-        known = np.flatnonzero(was >= 0)
-        depth = self.depth[was[known]]
+        held_in, codes = np.unique(slots, return_inverse=True)
+        lives = _lives(codes, fresh)
+        known = np.flatnonzero(np.bincount(codes[lives == 0], minlength=len(held_in)))
+        depth = self.depth[held_in[known]]
         old = np.repeat(known, depth)
         place = self._keep - np.repeat(depth, depth) + _within(depth)
-        values = tuple(np.concatenate((held[np.repeat(was[known], depth), place], column))
+        values = tuple(np.concatenate((held[held_in[old], place], column))
                        for held, column in zip(self._held, columns.values, strict=True))  # fmt: skip
         entity = np.concatenate((old, codes))
-        life = np.concatenate((np.zeros(len(old), np.int64), _lives(codes, fresh, was)))
+        life = np.concatenate((np.zeros(len(old), np.int64), lives))
         lags = lags_of((entity * (int(life.max(initial=0)) + 1) + life).tolist(), self._spec.window)
-        self._remember(values, entity, life, now)
+        self._remember(values, entity, life, held_in)
         return Columns(values, lags[len(old) :]).compact()
 
-    def _remember(self, values: tuple[Any, ...], entity: Any, life: Any, now: Any) -> None:
-        """Keep each entity's last records of its last life."""
-        last = np.zeros(len(now), np.int64)
+    def _remember(self, values: tuple[Any, ...], entity: Any, life: Any, held_in: Any) -> None:
+        """Keep the last records of each slot's last life."""
+        last = np.zeros(len(held_in), np.int64)
         np.maximum.at(last, entity, life)
-        rows = np.flatnonzero((life == last[entity]) & (now[entity] >= 0))
+        rows = np.flatnonzero(life == last[entity])
         rows = rows[np.argsort(entity[rows], kind="stable")]
         owner = entity[rows]
         back = np.searchsorted(owner, owner, side="right") - np.arange(len(rows))  # 1 for an entity's newest
         kept = back <= self._keep
         rows, owner, back = rows[kept], owner[kept], back[kept]
         for held, column in zip(self._held, values, strict=True):
-            held[now[owner], self._keep - back] = column[rows]
-        counts = np.bincount(owner, minlength=len(now))
-        self.depth[now[counts > 0]] = counts[counts > 0]
+            held[held_in[owner], self._keep - back] = column[rows]
+        self.depth[held_in] = np.bincount(owner, minlength=len(held_in))
 
     # Behind snapshots.
 
@@ -115,12 +112,10 @@ def _within(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _lives(codes: Any, fresh: Any, was: Any) -> npt.NDArray[np.int64]:
-    """(n,) how often each record's entity had begun anew before it in this batch."""
+def _lives(codes: npt.NDArray[np.intp], fresh: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """(n,) how many lives had begun at each record, in its slot and in this batch; `codes` (n,) number the slots."""
     order = np.argsort(codes, kind="stable")
-    begun = np.cumsum(fresh[order])
-    starts = np.searchsorted(codes[order], codes[order], side="left")
-    before = np.concatenate(([0], begun))[starts]
+    begun = np.concatenate(([0], np.cumsum(fresh[order])))
     lives = np.empty(len(codes), np.int64)
-    lives[order] = begun - before - (was[codes[order]] < 0)
+    lives[order] = begun[1:] - begun[np.searchsorted(codes[order], codes[order], side="left")]
     return lives
