@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.core.compiled import compiled
 from worker.core.entity_table_kernel import (
+    BLOCK,
     EVICTED,
     HEAD,
     LAST_CLOCK,
@@ -23,6 +24,7 @@ from worker.core.entity_table_kernel import (
     append,
     evict,
     row_of,
+    touch,
     unlink,
 )
 
@@ -86,6 +88,8 @@ def advance(
     meta[LATE] = 0
     n_half_lives = len(half_lives)
     for i in range(len(found)):
+        if i % BLOCK == 0:
+            touch(found, rows, sums, meta, i, min(i + BLOCK, len(found)))
         while meta[HEAD] >= 0 and rows[meta[HEAD], LAST_CLOCK] < clock[i] - idle_ms:
             evict(buckets, rows, free, meta)
         row = found[i]

@@ -36,7 +36,7 @@ class EntityTable:
         self.buckets = np.full(1, -1, np.int64)
         self._arena = bytearray()
         self.free = np.empty(0, np.int64)
-        self.meta = np.zeros(8, np.int64)
+        self.meta = np.zeros(9, np.int64)
         self.meta[:5] = [-1, -1, 0, 0, -1]
 
     def __len__(self) -> int:
