@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -71,11 +72,20 @@ def test_a_batch_that_nobody_expected_waits_for_those_before(ahead: DecodingAhea
     assert len(watched.threads) == 1
 
 
-def test_what_did_not_come_is_forgotten(ahead: DecodingAhead) -> None:
-    ahead.expect([batch(i) for i in range(50)])
+class Batch(list[bytes | None]):
+    """One that can be watched going."""
+
+
+def test_what_did_not_come_is_forgotten() -> None:
+    ahead = DecodingAhead(decoder_for("json", SPEC, Limits()))
+    missed = [Batch(batch(i)) for i in range(5)]
+    alive = [weakref.ref(values) for values in missed]
     again = batch(7)
-    ahead.expect([again])
+    ahead.expect([*missed, again])
+    del missed
     assert numbers(ahead.decode(again))[0] == 7.0
+    assert [values() for values in alive[:-1]] == [None] * 4  # the thread itself may hold on to the last
+    ahead.stop()
 
 
 def test_equal_batches_are_told_apart(ahead: DecodingAhead) -> None:

@@ -1,0 +1,90 @@
+"""Entities are found by the bytes of their names, whatever the names are and whoever was evicted before."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.core.columns import Columns
+from worker.core.entities import Entities
+from worker.core.entity_table_kernel import ARENA, LAST_OFFSET
+from worker.core.hash_kernel import hashed
+from worker.core.named import Spans, spans
+from worker.core.spec import Bounds, FeatureSpec
+
+SPEC = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "rate", "half_life": "60s"}], "entity": "host"})
+MOST = 6
+NAMES = ["", None, "a", "aa", "a\0", "ä", "日本", "a" * 256, *(f"host-{i}" for i in range(8))]
+
+
+@pytest.mark.skipif(sys.hash_info.algorithm != "siphash13", reason="this Python hashes bytes in another way")
+def test_a_hash_is_the_one_that_python_takes() -> None:
+    texts = [bytes(range(i, i + n)) for n in range(1, 40) for i in (0, 100)]
+    program = f"for text in {texts!r}: print(hash(text) % 2**64)"
+    told = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": "0"}, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    key = np.zeros(2, np.uint64)
+    found = [int(hashed(np.frombuffer(bytearray(b"xx" + text), np.uint8), 2, 2 + len(text), key)) for text in texts]
+    assert found == [int(line) for line in told.stdout.split()]
+
+
+def observed(entities: Entities, names: Spans, first: int) -> None:
+    n = len(names)
+    same = np.full(n, 1_000, np.int64)
+    entities.observe(Columns((np.arange(float(n)),)), names, same, same, np.arange(first, first + n))
+
+
+@given(
+    batches=st.lists(st.lists(st.sampled_from(NAMES), min_size=1, max_size=12), max_size=12),
+    hashes=st.sampled_from([None, 1, 3]),
+)
+@settings(deadline=None, max_examples=150)
+def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hashes: int | None) -> None:
+    """As an ordered dictionary has it; also where all hashes are equal, or one of three neighbours."""
+    entities, known = Entities(SPEC, Bounds(entities=MOST)), OrderedDict[str | None, int]()
+    offset = 0
+    for batch in batches:
+        names = spans(batch).gathered()
+        if hashes is not None:
+            few = [NAMES.index(name) % hashes for name in batch]
+            names = replace(names, hashes=np.array(few, np.uint64) << np.uint64(33))
+        observed(entities, names, offset)
+        for name in batch:
+            known.pop(name, None)
+            known[name] = offset
+            offset += 1
+        while len(known) > MOST:
+            known.popitem(last=False)
+        table = entities._table
+        rows = np.flatnonzero(table.rows[:, LAST_OFFSET] >= 0)
+        rows = rows[np.argsort(table.rows[rows, LAST_OFFSET])]
+        assert table.names(rows).every() == list(known)
+        assert table.rows[rows, LAST_OFFSET].tolist() == list(known.values())
+        assert table.find(names)[1].tolist() == [
+            dict(zip(known, rows.tolist(), strict=True)).get(name, -1) for name in batch
+        ]
+        assert table.meta[ARENA] <= len(table.arena)
+
+
+def test_names_of_who_is_gone_take_no_room_forever() -> None:
+    entities = Entities(SPEC, Bounds(entities=100))
+    for batch in range(200):
+        observed(entities, spans([f"{'x' * 200}{batch}-{i}" for i in range(50)]), 50 * batch)
+    assert len(entities) == 100
+    assert len(entities._table.arena) < 10 * 100 * 210
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=8)), max_size=20))
+def test_names_survive_their_spans(names: list[str | None]) -> None:
+    made = spans(names)
+    for found in (made, made.gathered(), made.gathered().take(np.arange(len(names)))):
+        assert found.every() == names
+        assert [found.one(row) for row in range(len(names))] == names
