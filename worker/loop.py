@@ -39,7 +39,7 @@ PIECE_ROWS = 5_000
 """Judged at once, while the next is decoded: fewer rows cost more each, as much more would no longer fit the cache."""
 POLL_WAIT_S = 0.2
 LINGER_S = 0.01
-BUSY_TURN_S = 0.4
+BUSY_TURN_S = 0.8
 DRAIN_S = 10.0
 _EXCEPTIONS_IN_A_ROW = 20
 

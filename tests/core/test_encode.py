@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.examples import SPEC, rows
-from worker.core.columns import Columns, category, from_bytes, objects, to_bytes
+from worker.core.columns import Columns, Numbered, category, from_bytes, objects, to_bytes
 from worker.core.encode import Encoder
 from worker.core.scaling import CLIP, Scaling
 from worker.core.spec import FeatureSpec
@@ -122,3 +122,25 @@ def test_columns_round_trip_canonically(pairs: list[tuple[float, object]]) -> No
     again = from_bytes(raw, spec)
     assert to_bytes(again, spec) == raw
     assert [category(value) for value in columns.values[1]] == again.values[1].tolist()
+
+
+@pytest.mark.parametrize("buckets", [0, 4])
+def test_numbered_scalars_get_the_levels_of_their_values(buckets: int) -> None:
+    """Whatever number they came under, also those that came later and those of a scanner that has begun anew."""
+    values = np.array([None, "a", "b", 1, 1.0, True, "true", "1", False, "zz"], object)
+    lookup = Vocabulary(("a", "1", "true"), frozenset({"b"}), buckets).lookup()
+    for order in (np.arange(10), np.arange(10)[::-1]):
+        known = values[order].copy()
+        later, known[6:] = known[6:].copy(), None
+        first = np.array([0, 3, 3, 5, 1])
+        assert lookup.codes(Numbered.of(known, first)).tolist() == lookup.codes(known[first]).tolist()
+        known[6:] = later
+        then = np.array([9, 8, 0, 7, 6, 6, 2, 4])
+        assert lookup.codes(Numbered.of(known, then)).tolist() == lookup.codes(known[then]).tolist()
+
+
+def test_a_part_of_a_numbered_column_is_an_ordinary_one() -> None:
+    column = Numbered.of(np.array(["a", "b", None], object), np.array([1, 0, 1, 2]))
+    lookup = Vocabulary(("b", "a"), frozenset(), 0).lookup()
+    for part in (column[1:], column[np.array([3, 0])], np.concatenate((column, column[:2]))):
+        assert lookup.codes(part).tolist() == [lookup.codes(np.array([value], object))[0] for value in part.tolist()]

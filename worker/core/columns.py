@@ -68,6 +68,21 @@ class Columns:
         return Columns(tuple(np.empty(0, dtype_of(feature.kind)) for feature in spec.columns))
 
 
+class Numbered(np.ndarray[Any, np.dtype[np.object_]]):
+    """A categorical column whose scalars are numbered: it is `known[numbers]`, `numbers` (n,) int64. What is made of
+    it is an ordinary column.
+    """
+
+    known: npt.NDArray[np.object_] | None = None
+    numbers: npt.NDArray[np.int64] | None = None
+
+    @staticmethod
+    def of(known: npt.NDArray[np.object_], numbers: npt.NDArray[np.int64]) -> Numbered:
+        column = known[numbers].view(Numbered)
+        column.known, column.numbers = known, numbers
+        return column
+
+
 def dtype_of(kind: str) -> type[Any]:
     return object if kind == "categorical" else np.float64
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from worker.core.columns import Numbered
 from worker.core.eventtime import stamps
 from worker.core.hash_kernel import KEY, hashed
 from worker.core.named import Spans
@@ -63,7 +64,6 @@ class Scanner:
         self._spans = np.empty((_TOKENS_MOST, 2), np.int64)
         self._arena = np.empty(_TOKEN_BYTES_MOST, np.uint8)
         self._meta = np.zeros(3, np.int64)
-        self._known = np.empty(_TOKENS_MOST, object)
         self._forget()
 
     def scan(self, values: Sequence[bytes | None], limit: int) -> Scanned:
@@ -94,7 +94,7 @@ class Scanner:
             if _KINDS[self._kinds[path]] == TIME:
                 number[path], fine = stamps(number[path])
                 plain &= fine
-        scalar = {path: self._known[column] for path, column in zip(self._scalars, tokens, strict=True)}
+        scalar = {path: Numbered.of(self._known, column) for path, column in zip(self._scalars, tokens, strict=True)}
         return Scanned(plain, number, scalar, Spans(raw, entities[0], entities[1]))
 
     def _learn(self, before: int) -> None:
@@ -106,7 +106,7 @@ class Scanner:
     def _forget(self) -> None:
         self._token_slots[:] = -1
         self._spans[0] = 0
-        self._known[:] = None  # token 0 stands for a missing value
+        self._known: npt.NDArray[np.object_] = np.empty(_TOKENS_MOST, object)  # token 0 stands for a missing value
         self._meta[:] = (1, 0, 0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.columns import category
+from worker.core.columns import Numbered, category
 
 _RARE_KEPT = 10_000
 
@@ -80,14 +80,28 @@ class Vocabulary:
 
 
 class Lookup:
-    """Values to level indices; common values by one dictionary access each."""
+    """Values to level indices; common values by one dictionary access each, numbered ones by an array's."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._known: dict[Any, int] = {text: level for level, text in enumerate(vocabulary.top)}
+        self._numbered: npt.NDArray[np.object_] = np.empty(0, object)
+        self._level_of: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
     def codes(self, values: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
         """(n,) raw values to (n,) int64 level indices."""
+        if not isinstance(values, Numbered) or values.known is None or values.numbers is None:
+            return self._codes(values)
+        if self._numbered is not values.known:
+            self._numbered, self._level_of = values.known, np.full(len(values.known), -1, np.int64)
+        codes = self._level_of[values.numbers]
+        new = np.unique(values.numbers[codes < 0])
+        if not len(new):
+            return codes
+        self._level_of[new] = self._codes(values.known[new])
+        return self._level_of[values.numbers]
+
+    def _codes(self, values: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
         # A text maps straight; numbers and booleans miss here (1 == True == 1.0 would meet in one key) and go by
         # their text.
         codes = np.fromiter(map(self._known.get, values.tolist(), repeat(-1)), np.int64, len(values))
