@@ -88,3 +88,18 @@ def test_names_survive_their_spans(names: list[str | None]) -> None:
     for found in (made, made.gathered(), made.gathered().take(np.arange(len(names)))):
         assert found.every() == names
         assert [found.one(row) for row in range(len(names))] == names
+
+
+def test_windows_alone_look_back_without_rates() -> None:
+    spec = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}], "entity": "host", "window": 3})
+    entities, hosts = Entities(spec, Bounds()), [f"h{i % 4}" for i in range(40)]
+    seen = []
+    for first in range(0, 40, 10):
+        same = np.full(10, 1_000, np.int64)
+        offsets = np.arange(first, first + 10)
+        found = entities.observe(
+            Columns((offsets.astype(float),)), spans(hosts[first : first + 10]), same, same, offsets
+        )
+        assert found.columns.lags is not None
+        seen += found.columns.values[0][found.columns.lags].tolist()
+    assert seen == [[float(max(i - 4 * lag, i % 4)) for lag in range(3)] for i in range(40)]

@@ -22,7 +22,6 @@ from worker.core.entity_table_kernel import (
 from worker.core.named import Spans
 
 _FIRST_ROWS = 1_024
-_ROWS_MOST = 1 << 31
 
 
 class EntityTable:
@@ -30,7 +29,7 @@ class EntityTable:
 
     def __init__(self, rates: int, sums: int, most: int) -> None:
         """At most `most` entities."""
-        self._most = min(most, _ROWS_MOST)
+        self._most = most
         self.rows = np.empty((0, SEEN + rates), np.int64)
         self.sums = np.empty((0, sums), np.float64)
         self.buckets = np.full(1, -1, np.int64)

@@ -160,7 +160,8 @@ def touch(found: Any, rows: Any, sums: Any, meta: Any, first: int, last: int) ->
     for i in range(first, last):
         row = found[i]
         if row >= 0:  # -1 for no neighbour is the last row, as good as any
-            touched += rows[rows[row, BEFORE], AFTER] + rows[rows[row, AFTER], BEFORE] + (sums[row, 0] > 0.0)
+            touched += rows[rows[row, BEFORE], AFTER] + rows[rows[row, AFTER], BEFORE]
+            touched += sums.shape[1] > 0 and sums[row, 0] > 0.0  # no sums where only windows look back
     meta[TOUCHED] = touched
 
 
