@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.test_settings import BASE, FULL
+from tests.config.test_settings import BASE, FULL
 
 
 def offbeat(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.configuration import load
+from worker.config.load import load
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
 

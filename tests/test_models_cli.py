@@ -11,14 +11,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tests.core.examples import SPEC, rows
-from training.versioning import train_version
+from training.learn.versioning import train_version
 from worker.adapters.redis_keys import Keys
 from worker.adapters.redis_registry import RedisRegistry
-from worker.configuration import load
+from worker.config.load import load
+from worker.config.settings import Settings
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable
 from worker.models_cli import models
-from worker.ports import Champion
-from worker.settings import Settings
+from worker.ports.stores import Champion
 
 
 def configured(folder: Path, stream: str, url: str, features: int = 5) -> tuple[Path, Settings]:

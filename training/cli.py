@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from worker.cli import config_option, level_option
-from worker.configuration import load
+from worker.config.load import load
 
 
 @click.command(epilog="Examples:\n\n  offbeat trainer -c offbeat.yaml")

@@ -15,9 +15,9 @@ from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.compose import START_S, instance_name
-from worker.configuration import signing_key
+from worker.config.load import signing_key
+from worker.config.settings import Settings
 from worker.lifecycle import StopToken, stop_on_signals
-from worker.settings import Settings
 
 log = structlog.get_logger()
 

@@ -12,19 +12,19 @@ from datetime import UTC, datetime
 
 import structlog
 
-from training.cadence import due_after
-from training.calibrate import follow
-from training.cold import cold_columns
-from training.corpus import corpus_of
-from training.versioning import Trained, train_version
-from worker.core.partition import PartitionState, Ring
-from worker.core.trail import EMPTY, Trail
+from training.learn.calibrate import follow
+from training.learn.cold_start import cold_columns
+from training.learn.corpus import corpus_of
+from training.learn.schedule import due_after
+from training.learn.versioning import Trained, train_version
+from worker.config.settings import Settings
+from worker.core.state.commit_metadata import EMPTY, Trail
+from worker.core.state.partition_state import PartitionState, Ring
 from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
-from worker.ports import Champion, Lease, MissingPart, Registry, SampleStore, SnapshotStore, StoreUnavailable
-from worker.settings import Settings
-from worker.snapshots import restored
-from worker.streams import Committed, LogUnavailable, TopicPartition
+from worker.partitions.snapshots import restored
+from worker.ports.log import Committed, LogUnavailable, TopicPartition
+from worker.ports.stores import Champion, Lease, MissingPart, Registry, SampleStore, SnapshotStore, StoreUnavailable
 
 LEASE_S = 15.0
 _LEARNT_FROM = frozenset({"recent", "lasting"})

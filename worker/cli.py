@@ -18,9 +18,9 @@ from worker.errors import ConfigError, OffbeatError
 
 _TRAINING = {  # command: where it is, what it does
     "demo": ("training.cli", "The main job on this machine with nothing else installed."),
-    "evaluate": ("training.evaluate_cli", "Score a file as a stream, and measure it against its labels."),
-    "profile": ("training.profile_cli", "Read a sample of a file or topic, write a configuration."),
-    "train": ("training.train_cli", "A first model from a file or from the topic's history."),
+    "evaluate": ("training.evaluate.cli", "Score a file as a stream, and measure it against its labels."),
+    "profile": ("training.profile.cli", "Read a sample of a file or topic, write a configuration."),
+    "train": ("training.history.cli", "A first model from a file or from the topic's history."),
     "trainer": ("training.cli", "The trainer service: first model, fine-tuning, thresholds."),
 }
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
@@ -104,7 +104,7 @@ level_option = click.option(
 @level_option
 def run(config: Path, with_trainer: bool, log_level: str) -> None:
     """The worker: read events, score them, publish alerts, commit."""
-    from worker.configuration import load
+    from worker.config.load import load
 
     settings = load(config)
     from worker.compose import run_worker
@@ -121,7 +121,7 @@ def schema() -> None:
 @schema.command("config")
 def schema_config() -> None:
     """The configuration, every key with what it does and its default."""
-    from worker.settings import Settings
+    from worker.config.settings import Settings
 
     _print({"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()})
 
@@ -129,7 +129,7 @@ def schema_config() -> None:
 @schema.command("alert")
 def schema_alert() -> None:
     """The value of a record on the alerts topic."""
-    from worker.core.envelope import alert_schema
+    from worker.core.alerts.envelope import alert_schema
 
     _print(alert_schema())
 
@@ -137,7 +137,7 @@ def schema_alert() -> None:
 @schema.command("label")
 def schema_label() -> None:
     """The value of a record on the labels topic."""
-    from worker.core.labels import label_schema
+    from worker.core.alerts.labels import label_schema
 
     _print(label_schema())
 

@@ -16,37 +16,37 @@ import torch
 from worker import logs
 from worker.adapters.http import Probe, StatusServer
 from worker.adapters.kafka_admin import Topics, matching
-from worker.adapters.kafka_producing import KafkaLimits
+from worker.adapters.kafka_producer import KafkaLimits
 from worker.adapters.kafka_sink import PlainSink, TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.redis_client import connect, refuse_eviction
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.audit import SnapshotAudit
-from worker.condition import Condition
-from worker.configuration import signing_key
-from worker.core.decode import Limits, decoder_for
-from worker.deadletters import DeadLetters
-from worker.decoding import DecodingAhead
+from worker.config.load import signing_key
+from worker.config.settings import Settings
+from worker.core.events.decode import Limits, decoder_for
+from worker.decode_ahead import DecodingAhead
 from worker.errors import ConfigError
-from worker.housekeeping import Housekeeping
-from worker.lane import Lanes
+from worker.health.degradation import Condition
+from worker.health.housekeeping import Housekeeping
+from worker.health.metrics import measures
+from worker.health.status import Status
+from worker.health.watchdog import Watchdog
 from worker.lifecycle import StopToken, stop_on_signals
 from worker.loop import Worker
-from worker.measures import measures
+from worker.outputs.alerts import Publisher
+from worker.outputs.dead_letters import DeadLetters
+from worker.partitions.assigned import Lanes
+from worker.partitions.cold_start import ColdSampler
+from worker.partitions.recovery import Recovery
+from worker.partitions.serving import VersionFeed
+from worker.partitions.snapshot_audit import SnapshotAudit
+from worker.partitions.snapshot_writer import SnapshotWriter
+from worker.partitions.snapshots import Snapshots
 from worker.parts import Parts
-from worker.publishing import Publisher
-from worker.recovery import Recovery
-from worker.sampling import ColdSampler
-from worker.settings import Settings
-from worker.snapshot_writer import SnapshotWriter
-from worker.snapshots import Snapshots
-from worker.status import Status
-from worker.streams import Sink
+from worker.ports.log import Sink
 from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
-from worker.watchdog import Watchdog
 
 START_S = 60.0
 """How long Kafka and Redis may take to answer before a start counts as failed."""

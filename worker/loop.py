@@ -14,16 +14,16 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
-from worker.core.decode import Decoded
-from worker.core.entities import Observed
-from worker.core.eventclock import EventTimes, event_times
-from worker.core.partition import Judged, Versions
-from worker.core.trail import Switch
-from worker.lane import Lane, Phase
+from worker.core.events.decode import Decoded
+from worker.core.events.event_clock import EventTimes, event_times
+from worker.core.state.commit_metadata import Switch
+from worker.core.state.entities import Observed
+from worker.core.state.partition_state import Judged, Versions
 from worker.lifecycle import StopToken
 from worker.naming import entities_of
+from worker.partitions.assigned import Lane, Phase
 from worker.parts import Parts
-from worker.streams import (
+from worker.ports.log import (
     Commit,
     Fault,
     Output,

@@ -11,13 +11,13 @@ import click
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_registry import RedisRegistry
 from worker.cli import config_option
-from worker.configuration import load, signing_key
-from worker.core.archive import MAX_ARCHIVE_BYTES, Archive, read, write
-from worker.core.bundle import BundleError
-from worker.core.threshold import Threshold
+from worker.config.load import load, signing_key
+from worker.config.settings import Settings
+from worker.core.model.archive import MAX_ARCHIVE_BYTES, Archive, read, write
+from worker.core.model.bundle import BundleError
+from worker.core.model.threshold import Threshold
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
-from worker.ports import BundleInfo, Champion, MissingPart, StoreUnavailable
-from worker.settings import Settings
+from worker.ports.stores import BundleInfo, Champion, MissingPart, StoreUnavailable
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worker.core.alerts import MAX_ENTITY, entity_of
-from worker.core.decode import Decoded
-from worker.core.named import Spans, spans
-from worker.streams import Records
+from worker.core.alerts.alert import MAX_ENTITY, entity_of
+from worker.core.events.decode import Decoded
+from worker.core.events.entity_names import Spans, spans
+from worker.ports.log import Records
 
 
 def entities_of(records: Records, decoded: Decoded) -> Spans:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.deadletters import DeadLetters
-from worker.decoding import DecodingAhead
-from worker.housekeeping import Housekeeping
-from worker.lane import Lanes
-from worker.publishing import Publisher
-from worker.recovery import Recovery
-from worker.sampling import ColdSampler
-from worker.snapshots import Snapshots
-from worker.streams import Sink, Source
+from worker.decode_ahead import DecodingAhead
+from worker.health.housekeeping import Housekeeping
+from worker.outputs.alerts import Publisher
+from worker.outputs.dead_letters import DeadLetters
+from worker.partitions.assigned import Lanes
+from worker.partitions.cold_start import ColdSampler
+from worker.partitions.recovery import Recovery
+from worker.partitions.serving import VersionFeed
+from worker.partitions.snapshots import Snapshots
+from worker.ports.log import Sink, Source
 from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.decode import Decoded, Reject
-from worker.core.encode import Encoded
-from worker.core.partition import Judged
-from worker.streams import Output, TopicPartition
-from worker.versions import Pair
+from worker.core.events.decode import Decoded, Reject
+from worker.core.model.encoder import Encoded
+from worker.core.state.partition_state import Judged
+from worker.partitions.serving import Pair
+from worker.ports.log import Output, TopicPartition
 
 _RATE_EVENTS = 50_000.0
 _REJECTED_WHOLE = {
@@ -28,7 +28,7 @@ _REJECTED_WHOLE = {
     "not UTF-8 ": "not_utf8",
     "too large: ": "too_large",
 }
-"""How the reasons that concern a whole record begin, a space after them (see `worker.core.rejects`)."""
+"""How the reasons that concern a whole record begin, a space after them (see `worker.core.events.rejects`)."""
 
 
 class LogHistogram:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from tests.benchmarks.labelled import SETS, TABULAR
-from training.infer import infer_features
-from training.prequential import evaluate, warmup_rows
-from training.tables import read_table
-from worker.core.columns import from_table
-from worker.settings import Settings
+from training.evaluate.prequential import evaluate, warmup_rows
+from training.profile.infer import infer_features
+from training.tables.table import read_table
+from worker.config.settings import Settings
+from worker.core.events.columns import from_table
 
 FACTOR = 1.5
 

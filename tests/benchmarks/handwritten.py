@@ -26,10 +26,10 @@ from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 from worker import logs
-from worker.core.columns import from_table
-from worker.core.detector import Detector
-from worker.core.scaling import Scaling
-from worker.core.vocabulary import Vocabulary
+from worker.core.events.columns import from_table
+from worker.core.model.detector import Detector
+from worker.core.model.scaling import Scaling
+from worker.core.model.vocabulary import Vocabulary
 
 EXAMPLES = """examples:
   python -m tests.benchmarks.handwritten

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from tests.benchmarks.labelled import SETS
-from training.fit import fit
-from training.infer import infer_features
-from training.tables import read_table
-from worker.core.columns import Columns, category, from_table
-from worker.core.spec import FeatureSpec
+from training.learn.fit import fit
+from training.profile.infer import infer_features
+from training.tables.table import read_table
+from worker.core.events.columns import Columns, category, from_table
+from worker.core.events.spec import FeatureSpec
 
 NAMES = ("kdd99_rare", "evt_a", "cover")
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from training.evaluation import Question, run
+from training.evaluate.evaluation import Question, run
 
 SETS = Path(__file__).parent / "sets"
 TABULAR = ("kdd99_rare", "cover", "shuttle", "mammography", "cardio", "thyroid", "satimage2", "ionosphere", "pima",

@@ -12,12 +12,12 @@ import yaml
 
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaCluster
-from training.pasts import with_pasts
-from training.versioning import train_version
+from training.history.lookback import with_pasts
+from training.learn.versioning import train_version
 from worker.adapters.redis_registry import RedisRegistry
-from worker.configuration import load
-from worker.core.columns import from_table
-from worker.ports import Champion
+from worker.config.load import load
+from worker.core.events.columns import from_table
+from worker.ports.stores import Champion
 
 NUMBERS = ["bytes_in", "bytes_out", "packets", "duration", "rtt", "retries", "score"]
 CATEGORIES = {"protocol": ["tcp", "udp", "icmp"], "service": [f"svc-{i}" for i in range(12)], "zone": ["a", "b", "c"]}

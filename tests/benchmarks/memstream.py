@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from tests.benchmarks.labelled import SETS, quality
-from training.infer import infer_features
-from training.prequential import evaluate
-from training.tables import Table, read_table
-from worker.core.columns import Columns, from_table
-from worker.settings import Settings
+from training.evaluate.prequential import evaluate
+from training.profile.infer import infer_features
+from training.tables.table import Table, read_table
+from worker.config.settings import Settings
+from worker.core.events.columns import Columns, from_table
 
 TUNED = {"cover": 0.946, "satimage2": 0.995, "mammography": 0.895, "cardio": 0.884, "ionosphere": 0.802, "pima": 0.746}
 """MemStream, run again with the paper's settings per set."""

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.benchmarks.labelled import TABULAR, Case, Result, all_of, quality
-from worker.core.detector import EXPONENTS, MEMBERS
-from worker.core.kinds import KINDS
+from worker.core.model.detector import EXPONENTS, MEMBERS
+from worker.core.model.kinds import KINDS
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from tests.benchmarks.pair import Pair, first_after, held, stamp
 from tests.scenarios.stream import Stream, await_committed
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
-from worker.core.trail import Trail
+from worker.core.state.commit_metadata import Trail
 
 EXAMPLES = """examples:
   python -m tests.benchmarks.recovery

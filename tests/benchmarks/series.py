@@ -10,8 +10,8 @@ import argparse
 import numpy as np
 
 from tests.benchmarks.labelled import SERIES, SETS, Case, all_of, baselines, quality
-from training.prequential import warmup_rows
-from training.tables import read_table
+from training.evaluate.prequential import warmup_rows
+from training.tables.table import read_table
 
 
 def main() -> None:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 import torch
 
 from tests.benchmarks.load import FEATURES, table, values
-from training.fit import fit
-from worker.core.columns import from_table
-from worker.core.decode import Limits, decoder_for
-from worker.core.detector import Detector
-from worker.core.spec import FeatureSpec
-from worker.core.tiles import tiled
+from training.learn.fit import fit
+from worker.core.events.columns import from_table
+from worker.core.events.decode import Limits, decoder_for
+from worker.core.events.spec import FeatureSpec
+from worker.core.model.detector import Detector
+from worker.core.model.tiles import tiled
 
 SIZES = (256, 1_000, 5_000)
 SPEC = FeatureSpec.model_validate({"features": FEATURES, "entity": "host"})

@@ -33,7 +33,7 @@ from tests.scenarios.stream import Stream, make, worker
 from tests.services.nodes import KafkaNodes
 from tests.services.process import free_port
 from tests.services.redis import RedisServer
-from worker.configuration import load
+from worker.config.load import load
 
 PARTITIONS, REPLICAS, RATE = 4, 3, 300
 

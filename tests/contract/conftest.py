@@ -14,7 +14,7 @@ from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.services.process import free_port
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.ports import Registry, SnapshotStore
+from worker.ports.stores import Registry, SnapshotStore
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tests.model.producer import ModelProducer
 from tests.model.source import ModelSource
 from tests.services.kafka import KafkaCluster
 from worker.adapters.kafka_source import KafkaSource
-from worker.streams import Committed, Fault, Polled, Source, TopicPartition
+from worker.ports.log import Committed, Fault, Polled, Source, TopicPartition
 
 TIMEOUT_S = 3.0
 

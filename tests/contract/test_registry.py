@@ -10,16 +10,16 @@ import redis
 
 from tests.core.examples import SPEC, rows
 from tests.services.redis import RedisServer
-from training.calibrate import calibrate
-from training.fit import fit
+from training.learn.calibrate import calibrate
+from training.learn.fit import fit
 from worker.adapters.redis_client import refuse_eviction
 from worker.adapters.redis_keys import Keys
 from worker.adapters.redis_lease import RedisLease
 from worker.adapters.redis_registry import RedisRegistry
-from worker.core.bundle import Bundle, pack
-from worker.core.threshold import Provenance, Threshold
+from worker.core.model.bundle import Bundle, pack
+from worker.core.model.threshold import Provenance, Threshold
 from worker.errors import BundleRefused, ConfigError
-from worker.ports import Champion, MissingPart, Registry, Signatures
+from worker.ports.stores import Champion, MissingPart, Registry, Signatures
 
 FITTED = fit(SPEC, rows(400), kind="denoising", seed=0)
 HASH = SPEC.spec_hash

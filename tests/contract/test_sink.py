@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-import worker.adapters.kafka_tenure as tenure
+import worker.adapters.kafka_transactional_producer as tenure
 from tests.services.kafka import KafkaCluster
-from worker.adapters.kafka_producing import KafkaLimits
+from worker.adapters.kafka_producer import KafkaLimits
 from worker.adapters.kafka_sink import TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
-from worker.streams import Commit, Output, ProducerReplaced, TopicPartition
+from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
 
 CALLS = ("init_transactions", "send_offsets_to_transaction", "commit_transaction")
 

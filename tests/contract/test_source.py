@@ -15,10 +15,10 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from tests.services.kafka import KafkaCluster, KafkaServer
 from worker.adapters.kafka_commits import GroupCommits
-from worker.adapters.kafka_producing import KafkaLimits
+from worker.adapters.kafka_producer import KafkaLimits
 from worker.adapters.kafka_sink import PlainSink
 from worker.adapters.kafka_source import KafkaSource
-from worker.streams import Commit, Committed, LogUnavailable, Output, Polled, TopicPartition
+from worker.ports.log import Commit, Committed, LogUnavailable, Output, Polled, TopicPartition
 
 
 class Cluster(NamedTuple):

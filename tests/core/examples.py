@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.columns import Columns, objects
-from worker.core.eventclock import EventTimes
-from worker.core.histogram import bucket_of
-from worker.core.partition import Judged
-from worker.core.spec import FeatureSpec
+from worker.core.events.columns import Columns, objects
+from worker.core.events.event_clock import EventTimes
+from worker.core.events.spec import FeatureSpec
+from worker.core.model.histogram import bucket_of
+from worker.core.state.partition_state import Judged
 
 SPEC = FeatureSpec.model_validate(
     {

@@ -13,7 +13,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from tests.model.group import Group, Membership
-from worker.streams import Commit, Committed, Output, Records, TopicPartition
+from worker.ports.log import Commit, Committed, Output, Records, TopicPartition
 
 TRANSACTION_TIMEOUT_S = 10.0
 TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"

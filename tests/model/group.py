@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from worker.streams import TopicPartition
+from worker.ports.log import TopicPartition
 
 
 class Membership(NamedTuple):

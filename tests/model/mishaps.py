@@ -11,7 +11,7 @@ from tests.model.group import Membership
 from tests.model.net import Net
 from tests.model.pod import Died
 from tests.model.producer import ModelProducer
-from worker.streams import TopicPartition
+from worker.ports.log import TopicPartition
 
 RATES = {
     "eviction known": 0.5,

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tests.model.broker import Refused
 from tests.model.group import Membership
-from worker.streams import TopicPartition
+from worker.ports.log import TopicPartition
 
 if TYPE_CHECKING:
     from tests.model.producer import ModelProducer

@@ -11,19 +11,19 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 import tests.model.stage as stage
-import worker.snapshots as snapshots
+import worker.partitions.snapshots as snapshots
 from tests.model.broker import Broker
 from tests.model.mishaps import PodNet
 from tests.model.source import ModelSource
-from worker.core.partition import PartitionState
-from worker.core.trail import Trail
-from worker.lane import Lane, Lanes, Phase
+from worker.core.state.commit_metadata import Trail
+from worker.core.state.partition_state import PartitionState
 from worker.loop import Worker
-from worker.ports import Ancestor, Snapshot
-from worker.recovery import Recovery
-from worker.snapshots import taken
-from worker.streams import Commit, Output, ProducerReplaced, TopicPartition
-from worker.versions import Pair
+from worker.partitions.assigned import Lane, Lanes, Phase
+from worker.partitions.recovery import Recovery
+from worker.partitions.serving import Pair
+from worker.partitions.snapshots import taken
+from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
+from worker.ports.stores import Ancestor, Snapshot
 
 Bug = Callable[[], AbstractContextManager[object]]
 _go = Recovery._go

@@ -10,26 +10,26 @@ from tests.model.net import Net
 from tests.model.source import ModelSource
 from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS
-from worker.audit import SnapshotAudit
-from worker.condition import Condition
-from worker.core.decode import Limits, decoder_for
-from worker.deadletters import DeadLetters
-from worker.decoding import DecodingAhead
-from worker.housekeeping import Housekeeping
-from worker.lane import Lanes
+from worker.core.events.decode import Limits, decoder_for
+from worker.decode_ahead import DecodingAhead
+from worker.health.degradation import Condition
+from worker.health.housekeeping import Housekeeping
+from worker.health.watchdog import Watchdog
 from worker.lifecycle import StopToken
 from worker.loop import Worker
+from worker.outputs.alerts import Publisher
+from worker.outputs.dead_letters import DeadLetters
+from worker.partitions.assigned import Lanes
+from worker.partitions.cold_start import ColdSampler
+from worker.partitions.recovery import Recovery
+from worker.partitions.serving import VersionFeed
+from worker.partitions.snapshot_audit import SnapshotAudit
+from worker.partitions.snapshot_writer import SnapshotWriter
+from worker.partitions.snapshots import Snapshots
 from worker.parts import Parts
-from worker.ports import SampleBlock
-from worker.publishing import Publisher
-from worker.recovery import Recovery
-from worker.sampling import ColdSampler
-from worker.snapshot_writer import SnapshotWriter
-from worker.snapshots import Snapshots
-from worker.streams import Sink
+from worker.ports.log import Sink
+from worker.ports.stores import SampleBlock
 from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
-from worker.watchdog import Watchdog
 
 LIMIT = 1_000_000
 

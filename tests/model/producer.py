@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from tests.model.broker import Broker, Outcome, Refused, Transaction
 from tests.model.group import Membership
 from tests.model.net import Answers, Net
-from worker.streams import Commit, Output, TopicPartition
+from worker.ports.log import Commit, Output, TopicPartition
 
 
 class _Part(Protocol):

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 
 from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.stream import SETTINGS
-from worker.core.decode import Limits, decoder_for
-from worker.core.eventclock import event_times
-from worker.core.partition import Judged, PartitionState, Versions
-from worker.core.trail import EMPTY, Base, Trail
-from worker.lane import Lane, Phase
+from worker.core.events.decode import Limits, decoder_for
+from worker.core.events.event_clock import event_times
+from worker.core.state.commit_metadata import EMPTY, Base, Trail
+from worker.core.state.partition_state import Judged, PartitionState, Versions
 from worker.naming import entities_of
-from worker.ports import Snapshot
-from worker.publishing import Publisher
-from worker.snapshots import restored
-from worker.streams import Commit, Output, TopicPartition
+from worker.outputs.alerts import Publisher
+from worker.partitions.assigned import Lane, Phase
+from worker.partitions.serving import VersionFeed
+from worker.partitions.snapshots import restored
+from worker.ports.log import Commit, Output, TopicPartition
+from worker.ports.stores import Snapshot
 from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
 
 COOLDOWN_MS = int(SETTINGS.alerts.cooldown * 1000)
 

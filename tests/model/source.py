@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.group import Membership
 from tests.model.net import Answers, Net
-from worker.streams import (
+from worker.ports.log import (
     Change,
     Commit,
     Committed,

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest.mock import patch
 
-import worker.adapters.kafka_producing as producing
-import worker.adapters.kafka_tenure as tenure
-import worker.housekeeping as housekeeping
+import worker.adapters.kafka_producer as producing
+import worker.adapters.kafka_transactional_producer as tenure
+import worker.health.housekeeping as housekeeping
 import worker.loop as loop
 from tests.model.broker import Broker
 from tests.model.mishaps import PodNet
@@ -19,7 +19,7 @@ from tests.model.producer import ModelProducer
 from tests.model.source import ModelSource
 from tests.model.stream import START_MS
 from worker.adapters.kafka_sink import TransactionalSink
-from worker.streams import Sink
+from worker.ports.log import Sink
 
 POLL_ROWS = 6
 

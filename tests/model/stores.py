@@ -6,9 +6,10 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
 from worker.adapters.redis_snapshots import STRANGERS_MS
-from worker.core.bundle import Bundle
-from worker.core.threshold import Threshold
-from worker.ports import (
+from worker.core.model.bundle import Bundle
+from worker.core.model.threshold import Threshold
+from worker.ports.log import TopicPartition
+from worker.ports.stores import (
     HEAD,
     BundleInfo,
     Champion,
@@ -18,7 +19,6 @@ from worker.ports import (
     Snapshot,
     digest_of,
 )
-from worker.streams import TopicPartition
 
 
 class MemorySnapshots:

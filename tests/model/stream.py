@@ -10,10 +10,10 @@ import numpy as np
 
 from tests.model.broker import Record
 from tests.scenarios.stream import FEATURES, anomalous, normal
-from training.pasts import with_pasts
-from training.versioning import Trained, train_version
-from worker.core.columns import from_table
-from worker.settings import Settings
+from training.history.lookback import with_pasts
+from training.learn.versioning import Trained, train_version
+from worker.config.settings import Settings
+from worker.core.events.columns import from_table
 
 START_MS = 1_800_000_000_000
 STEP_MS = 7_000

@@ -18,11 +18,11 @@ from tests.model.producer import ModelProducer
 from tests.model.reference import Reference, alert_of, letter_of
 from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS, Events, versions
-from worker.core.trail import EMPTY, Trail
-from worker.lane import Phase
-from worker.ports import Champion, Snapshot, StoreUnavailable
-from worker.streams import Commit, TopicPartition
-from worker.versions import VersionFeed
+from worker.core.state.commit_metadata import EMPTY, Trail
+from worker.partitions.assigned import Phase
+from worker.partitions.serving import VersionFeed
+from worker.ports.log import Commit, TopicPartition
+from worker.ports.stores import Champion, Snapshot, StoreUnavailable
 
 PARTITIONS, PODS = 2, 3
 ACTIONS = 60

@@ -21,12 +21,12 @@ from typing import Any
 
 import confluent_kafka
 
-import worker.adapters.kafka_tenure as tenure
+import worker.adapters.kafka_transactional_producer as tenure
 import worker.compose as compose
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.configuration import load
-from worker.core.trail import Trail
-from worker.snapshots import Snapshots
+from worker.config.load import load
+from worker.core.state.commit_metadata import Trail
+from worker.partitions.snapshots import Snapshots
 
 POINTS = ("produced", "offsets_sent", "committed", "snapshot_stored", "named", "drained")
 

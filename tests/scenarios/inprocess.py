@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from tests.scenarios.stream import Stream
 from worker.compose import build
-from worker.lane import Phase
 from worker.lifecycle import StopToken
 from worker.loop import Worker
+from worker.partitions.assigned import Phase
+from worker.partitions.serving import VersionFeed
 from worker.telemetry import Telemetry
-from worker.versions import VersionFeed
 
 
 class Turned:

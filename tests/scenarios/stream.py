@@ -19,17 +19,17 @@ from confluent_kafka import Message
 
 from tests.services.forked import ForkedProcess
 from tests.services.kafka import KafkaCluster
-from training.versioning import train_version
+from training.learn.versioning import train_version
 from worker.adapters.kafka_commits import GroupCommits
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.configuration import load
-from worker.core.columns import from_table
-from worker.core.trail import EMPTY, Trail
-from worker.ports import Champion
-from worker.settings import Settings
-from worker.snapshots import restored
-from worker.streams import LogUnavailable
+from worker.config.load import load
+from worker.config.settings import Settings
+from worker.core.events.columns import from_table
+from worker.core.state.commit_metadata import EMPTY, Trail
+from worker.partitions.snapshots import restored
+from worker.ports.log import LogUnavailable
+from worker.ports.stores import Champion
 
 FEATURES = [
     {"field": "bytes", "kind": "numeric", "transform": "log"},

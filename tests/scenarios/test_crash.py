@@ -12,8 +12,8 @@ import pytest
 from tests.scenarios.stream import Stream, await_committed, encoded, events, make, worker
 from tests.services.kafka import KafkaCluster
 from tests.services.redis import RedisServer
-from worker.core.histogram import BUCKETS
-from worker.core.partition import PartitionState
+from worker.core.model.histogram import BUCKETS
+from worker.core.state.partition_state import PartitionState
 
 RECORDS = 3_000
 

@@ -29,12 +29,12 @@ from tests.scenarios.test_faults import PLAIN, RECORDS, TRUTH, once
 from tests.services.kafka import KafkaCluster, KafkaServer
 from tests.services.process import free_port
 from tests.services.redis import RedisServer
-from worker import watchdog
-from worker.adapters.kafka_tenure import PUBLISH_S
+from worker.adapters.kafka_transactional_producer import PUBLISH_S
 from worker.adapters.redis_keys import Keys
 from worker.errors import ConfigError
-from worker.status import Status
-from worker.streams import TopicPartition
+from worker.health import watchdog
+from worker.health.status import Status
+from worker.ports.log import TopicPartition
 
 QUICK_METADATA = {"properties": {"topic.metadata.refresh.interval.ms": 300, "metadata.max.age.ms": 3_000}}
 
@@ -97,7 +97,7 @@ def test_a_redis_that_takes_no_writes_is_scored_through(made: Stream, broken: An
 def test_an_emptied_redis_gets_back_the_champion_the_counters_and_whole_snapshots(
     made: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.audit.CHECK_EVERY_S", 0.5)
+    monkeypatch.setattr("worker.partitions.snapshot_audit.CHECK_EVERY_S", 0.5)
     for _ in range(40):
         made.registry.next_token()
     made.train(version=2)
@@ -347,7 +347,7 @@ def probe(port: int, path: str) -> int:
 def test_a_topic_deleted_while_it_is_read_is_let_go_and_read_anew_when_it_is_back(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recreated: str
 ) -> None:
-    monkeypatch.setattr("worker.housekeeping.TOPIC_CHECK_S", 1.0)
+    monkeypatch.setattr("worker.health.housekeeping.TOPIC_CHECK_S", 1.0)
     made = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka=QUICK_METADATA)
     made.train()
     kafka.produce(stream, encoded(PLAIN[:100]))

@@ -11,12 +11,12 @@ import numpy as np
 from tests.scenarios.stream import FEATURES, Stream, await_committed, await_named, encoded, make, worker
 from tests.scenarios.test_crash import same
 from tests.services.kafka import KafkaCluster
-from training.cold import ENOUGH_ROWS
-from training.pasts import with_pasts
-from training.versioning import train_version
+from training.history.lookback import with_pasts
+from training.learn.cold_start import ENOUGH_ROWS
+from training.learn.versioning import train_version
 from worker.adapters.redis_registry import RedisRegistry
-from worker.core.columns import from_table
-from worker.ports import Champion
+from worker.core.events.columns import from_table
+from worker.ports.stores import Champion
 
 RATES = [*FEATURES, {"field": "duration", "kind": "rate", "half_life": "60s"}]
 RECORDS = 3_000

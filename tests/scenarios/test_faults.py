@@ -14,7 +14,7 @@ from tests.scenarios.stream import Stream, encoded, events, make
 from tests.services.kafka import KafkaCluster
 from tests.services.redis import RedisServer
 from worker.errors import StateLost
-from worker.lane import Phase
+from worker.partitions.assigned import Phase
 
 RECORDS = 600
 PLAIN = events(RECORDS, every=50)

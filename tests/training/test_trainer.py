@@ -10,22 +10,22 @@ import redis
 import yaml
 
 from tests.core.examples import SPEC, rows
-from training.corpus import corpus_of
+from training.learn.corpus import corpus_of
 from training.trainer import Stores, Trainer
 from worker.adapters.redis_lease import RedisLease
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.configuration import load
-from worker.core.columns import to_bytes
-from worker.core.eventclock import EventTimes
-from worker.core.partition import Judged, PartitionState, Versions
-from worker.core.reservoir import held_out
-from worker.core.trail import Base, Trail
-from worker.lane import Lane
+from worker.config.load import load
+from worker.core.events.columns import to_bytes
+from worker.core.events.event_clock import EventTimes
+from worker.core.state.commit_metadata import Base, Trail
+from worker.core.state.partition_state import Judged, PartitionState, Versions
+from worker.core.state.reservoir import held_out
 from worker.lifecycle import StopToken
-from worker.snapshots import taken
-from worker.streams import Committed, TopicPartition
+from worker.partitions.assigned import Lane
+from worker.partitions.snapshots import taken
+from worker.ports.log import Committed, TopicPartition
 
 SOURCE = TopicPartition("t", 0)
 

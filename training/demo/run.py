@@ -22,8 +22,8 @@ from training.demo.services import broker, redis, unique_stream
 from training.demo.show import Screen
 from training.demo.stream import Player
 from training.demo.watch import Watcher, measure
-from training.infer import infer_features
-from training.tables import Table, read_table
+from training.profile.infer import infer_features
+from training.tables.table import Table, read_table
 from worker.errors import OffbeatError
 
 KDD = Path(__file__).parent / "kdd99_rare_L.parquet"

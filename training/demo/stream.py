@@ -14,8 +14,8 @@ import msgspec
 from confluent_kafka import Producer
 
 from training.demo.services import PARTITIONS
-from training.records import event
-from training.tables import Table
+from training.tables.json_records import event
+from training.tables.table import Table
 
 BYTES_AHEAD = 3_500_000
 """The embedded broker keeps about 5 MB of a partition."""

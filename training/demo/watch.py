@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from training.demo.services import PARTITIONS
 from training.demo.stream import Player
-from training.measures import ranking
+from training.evaluate.ranking_metrics import ranking
 
 
 @dataclass(slots=True)

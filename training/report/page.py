@@ -15,7 +15,7 @@ from training.report.ranking import curve, distribution, precision_recall, ranks
 from training.report.style import page
 from training.report.timeline import alert_rate, over_time
 from training.report.words import amount, percent, real, safe
-from worker.core.threshold import score_of
+from worker.core.model.threshold import score_of
 
 _CAPTION = 400
 

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from worker.adapters.kafka_admin import Topics, matching
 from worker.adapters.kafka_config import Properties, refused
 from worker.adapters.kafka_offsets import GroupOffsets
-from worker.streams import Committed, LogUnavailable, TopicPartition
+from worker.ports.log import Committed, LogUnavailable, TopicPartition
 
 
 class GroupCommits:

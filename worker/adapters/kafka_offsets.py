@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka_config import Properties, for_role
-from worker.streams import Committed, TopicPartition
+from worker.ports.log import Committed, TopicPartition
 
 _TOGETHER_S = 0.5
 _APART_FIRST_S = 0.1

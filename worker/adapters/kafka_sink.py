@@ -10,9 +10,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka_config import TRANSACTION_TIMEOUT_S, Properties, producer_properties
-from worker.adapters.kafka_producing import CALL_TIMEOUT_S, KafkaLimits, put, retried, text
-from worker.adapters.kafka_tenure import PUBLISH_S, Tenure
-from worker.streams import Commit, Output, ProducerReplaced, TopicPartition
+from worker.adapters.kafka_producer import CALL_TIMEOUT_S, KafkaLimits, put, retried, text
+from worker.adapters.kafka_transactional_producer import PUBLISH_S, Tenure
+from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
 
 
 class TransactionalSink:

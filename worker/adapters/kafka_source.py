@@ -25,7 +25,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from worker.adapters.kafka_admin import Topics
 from worker.adapters.kafka_config import Properties, consumer_properties, refused
 from worker.adapters.kafka_offsets import GroupOffsets
-from worker.streams import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
+from worker.ports.log import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
 
 _CALL_TIMEOUT_S = 5.0
 _TIME = itemgetter(1)  # of a timestamp's type and time

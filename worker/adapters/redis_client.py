@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import ConfigError, DependencyUnreachable
-from worker.ports import StoreUnavailable
+from worker.ports.stores import StoreUnavailable
 
 TIMEOUT_S = 2.0
 

@@ -9,7 +9,7 @@ import redis
 
 from worker.adapters.redis_client import translated
 from worker.adapters.redis_keys import SAMPLES_TTL_S, Keys
-from worker.ports import SampleBlock
+from worker.ports.stores import SampleBlock
 
 
 class RedisSamples:

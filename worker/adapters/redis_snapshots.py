@@ -10,7 +10,7 @@ import redis
 
 from worker.adapters.redis_client import translated
 from worker.adapters.redis_keys import Keys
-from worker.ports import HEAD, Chunk, MissingPart, Snapshot, digest_of
+from worker.ports.stores import HEAD, Chunk, MissingPart, Snapshot, digest_of
 
 STRANGERS_MS = 86_400_000
 

@@ -10,7 +10,7 @@ from typing import Any
 import numba
 
 # Functions of one kernel end up inside those of another, yet the cache on disk looks only at a function's own file.
-_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*_kernel.py"))))
+_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*_kernel.py"))))
 
 
 def compiled(signature: str, *, inline: bool = False) -> Callable[[Any], Any]:

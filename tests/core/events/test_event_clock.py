@@ -1,0 +1,40 @@
+"""Event times and the partition's clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.core.events.event_clock import HOUR_MS, event_times
+
+NAN = float("nan")
+
+
+def test_without_an_event_time_the_records_counts_and_a_future_one_is_mended() -> None:
+    record = np.array([1_000, 2_000, 3_000])
+    found = event_times(np.array([NAN, 3_000 + 2.0 * HOUR_MS, 500.0]), record, 900)
+    assert found.times.tolist() == [1_000, 2_000, 500]
+    assert found.future == 1
+    assert found.clock.tolist() == [1_000, 2_000, 2_000]
+
+
+def test_without_any_time_the_clock_stands() -> None:
+    found = event_times(np.array([NAN, NAN]), np.array([-1, -1]), 77)
+    assert found.times.tolist() == [77, 77]
+    assert found.clock.tolist() == [77, 77]
+
+
+@given(st.lists(st.integers(0, 50 * HOUR_MS), min_size=1, max_size=30), st.integers(0, 30))
+def test_one_record_moves_the_clock_an_hour_at_most_and_batches_do_not_matter(times: list[int], cut: int) -> None:
+    event, record = np.array(times, np.float64), np.full(len(times), -1)
+    expected, clock = [], times[0]
+    for time in times:
+        clock = max(clock, min(time, clock + HOUR_MS))
+        expected.append(clock)
+    assert event_times(event, record, None).clock.tolist() == expected
+    first = event_times(event[:cut], record[:cut], None) if cut else None
+    before = int(first.clock[-1]) if first is not None else None
+    rest = event_times(event[cut:], record[cut:], before) if cut < len(times) else None
+    joined = [*(first.clock.tolist() if first else []), *(rest.clock.tolist() if rest else [])]
+    assert joined == expected

@@ -1,0 +1,185 @@
+"""Scoring: the same bits anywhere, finite always, and every part of a row's error where it belongs."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.examples import SPEC, rows
+from training.learn.closed_form import fit_marginal
+from training.learn.fit import fit
+from worker.core.events.columns import Columns, objects
+from worker.core.events.spec import FeatureSpec
+from worker.core.model.autoencoder import feature_errors
+from worker.core.model.detector import EXPONENTS, Detector, Explanation
+from worker.core.model.encoder import Encoded, Encoder
+from worker.core.model.error_kernel import PART_MOST
+from worker.core.model.kinds import KINDS
+from worker.core.model.marginal import Marginal
+from worker.core.model.tiles import tiled
+
+DETECTOR = fit(SPEC, rows(1_200), kind="denoising", seed=0).detector()
+ROWS = rows(3_000, seed=5, missing=0.03)
+ENCODED = DETECTOR.encoder.transform(ROWS)
+ERRORS = DETECTOR.errors(ENCODED)
+
+
+def part(encoded: Encoded, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Encoded:
+    return Encoded(encoded.x[index], encoded.codes[index], encoded.missing[index], encoded.out_of_range[index])
+
+
+def explained(columns: Columns, detector: Detector = DETECTOR) -> tuple[Explanation, npt.NDArray[np.float32]]:
+    """All of some rows, and their errors."""
+    found = detector.judge(detector.encoder.transform(columns))
+    return detector.explain(found, np.arange(len(columns))), found.errors
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(1, 1_500), st.integers(0, 10_000), st.sampled_from([1, 2]))
+def test_a_rows_error_has_the_same_bits_in_any_batch(size: int, seed: int, threads: int) -> None:
+    index = np.random.default_rng(seed).integers(0, len(ERRORS), size)
+    torch.set_num_threads(threads)
+    try:
+        assert (DETECTOR.errors(part(ENCODED, index)) == ERRORS[index]).all()
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_parts_of_an_explanation_make_up_the_score_and_have_the_same_bits_in_any_batch() -> None:
+    rows = np.array([2_100, 5, 100])
+    found = DETECTOR.judge(ENCODED)
+    why = DETECTOR.explain(found, rows)
+    assert (found.errors == ERRORS).all()
+    assert why.per_feature.shape == (3, 5)
+    assert why.per_feature.sum(1) == pytest.approx(ERRORS[rows], rel=1e-5)
+    assert found.code.shape == (len(ERRORS), 3)
+    alone = explained(ROWS.take(rows))[0]
+    assert (why.per_feature == alone.per_feature).all()
+    assert (why.expected == alone.expected).all()
+
+
+def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
+    members = DETECTOR.judge(ENCODED).members.astype(np.float64)
+    assert members.shape == (len(ERRORS), 3)
+    assert np.exp(np.log(members) @ EXPONENTS) == pytest.approx(ERRORS, rel=1e-5)
+    assert sum(EXPONENTS) == pytest.approx(1.0)
+
+
+def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_error() -> None:
+    """The autoencoder's parts hardly count: a wild value disturbs all of its output."""
+    columns = rows(200, seed=11)
+    columns.values[0][:] = 30.0
+    encoded, detector = DETECTOR.encoder.transform(columns), DETECTOR
+    conditional = detector.conditional.parts(detector.conditional.residuals(tiled(encoded.x)), encoded.codes)
+    marginal = detector.marginal.parts(encoded)
+    shares = sum(part / part.sum(1, keepdims=True) for part in (conditional, marginal)) / 2
+    why, error = explained(columns)
+    assert why.per_feature / error[:, None] == pytest.approx(shares, abs=0.05)
+
+
+def test_the_conditional_mean_is_that_of_the_gaussian() -> None:
+    """With numbers alone, the value expected is the regression on all the others, ridge included."""
+    rng = np.random.default_rng(0)
+    spec = FeatureSpec.model_validate({"features": [{"field": name, "kind": "numeric"} for name in "abc"]})
+    mix = rng.normal(size=(3, 3))
+    values = rng.normal(size=(4_000, 3)) @ mix
+    detector = fit(spec, Columns(tuple(values.T)), kind="linear", seed=0).detector()
+    new = Columns(tuple((rng.normal(size=(50, 3)) @ mix).T))
+    x = detector.encoder.transform(new).x.astype(np.float64)
+    expected = explained(new, detector)[0].expected
+    tensors = {name: tensor.numpy().astype(np.float64) for name, tensor in detector.tensors.items()}
+    y = (x - tensors["conditional.location"]) / tensors["conditional.spread"]
+    precision = np.linalg.inv(np.linalg.inv(tensors["conditional.matrix"] / tensors["conditional.variance"]))
+    for j in range(3):
+        others = [i for i in range(3) if i != j]
+        mean = -(y[:, others] @ precision[others, j]) / precision[j, j]
+        unscaled = mean * tensors["conditional.spread"][j] + tensors["conditional.location"][j]
+        assert expected[:, j] == pytest.approx(unscaled, abs=1e-3)
+
+
+def test_the_marginal_error_of_a_number_is_its_tail() -> None:
+    """-log of twice the share at least as far out: 0 in the middle, log(n + 1) beyond all that was seen."""
+    spec = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}]})
+    columns = Columns((np.arange(2_000.0),))
+    encoder = Encoder.fit(spec, columns)
+    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
+    at = Columns((np.array([1_000.0, 1_900.0, 99.0, 1e9, np.nan]),))
+    found = marginal.parts(encoder.transform(at))[:, 0]
+    # A cell is a fiftieth of a standard deviation, 12 of these values.
+    assert found == pytest.approx([0.0, -np.log(0.1), -np.log(0.1), np.log(2_001), np.log(4_002)], abs=0.15)
+
+
+def test_the_marginal_error_of_a_category_is_its_frequency() -> None:
+    spec = FeatureSpec.model_validate({"features": [{"field": "c", "kind": "categorical"}]})
+    columns = Columns((objects(["a"] * 900 + ["b"] * 100),))
+    encoder = Encoder.fit(spec, columns)
+    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
+    found = marginal.parts(encoder.transform(Columns((objects(["a", "b", "never"]),))))[:, 0]
+    assert found == pytest.approx([-np.log(0.9), -np.log(0.1), np.log(2 * 1_002.5)], abs=0.01)
+
+
+def hostile() -> Columns:
+    extreme = np.array([1e308, -1e308, np.nan, 0.0, 5e-324, float(2**60)])
+    names = objects(["x", None, "never seen", "", "rare", "y"])
+    flags = np.array([0.0, 1.0, np.nan, 0.0, 1.0, 0.0])
+    return Columns((extreme, extreme, names, flags, np.abs(np.clip(extreme, -1e12, 1e12))))
+
+
+def test_errors_are_positive_and_finite_for_any_row() -> None:
+    errors = DETECTOR.errors(DETECTOR.encoder.transform(hostile()))
+    assert np.isfinite(errors).all()
+    assert (errors > 0).all()
+
+
+def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_missing_alone() -> None:
+    columns = rows(2, seed=9)
+    columns.values[2][0] = "never seen"
+    columns.values[0][1] = np.nan
+    why, _ = explained(columns)
+    assert why.per_feature[0].argmax() == 2
+    encoded = DETECTOR.encoder.transform(columns)
+    # No row of the training data missed it: -log of half a row in all of them.
+    assert DETECTOR.marginal.parts(encoded)[1, 0] == pytest.approx(np.log(2 * 1_141), abs=0.01)
+    parts = DETECTOR.judge(encoded).parts
+    assert (parts[:2, 1, 0] == 0.0).all()
+    assert (parts[:2, 0, 0] > 0.0).all()
+
+
+def test_no_part_is_larger_than_the_cap() -> None:
+    members = DETECTOR.judge(DETECTOR.encoder.transform(hostile())).members
+    assert members.max() <= PART_MOST
+
+
+def test_the_changed_feature_is_the_one_that_stands_out() -> None:
+    columns = rows(200, seed=11)
+    columns.values[1][:] *= 200.0
+    why, _ = explained(columns)
+    assert (why.per_feature.argmax(1) == 1).mean() > 0.9
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    tensors = {
+        name: tensor[:1] if name.startswith("autoencoder") else tensor for name, tensor in DETECTOR.tensors.items()
+    }
+    with pytest.raises(ValueError, match="weights do not fit"):
+        Detector(DETECTOR.encoder, "denoising", tensors)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
+    """The padded tiles against the module itself, row by row."""
+    detector = fit(SPEC, rows(400), kind=kind, seed=3).detector()
+    encoded = detector.encoder.transform(rows(300, seed=8))
+    with torch.inference_mode():
+        x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
+        plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
+        code = detector.network.encode(x).numpy()
+    known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
+    assert detector.judge(encoded).members[known, 0] == pytest.approx(
+        np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
+    )
+    assert detector.judge(encoded).code == pytest.approx(code, abs=1e-4)

@@ -1,0 +1,179 @@
+"""What probes, status and metrics say of partitions in every phase, and what counts as degraded."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from worker.config.settings import Settings
+from worker.core.state.partition_state import PartitionState
+from worker.health.degradation import STALE_AFTER_S, Condition
+from worker.health.metrics import measures
+from worker.health.status import TURN_S, Status
+from worker.loop import Worker
+from worker.partitions.assigned import Lane, Lanes, Phase
+from worker.partitions.serving import VersionFeed
+from worker.ports.log import Change, Source, TopicPartition
+from worker.ports.stores import Snapshot
+from worker.telemetry import Telemetry
+
+SOURCES = [TopicPartition("flows", i) for i in range(3)]
+WALL_MS = 1_767_225_600_000
+EVERY_S = 5.0
+
+
+class Bench:
+    """Three partitions, live at offset 50 of 60 and committed up to 40, with a snapshot at 50."""
+
+    def __init__(self) -> None:
+        changes = [Change(source, gained=True) for source in SOURCES]
+        source = cast(Source, SimpleNamespace(changes=lambda: changes, end=lambda _: 60))
+        self.now = 1_000.0
+        self.lanes = Lanes(source)
+        self.lanes.follow(self.now)
+        self.telemetry = Telemetry("flows", monotonic=lambda: self.now)
+        self.feed = SimpleNamespace(latest=None, reachable=True, refused=None)
+        self.worker = SimpleNamespace(lanes=self.lanes, last_turn=self.now)
+        settings = Settings(stream="flows", features=[{"field": "a", "kind": "numeric"}])  # type: ignore[arg-type]
+        feed = cast(VersionFeed, self.feed)
+        self.condition = Condition(source, self.lanes, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
+        self.said = Status(settings, cast(Worker, self.worker), feed, self.telemetry, lambda: self.now)
+        for lane in self.lanes:
+            lane.committed = (40, "")
+            self.place(lane, Phase.LIVE)
+
+    def place(self, lane: Lane, phase: Phase, *, age_s: float = 1.0, at: int = 50) -> None:
+        lane.phase, lane.target, lane.recovering_since = phase, 70, self.now
+        lane.state = cast(PartitionState, SimpleNamespace(next_offset=50)) if phase is not Phase.RECOVERING else None
+        lane.stored = cast(Snapshot, SimpleNamespace(offset=at, created_ms=WALL_MS - int(age_s * 1000)))
+
+    def lane(self, i: int) -> Lane:
+        lane = self.lanes.get(SOURCES[i])
+        assert lane is not None
+        return lane
+
+    def looked(self, seconds: float = 0.0) -> Bench:
+        self.now += seconds
+        self.worker.last_turn = self.now
+        self.condition.look(self.now)
+        return self
+
+    def with_model(self) -> Bench:
+        threshold = SimpleNamespace(
+            cut=1.0, n=9, alert_rate=0.01, provenance=SimpleNamespace(model_dump=lambda: {"kind": "merged"})
+        )
+        versions = SimpleNamespace(bundle="b", threshold="t")
+        self.feed.latest = SimpleNamespace(version=3, kind="denoising", versions=versions, threshold=threshold)
+        return self
+
+    def metric(self, name: str) -> dict[tuple[str, ...], Any]:
+        [measure] = [measure for measure in measures(self.telemetry) if measure.name == f"offbeat_{name}"]
+        return {labels[1:]: value for labels, value in measure.samples}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_ready_once_every_partition_is_live_with_a_model_and_kafka_answers(bench: Bench) -> None:
+    assert bench.said.ready() == (False, "no model yet: collecting samples for the trainer")
+    bench.with_model()
+    assert bench.said.ready() == (True, "3 partitions live")
+    bench.telemetry.unanswered = "the bounds of a partition: timed out"
+    assert bench.said.ready() == (False, "Kafka does not answer: the bounds of a partition: timed out")
+
+
+def test_unready_says_what_is_caught_up_how_far_it_is_and_for_how_long_it_is_blind(bench: Bench) -> None:
+    bench.with_model()
+    bench.place(bench.lane(0), Phase.CATCHING_UP)
+    bench.place(bench.lane(1), Phase.RECOVERING)
+    bench.lane(1).waiting_for = "StoreUnavailable: no answer"
+    bench.place(bench.lane(2), Phase.COLD)
+    bench.now += 4.0
+    bench.place(bench.lane(2), Phase.COLD)
+    assert bench.said.ready() == (
+        False,
+        "flows/0 catching up, 20 records to go, blind for 4.0 s; "
+        "flows/1 recovering: StoreUnavailable: no answer, blind for 4.0 s; flows/2 cold",
+    )
+
+
+def test_recovery_is_measured(bench: Bench) -> None:
+    assert bench.looked().metric("blind_now_seconds") == {(): 0.0}
+    bench.place(bench.lane(0), Phase.RECOVERING)
+    bench.now += 2.0
+    bench.place(bench.lane(1), Phase.CATCHING_UP)
+    bench.place(bench.lane(2), Phase.COLD)
+    bench.telemetry.catch_up_records += 600
+    bench.looked(1.0)
+    assert bench.metric("blind_now_seconds") == {(): 3.0}
+    assert bench.metric("recovering_partitions") == {(): 2}
+    assert bench.metric("catch_up_to_go_records") == {(): 20}
+    assert bench.metric("catch_up_rate") == {(): 200.0}
+    assert bench.said.status()["recovery"] == {
+        "blind_seconds_now": 3.0, "records_to_go": 20, "records_per_second": 200.0,
+    }  # fmt: skip
+    for lane in bench.lanes:
+        bench.place(lane, Phase.LIVE)
+    bench.looked(1.0)
+    assert bench.metric("blind_now_seconds") == bench.metric("catch_up_to_go_records") == {(): 0}
+
+
+def test_liveness_asks_for_the_loop_and_for_stalled_partitions_alone(bench: Bench) -> None:
+    bench.feed.reachable, bench.feed.refused = False, "bundle b is not in Redis"
+    bench.telemetry.unanswered = "timed out"
+    for lane in bench.lanes:
+        lane.phase = Phase.RECOVERING
+    bench.looked()
+    assert bench.said.live() == (True, "last turn 0.0 s ago")
+    bench.telemetry.stalled = {SOURCES[1]: 47}
+    assert bench.said.live() == (False, "stalled, though there is more to read: flows/1 at offset 47")
+    bench.telemetry.stalled = {}
+    bench.now += TURN_S
+    assert bench.said.live() == (False, f"last turn {TURN_S:.1f} s ago")
+
+
+def test_a_stalled_partition_has_its_label_only_as_long_as_it_is_stalled(bench: Bench) -> None:
+    bench.with_model().telemetry.stalled = {SOURCES[1]: 47}
+    assert bench.metric("partition_stalled") == {("flows", "1"): 1}
+    assert [partition["stalled"] for partition in bench.said.status()["partitions"]] == [False, True, False]
+    assert bench.looked().telemetry.degraded == {"stalled": "flows/1"}
+    bench.telemetry.stalled = {}
+    assert bench.metric("partition_stalled") == {}
+
+
+def test_lag_goes_with_the_partition(bench: Bench) -> None:
+    assert bench.looked().metric("lag_records") == {("flows", str(i)): 20 for i in range(3)}
+    bench.lanes._lanes.pop(SOURCES[1])
+    assert bench.looked().metric("lag_records") == {("flows", "0"): 20, ("flows", "2"): 20}
+
+
+def test_the_oldest_snapshot_counts_where_it_lacks_records(bench: Bench) -> None:
+    assert bench.looked().metric("snapshot_age_seconds") == {(): 0.0}  # they lack nothing, however old
+    bench.place(bench.lane(0), Phase.LIVE, age_s=7.5, at=49)
+    bench.place(bench.lane(1), Phase.LIVE, age_s=3.0, at=49)
+    bench.place(bench.lane(2), Phase.CATCHING_UP, age_s=900.0, at=49)
+    assert bench.looked().metric("snapshot_age_seconds") == {(): 7.5}
+    bench.lane(0).stored = None  # none since it went live
+    assert bench.looked(30.0).metric("snapshot_age_seconds") == {(): 30.0}
+
+
+def test_what_degrades_is_named(bench: Bench) -> None:
+    assert bench.looked().telemetry.degraded == {}
+    bench.place(bench.lane(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S, at=49)
+    assert bench.looked().telemetry.degraded == {}
+    bench.place(bench.lane(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S + 1, at=49)
+    bench.feed.reachable, bench.feed.refused = False, "bundle b: its content has another digest"
+    bench.telemetry.unanswered = "the bounds of a partition: timed out"
+    assert bench.looked().telemetry.degraded == {
+        "redis": "unreachable: scoring goes on with what is in memory",
+        "champion": "bundle b: its content has another digest",
+        "snapshots": "none stored for 66 s: a restart replays what came since",
+        "kafka": "no answer: the bounds of a partition: timed out",
+    }
+    assert set(bench.metric("degraded")) == {("redis",), ("champion",), ("snapshots",), ("kafka",)}
+    assert json.loads(json.dumps(bench.said.status()))["degraded"] == bench.telemetry.degraded

@@ -1,0 +1,175 @@
+"""Thresholds: p-values that mean what they say, cuts that meet the alert rate, steps that stay bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.learn.calibrate import STEP, WITHIN, calibrate, follow, live_inflation
+from training.learn.tail import fit_tail
+from worker.core.model.histogram import BUCKETS, bucket_of, count, edges, error_at
+from worker.core.model.threshold import Threshold, score_of, severity_of
+from worker.core.state.partition_state import Ring
+
+
+def errors(count_: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return np.random.default_rng(seed).lognormal(0.0, 0.5, count_).astype(np.float32)
+
+
+def calibrated(values: np.ndarray[tuple[int], np.dtype[np.float32]], rate: float) -> Threshold:
+    return calibrate(values, bundle="b", alert_rate=rate, created_at="2026-01-01T00:00:00Z")
+
+
+@given(st.floats(2**-19, 2**19, width=32))
+def test_a_bucket_holds_its_error_and_is_narrow(error: float) -> None:
+    bucket = int(bucket_of(np.array([error], np.float32))[0])
+    low, high = edges()[bucket : bucket + 2]
+    assert low <= error < high
+    assert high / low <= 1.0 + 1 / 32 + 1e-9
+
+
+def test_errors_outside_the_range_fall_into_the_end_buckets() -> None:
+    assert bucket_of(np.array([0.0, 1e-30, 3e38], np.float32)).tolist() == [0, 0, BUCKETS - 1]
+
+
+def test_histograms_add_and_have_quantiles() -> None:
+    a, b = errors(5_000, 1), errors(3_000, 2)
+    assert (count(a) + count(b) == count(np.concatenate([a, b]))).all()
+    assert error_at(count(a), 0.1) == pytest.approx(np.quantile(a, 0.9), rel=0.03)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(32, 3_000), st.integers(0, 1_000), st.sampled_from([0.0005, 0.01, 0.2]))
+def test_p_values_fall_with_the_error_down_to_the_floor(size: int, seed: int, rate: float) -> None:
+    threshold = calibrated(errors(size, seed), rate)
+    grid = np.sort(np.concatenate([errors(500, seed + 1), np.geomspace(1e-6, 1e6, 500).astype(np.float32)]))
+    p = threshold.p_values(grid)
+    assert (np.diff(p) <= 1e-12).all()
+    assert p.max() <= 1.0
+    assert p.min() == pytest.approx(1.0 / (20.0 * threshold.n))
+    assert np.isfinite(score_of(p)).all()
+
+
+def test_p_values_are_uniform_on_held_out_data() -> None:
+    p = calibrated(errors(20_000, 3), 0.01).p_values(errors(20_000, 4))
+    for level in (0.5, 0.1, 0.01, 0.002):
+        noise = 4 * np.sqrt(2 * level * (1 - level) / 20_000)
+        assert (p <= level).mean() == pytest.approx(level, abs=noise + 0.03 * level)
+
+
+@pytest.mark.parametrize(("size", "rate"), [(1_000, 0.001), (1_000, 0.02), (8_000, 0.002), (20_000, 0.05)])
+def test_the_alert_rate_is_met_on_held_out_data(size: int, rate: float) -> None:
+    held_out = errors(200_000, 999)
+    observed = np.array([calibrated(errors(size, seed), rate).flagged(held_out).mean() for seed in range(30)])
+    # The mean over 30 calibrations: sampling noise of the cut, and a fifth for the bias of an extrapolated tail.
+    noise = 4 * np.sqrt(rate / size / 30)
+    assert observed.mean() == pytest.approx(rate, abs=noise + 0.2 * rate)
+
+
+def test_all_errors_equal_flags_none_of_them() -> None:
+    same = np.full(500, 1.5, np.float32)
+    threshold = calibrated(same, 0.01)
+    assert not threshold.flagged(same).any()
+    assert threshold.flagged(np.array([3.0], np.float32)).all()
+
+
+def test_a_plateau_is_not_cut_in_two() -> None:
+    values = np.concatenate([np.full(900, 1.0), np.full(100, 5.0)]).astype(np.float32)
+    assert calibrated(values, 0.01).flagged(values).mean() <= 0.01
+
+
+def test_contamination_raises_the_cut_no_further_than_its_share() -> None:
+    clean = errors(10_000, 1)
+    dirty = np.concatenate([clean, np.full(50, 500.0, np.float32)])
+    assert calibrated(dirty, 0.02).cut < np.quantile(clean, 0.99)
+
+
+def test_runs_of_large_errors_count_once() -> None:
+    values = errors(2_000, 1)
+    values[100:180] = np.linspace(50.0, 60.0, 80, dtype=np.float32)
+    # The tail begins at the largest 2.5 %: fifty errors, all of the run.
+    assert calibrated(values, 0.01).n == 2_000 - 49
+
+
+def test_too_few_errors_are_refused() -> None:
+    with pytest.raises(ValueError, match="31 errors are too few"):
+        calibrated(errors(31, 0), 0.01)
+
+
+def test_a_pareto_tail_is_found_again() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.pareto(3.0, 200_000) + 1.0  # excesses over u are generalised Pareto with shape 1/3
+    tail = fit_tail(values, 0.02)
+    assert tail is not None
+    assert tail.shape == pytest.approx(1 / 3, abs=0.06)
+    assert tail.error_at(1e-5) == pytest.approx(1e-5 ** (-1 / 3), rel=0.15)
+    assert tail.survival(np.array([tail.error_at(1e-4)]))[0] == pytest.approx(1e-4)
+
+
+def ring_of(threshold: Threshold, live: np.ndarray[tuple[int], np.dtype[np.float32]], hour: int = 0) -> Ring:
+    return Ring({hour: np.bincount(threshold.p_buckets(live), minlength=BUCKETS)})
+
+
+def followed(current: Threshold, factor: float) -> Threshold | None:
+    ring = ring_of(current, (errors(50_000, 8) * factor).astype(np.float32))
+    return follow(current, ring, created_at="2026-01-01T01:00:00Z", offsets={"t/0": 5})
+
+
+def test_the_threshold_follows_by_steps_and_stops_at_its_bound() -> None:
+    anchor = calibrated(errors(20_000, 1), 0.01)
+    current, inflations = anchor, [anchor.inflation]
+    while (after := followed(current, 4.0)) is not None:
+        current = after
+        inflations.append(current.inflation)
+    steps = np.array(inflations[1:]) / np.array(inflations[:-1])
+    assert steps.max() <= STEP + 1e-9
+    assert current.cut == pytest.approx(anchor.cut * WITHIN, rel=0.02)
+    assert "at the bound" in current.provenance.reason
+    assert current.parent is not None
+
+
+def test_p_at_a_moved_cut_is_still_the_alert_rate() -> None:
+    after = followed(calibrated(errors(20_000, 1), 0.01), 4.0)
+    assert after is not None
+    assert after.p_values(np.array([after.cut], np.float32))[0] == pytest.approx(0.01, rel=0.25)
+
+
+def test_live_events_that_are_harder_than_held_out_ones_meet_the_alert_rate_in_the_end() -> None:
+    current = calibrated(errors(20_000, 1), 0.01)
+    live = (errors(50_000, 8) * 1.15).astype(np.float32)
+    assert current.flagged(live).mean() > 0.014
+    while (after := followed(current, 1.15)) is not None:
+        current = after
+    assert current.flagged(live).mean() == pytest.approx(0.01, rel=0.1)
+
+
+def test_the_newest_hours_count_as_many_as_it_takes() -> None:
+    current = calibrated(errors(20_000, 1), 0.01)
+    old = ring_of(current, (errors(50_000, 8) * 4.0).astype(np.float32), hour=1)
+    new = ring_of(current, errors(50_000, 9), hour=2)
+    assert live_inflation(Ring.merged([old, new]), 0.01, 1.0) == pytest.approx(1.0, abs=0.15)
+    assert live_inflation(old, 0.01, 1.0) == pytest.approx(STEP)
+    assert live_inflation(Ring(), 0.01, 1.2) == 1.2
+
+
+def test_no_step_without_enough_counts_or_without_a_change() -> None:
+    anchor = calibrated(errors(20_000, 1), 0.01)
+    few = ring_of(anchor, (errors(900, 2) * 4).astype(np.float32))
+    assert follow(anchor, few, created_at="x", offsets={}) is None
+    assert followed(anchor, 1.0) is None
+
+
+def test_severities() -> None:
+    assert [severity_of(score) for score in (0, 24.9, 25, 50, 75, 100)] == [
+        "warning", "warning", "minor", "major", "critical", "critical",
+    ]  # fmt: skip
+    assert score_of(np.array([1e-6, 1.0, 1e-12])).tolist() == [75.0, 0.0, 100.0]
+
+
+def test_a_digest_names_the_content() -> None:
+    one = calibrated(errors(500, 1), 0.01)
+    assert len(one.digest()) == 22
+    assert Threshold.model_validate_json(one.to_bytes()).digest() == one.digest()
+    assert one.model_copy(update={"cut": one.cut * 2}).digest() != one.digest()

@@ -1,0 +1,193 @@
+"""Prequential evaluation: each row is scored before it is learnt from, by the code that serves and that trains.
+
+The first rows are learnt in one call and not scored; from then on rows are scored, folded into a partition's state as
+the worker does it, and a version is trained from that state as the trainer does it. Labels are never handed over.
+Source: Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90, 2013.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from training.learn.corpus import corpus_of
+from training.learn.schedule import due_after
+from training.learn.versioning import Trained, train_version
+from worker.config.settings import Settings
+from worker.core.events.columns import Columns
+from worker.core.events.event_clock import EventTimes
+from worker.core.model.detector import Detector
+from worker.core.model.threshold import Threshold
+from worker.core.state.partition_state import Judged, PartitionState, Versions
+from worker.partitions.serving import TRAINING_P
+
+WARMUP_LEAST, WARMUP_MOST, WARMUP_SHARE = 32, 2_048, 0.05
+_CHUNK = 4_096
+_CREATED = "1970-01-01T00:00:00.000Z"
+"""Bundles of an evaluation carry no wall-clock time: two runs give the same digests."""
+
+Progress = Callable[[int, int, int], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was found for n scored rows, the rows from `first` on.
+
+    `error` (n,) float32; `members` (n, 3) float32, its parts; `p_value` (n,) float64; `flagged` (n,) bool; `version`
+    (n,) int64 label of the version that scored; `served` by version; seconds spent on learning and on scoring;
+    `rejected` counts the challengers that the gate refused.
+    """
+
+    first: int
+    error: npt.NDArray[np.float32]
+    members: npt.NDArray[np.float32]
+    p_value: npt.NDArray[np.float64]
+    flagged: npt.NDArray[np.bool_]
+    version: npt.NDArray[np.int64]
+    served: dict[int, tuple[Detector, Threshold]] = field(default_factory=dict)
+    learn_seconds: float = 0.0
+    score_seconds: float = 0.0
+    rejected: int = 0
+
+
+def warmup_rows(rows: int) -> int:
+    """How many rows are learnt before the first is scored: 5 %, at least 32, at most 2,048."""
+    return max(WARMUP_LEAST, min(WARMUP_MOST, int(WARMUP_SHARE * rows)))
+
+
+def a_second_a_row(rows: int) -> npt.NDArray[np.int64]:
+    """(rows,) event time in ms, where a file has none."""
+    return np.arange(rows, dtype=np.int64) * 1_000
+
+
+def evaluate(
+    settings: Settings,
+    columns: Columns,
+    *,
+    warmup: int,
+    seed: int,
+    times: npt.NDArray[np.int64] | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run over `columns` in order; `times` (rows,) event time in ms, else a second a row.
+
+    `progress` is told rows done, rows in all and versions. Raises ValueError where the warm-up leaves nothing to score
+    or is too small to fit on.
+    """
+    if not WARMUP_LEAST <= warmup < len(columns):
+        raise ValueError(f"a warm-up of {warmup} rows; allowed: {WARMUP_LEAST} to {len(columns) - 1} of {len(columns)}")
+    run = _Run(settings, columns, times, warmup, seed)
+    run.learn_first()
+    while run.at < len(columns):
+        run.score_until(min(len(columns), run.at + due_after(run.at, settings.fine_tune.events)), progress)
+        if run.at < len(columns):
+            run.learn()
+    return run.outcome
+
+
+class _Run:
+    def __init__(
+        self, settings: Settings, columns: Columns, times: npt.NDArray[np.int64] | None, warmup: int, seed: int
+    ) -> None:
+        self._settings = settings
+        self._columns = columns
+        self._times = times if times is not None else a_second_a_row(len(columns))
+        self._seed = seed
+        self.at = warmup
+        n = len(columns) - warmup
+        self.outcome = Outcome(
+            warmup,
+            np.empty(n, np.float32),
+            np.empty((n, 3), np.float32),
+            np.empty(n),
+            np.empty(n, np.bool_),
+            np.empty(n, np.int64),
+        )
+        self._state = PartitionState(settings.spec, f"evaluate-{seed}", 0, 0, 0)
+        self._versions = 0
+        self._serving: Trained | None = None
+        self._detector: Detector | None = None
+        self._training_cut = 0.0
+
+    def learn_first(self) -> None:
+        began = time.perf_counter()
+        self._promote(self._train(self._columns.take(slice(0, self.at)), None))
+        self.outcome.learn_seconds += time.perf_counter() - began
+        for start in range(0, self.at, _CHUNK):
+            self._fold(start, min(self.at, start + _CHUNK))
+
+    def learn(self) -> None:
+        began = time.perf_counter()
+        assert self._detector is not None
+        corpus = corpus_of(self._settings.spec, [("evaluate", self._state)])
+        calibrate = corpus.calibrate if len(corpus.calibrate) >= WARMUP_LEAST else corpus.fit
+        trained = self._train(corpus.fit, calibrate)
+        if trained.refusals:
+            self.outcome.rejected += 1
+        else:
+            self._promote(trained)
+        self.outcome.learn_seconds += time.perf_counter() - began
+
+    def _train(self, rows: Columns, calibrate_on: Columns | None) -> Trained:
+        self._versions += 1
+        serving = self._serving
+        return train_version(
+            self._settings,
+            rows,
+            calibrate_on=calibrate_on,
+            version=self._versions,
+            parent=(serving.bundle, serving.threshold) if serving is not None else None,
+            ranges={},
+            seed=self._seed * 10_007,
+            created_at=_CREATED,
+            ring=self._state.ring,
+        )
+
+    def _promote(self, trained: Trained) -> None:
+        self._serving, self._detector = trained, trained.bundle.detector()
+        self._training_cut = trained.threshold.error_at(TRAINING_P)
+        self._state.adopt(Versions(trained.bundle.digest, trained.threshold.digest()))
+        self.outcome.served[trained.bundle.manifest.version] = (self._detector, trained.threshold)
+
+    def score_until(self, stop: int, progress: Progress | None) -> None:
+        began = time.perf_counter()
+        assert self._serving is not None
+        while self.at < stop:
+            end = min(stop, self.at + _CHUNK)
+            rows, judged = slice(self.at - self.outcome.first, end - self.outcome.first), self._fold(self.at, end)
+            out, threshold = self.outcome, self._serving.threshold
+            out.error[rows], out.flagged[rows] = judged.errors, judged.flagged
+            out.p_value[rows] = threshold.p_values(judged.errors)
+            out.version[rows] = self._serving.bundle.manifest.version
+            self.at = end
+        self.outcome.score_seconds += time.perf_counter() - began
+        if progress is not None:
+            progress(self.at, len(self._columns), len(self.outcome.served))
+
+    def _fold(self, start: int, stop: int) -> Judged:
+        """Score rows and let the partition's state learn them, as the worker does."""
+        assert self._detector is not None and self._serving is not None
+        columns, offsets = self._columns.take(slice(start, stop)), np.arange(start, stop, dtype=np.int64)
+        encoded = self._detector.encoder.transform(columns)
+        found = self._detector.judge(encoded)
+        errors = found.errors
+        if start >= self.outcome.first:
+            place = slice(start - self.outcome.first, stop - self.outcome.first)
+            self.outcome.members[place] = found.members
+        times = self._times[start:stop]
+        judged = Judged(
+            offsets=offsets,
+            times=EventTimes(times, np.maximum.accumulate(times), 0),
+            columns=columns,
+            errors=errors,
+            p_buckets=self._serving.threshold.p_buckets(errors),
+            flagged=self._serving.threshold.flagged(errors),
+            trainable=errors < self._training_cut,
+        )
+        self._state.fold(judged)
+        self._state.next_offset = stop
+        return judged

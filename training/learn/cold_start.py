@@ -1,0 +1,42 @@
+"""Cold start: are there enough samples, and which rows are they."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.core.events.columns import Columns, from_bytes
+from worker.core.events.spec import FeatureSpec
+from worker.ports.stores import SampleStore
+
+ENOUGH_ROWS = 2_048
+LEAST_ROWS = 128
+PAUSE_S = 10.0
+"""A stream that pauses this long is taken as it is, from `LEAST_ROWS` on: a quiet one would wait for days otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColdRows:
+    """`columns` in offset order, the partitions in step; `ranges` first and last offset of each."""
+
+    columns: Columns
+    ranges: dict[str, list[int]]
+
+
+def cold_columns(samples: SampleStore, spec: FeatureSpec, rows: int, paused: float) -> ColdRows | None:
+    """The first events of the stream, or None while there are too few; `rows` so far, none new for `paused` seconds."""
+    if rows < LEAST_ROWS or (rows < ENOUGH_ROWS and paused < PAUSE_S):
+        return None
+    blocks = samples.read()
+    ranges: dict[str, list[int]] = {}
+    for block in blocks:
+        name = f"{block.topic}/{block.partition}"
+        first, last = ranges.get(name, [block.first_offset, block.first_offset])
+        ranges[name] = [min(first, block.first_offset), max(last, block.first_offset + block.rows - 1)]
+    columns = Columns.concat([from_bytes(block.columns, spec) for block in blocks])
+    # Partitions in step, row by row: blocks of time are cut by row order later.
+    steps = np.concatenate(
+        [block.first_offset - ranges[f"{block.topic}/{block.partition}"][0] + np.arange(block.rows) for block in blocks]
+    )
+    return ColdRows(columns.take(np.argsort(steps, kind="stable")), ranges)

@@ -1,0 +1,103 @@
+"""From rows to a version: fit, calibrate on a block of its own, gate, bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+
+import numpy as np
+
+from training.learn.calibrate import calibrate, live_inflation
+from training.learn.fit import fit
+from training.learn.gate import judge
+from worker.config.settings import Settings
+from worker.core.events.columns import Columns
+from worker.core.model.bundle import Bundle, pack
+from worker.core.model.detector import Detector
+from worker.core.model.threshold import Threshold
+from worker.core.state.partition_state import Ring
+
+CALIBRATE_EVERY = 4
+"""One block in so many of a first model's rows is kept to calibrate on."""
+BLOCKS = 32
+SPLIT_LEAST = 256
+"""With fewer rows, the first model learns from all of them and is calibrated on the same."""
+_LIBRARIES = ("torch", "numpy", "safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A version ready to promote; with `refusals`, one that the gate keeps from serving."""
+
+    bundle: Bundle
+    threshold: Threshold
+    refusals: list[str]
+
+
+def train_version(
+    settings: Settings,
+    rows: Columns,
+    *,
+    calibrate_on: Columns | None,
+    version: int,
+    parent: tuple[Bundle, Threshold] | None,
+    ranges: dict[str, list[int]],
+    seed: int,
+    created_at: str,
+    ring: Ring | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Train on `rows` in time order; without rows to calibrate on, every fourth block of them is kept for it.
+
+    With a parent it is a warm start and goes through the gate; the first model of a stream has nothing to be
+    compared with. `ring` holds the live p-values so far: they correct the new threshold as they would the old one.
+    """
+    if calibrate_on is None:
+        rows, calibrate_on = split(rows)
+    before = parent[0].detector() if parent is not None else None
+    fitted = fit(settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before, progress=progress)
+    detector = fitted.detector()
+    errors = detector.errors(detector.encoder.transform(calibrate_on))
+    threshold = calibrate(
+        errors, bundle="", alert_rate=settings.threshold.alert_rate, created_at=created_at,
+        parent=parent[1].digest() if parent else None,
+        inflation=live_inflation(ring, settings.threshold.alert_rate, parent[1].inflation) if parent and ring else 1.0,
+    )  # fmt: skip
+    refusals, metrics = _gate(parent, before, detector, threshold, calibrate_on)
+    bundle = pack(
+        version=version,
+        kind=fitted.kind,
+        encoder=fitted.encoder,
+        tensors=fitted.tensors,
+        parent=parent[0].digest if parent else None,
+        created_at=created_at,
+        data=ranges,
+        metrics={"loss": fitted.loss, **metrics, "rows": float(len(rows)), "calibration_rows": float(len(errors))},
+        libraries={name: installed(name) for name in _LIBRARIES},
+        seed=seed,
+    )
+    return Trained(bundle, threshold.model_copy(update={"bundle": bundle.digest}), refusals)
+
+
+def split(rows: Columns) -> tuple[Columns, Columns]:
+    """Rows to fit and rows to calibrate, by alternating blocks of time: both then see the whole span."""
+    n = len(rows)
+    if n < SPLIT_LEAST:
+        return rows, rows
+    place = np.arange(n)
+    aside = place // -(-n // BLOCKS) % CALIBRATE_EVERY == CALIBRATE_EVERY - 1
+    return rows.take(place[~aside]), rows.take(place[aside])
+
+
+def _gate(
+    parent: tuple[Bundle, Threshold] | None,
+    champion: Detector | None,
+    challenger: Detector,
+    threshold: Threshold,
+    block: Columns,
+) -> tuple[list[str], dict[str, float]]:
+    if parent is None or champion is None:
+        return [], {}
+    result = judge(champion, parent[1], challenger, threshold, block)
+    return result.refusals, result.metrics

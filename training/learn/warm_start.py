@@ -1,0 +1,86 @@
+"""A warm start on a new encoder: the champion's weights, changed so that the network's output is what it was.
+
+A new scaling is folded into the first and last layers; a category's weights go with its name, and a new category begins
+as `other`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worker.core.model.autoencoder import Autoencoder, Layout
+from worker.core.model.detector import Detector
+from worker.core.model.encoder import Block, Encoder
+from worker.core.model.kinds import KINDS
+from worker.core.model.scaling import Scaling
+from worker.core.model.vocabulary import Vocabulary
+
+
+def rebased(champion: Detector, encoder: Encoder, generator: torch.Generator) -> Autoencoder:
+    """The champion's network for rows of `encoder`, a newer fit of the same feature spec."""
+    old, layout = champion.encoder, Layout.of(encoder)
+    network = KINDS[champion.kind](encoder.inputs, layout.width, layout.features, generator)
+    state = {name: tensor.clone() for name, tensor in champion.network.state_dict().items()}
+    columns, scale, shift = _inputs(old, encoder)
+    first = state["layers.0.weight"].view(-1, old.spec.window, old.width)
+    # Column by column: z_old = scale z_new + shift.
+    folded = torch.where(columns >= 0, first[..., columns.clamp_min(0)] * scale, 0.0)
+    moved = torch.where(columns >= 0, first[..., columns.clamp_min(0)] * shift, 0.0)
+    state["layers.0.bias"] = state["layers.0.bias"] + moved.sum((1, 2))
+    state["layers.0.weight"] = folded.reshape(len(folded), -1)
+    rows, factor, offset = _outputs(champion.layout, layout, old, encoder)
+    state["layers.3.weight"] = state["layers.3.weight"][rows] * factor[:, None]
+    state["layers.3.bias"] = state["layers.3.bias"][rows] * factor + offset
+    network.load_state_dict(state)
+    return network
+
+
+def _change(old: Encoder, new: Encoder, feature: int) -> tuple[float, float]:
+    """(a, b) with z_old = a z_new + b for a number; (1, 0) for what is not scaled."""
+    before, after = old.parts[feature], new.parts[feature]
+    if not isinstance(before, Scaling) or not isinstance(after, Scaling):
+        return 1.0, 0.0
+    return after.spread / before.spread, (after.centre - before.centre) / before.spread
+
+
+def _levels(old: Encoder, new: Encoder, block: Block) -> list[int]:
+    """For each level of the new block, the old block's level that it continues."""
+    before, after = old.parts[block.feature], new.parts[block.feature]
+    assert isinstance(before, Vocabulary) and isinstance(after, Vocabulary)
+    if after.buckets:
+        return list(range(after.levels))
+    places = {text: level for level, text in enumerate(before.top)}
+    other = len(before.top)
+    return [places.get(text, other) for text in after.top] + [other, other + 1, other + 2]
+
+
+def _inputs(old: Encoder, new: Encoder) -> tuple[Tensor, Tensor, Tensor]:
+    """Per column of a new row: the old column (-1 for none), its scale and its shift."""
+    columns, scale, shift = [], [], []
+    for before, after in zip(old.blocks, new.blocks, strict=True):
+        a, b = _change(old, new, after.feature)
+        inside = _levels(old, new, after) if after.kind == "categorical" else list(range(after.width))
+        columns += [before.start + i for i in inside]
+        scale += [a] * after.width
+        shift += [b] * after.width
+        if after.has_mask:
+            columns.append(before.start + before.width if before.has_mask else -1)
+            scale.append(1.0)
+            shift.append(0.0)
+    return torch.tensor(columns), torch.tensor(scale), torch.tensor(shift)
+
+
+def _outputs(old_layout: Layout, layout: Layout, old: Encoder, new: Encoder) -> tuple[Tensor, Tensor, Tensor]:
+    """Per new output: the old output, and the factor and offset that turn it into the new scale."""
+    rows = list(range(len(layout.value_inputs)))
+    factor, offset = [], []
+    for feature in layout.value_feature.tolist():
+        a, b = _change(old, new, feature)
+        factor.append(1.0 / a)
+        offset.append(-b / a)
+    for block, start in zip(layout.categorical, old_layout.first_logits(), strict=True):
+        rows += [start + level for level in _levels(old, new, block)]
+        factor += [1.0] * block.levels
+        offset += [0.0] * block.levels
+    return torch.tensor(rows), torch.tensor(factor), torch.tensor(offset)

@@ -1,0 +1,100 @@
+"""An alert as a Kafka record: JSON value, entity as key, CloudEvents 1.0 headers in binary mode, and small
+enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
+
+from worker.core.alerts.alert import Alert, Contribution
+from worker.core.alerts.redaction import trim
+
+_HEADER_BYTES = 10  # lengths of one header's name and value
+_RECORD_BYTES = 256  # framing of the record and its batch
+_TEXT_LENGTHS = (256, 16)
+# Not allowed in a CloudEvents String: control characters, surrogates and noncharacters.
+_DISALLOWED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane * 0x10000 + low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    + "]"
+)
+
+
+class Envelope(NamedTuple):
+    """The parts of a Kafka record."""
+
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+    @property
+    def size(self) -> int:
+        """What the broker counts, rounded up."""
+        headers = sum(len(name) + len(value) + _HEADER_BYTES for name, value in self.headers)
+        return len(self.key or b"") + len(self.value) + headers + _RECORD_BYTES
+
+
+def seal(alert: Alert, limit: int) -> Envelope:
+    """The alert as a record of at most `limit` bytes: see `shrunk` for what gives way."""
+    envelope = _seal(alert)
+    for smaller in shrunk(alert) if envelope.size > limit else ():
+        envelope = _seal(smaller)
+        if envelope.size <= limit:
+            break
+    return envelope
+
+
+def shrunk(alert: Alert) -> Iterator[Alert]:
+    """Ever smaller forms of an alert: without its event, then with long texts in actual and expected values
+    cut, then without features. What is left is below two kilobytes with names of ordinary length.
+    """
+    if alert.event is not None:
+        alert = replace(alert, event=None, event_omitted=True)
+    yield alert
+    for length in _TEXT_LENGTHS:
+        features = tuple(_trimmed(feature, length) for feature in alert.features)
+        yield replace(alert, features=features)
+    yield replace(alert, features=())
+
+
+def headers(alert: Alert) -> list[tuple[str, bytes]]:
+    """CloudEvents 1.0, Kafka protocol binding, section 3.2: binary content mode, UTF-8 values, not
+    percent-encoded.
+
+    Only characters that a CloudEvents String may not hold are percent-encoded in the subject (the entity);
+    the value has it as it is. `severity` is an extension attribute, for consumers that route without reading
+    the value.
+    """
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": alert.alert_id,
+        "ce_source": f"/offbeat/{quote(alert.stream, safe='')}",
+        "ce_type": f"offbeat.{alert.kind}.{alert.status}",
+        "ce_time": alert.event_time,
+        "ce_severity": alert.severity,
+        "content-type": "application/json",
+    }
+    if alert.entity:
+        attributes["ce_subject"] = _DISALLOWED.sub(lambda match: quote(match.group()), alert.entity)
+    return [(name, value.encode()) for name, value in attributes.items()]
+
+
+def alert_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an alert."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Alert)}
+
+
+def _trimmed(feature: Contribution, length: int) -> Contribution:
+    values = trim(msgspec.to_builtins(feature), length)
+    return msgspec.convert({**values, "field": feature.field}, Contribution)
+
+
+def _seal(alert: Alert) -> Envelope:
+    key = alert.entity.encode() if alert.entity is not None else None
+    return Envelope(key, msgspec.json.encode(alert), headers(alert))

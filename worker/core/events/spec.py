@@ -1,0 +1,163 @@
+"""The feature spec: the ordered, hashed description of what is read from an event. Shared by fit and serve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.core.events.durations import Duration
+
+Missing = Literal["mask", "reject"]
+PATH = r'^[^"\\\x00-\x1f]+$'
+"""No quotes, backslashes or control characters: the decoder's JSON library takes no such names."""
+_FIELD: Any = Field(min_length=1, max_length=256, pattern=PATH, description="Dotted path of the field in the event.")
+_MISSING: Any = Field(
+    default="mask",
+    description="A missing or null value: `mask` imputes the training median and tells the model so, `reject` sends "
+    "the record to the dead-letter topic.",
+)
+
+
+class _Feature(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NumericFeature(_Feature):
+    """A number."""
+
+    field: str = _FIELD
+    kind: Literal["numeric"]
+    transform: Literal["none", "log", "asinh"] = Field(
+        default="none", description="Applied before scaling; `log` is sign(x) log(1 + |x|), for heavy tails."
+    )
+    scale: Literal["robust", "standard"] = Field(
+        default="robust",
+        description="`robust` by the 5 to 95 % range, `standard` by mean and standard deviation.",
+    )
+    missing: Missing = _MISSING
+
+
+class CategoricalFeature(_Feature):
+    """A value out of a set: text, a code, a flag."""
+
+    field: str = _FIELD
+    kind: Literal["categorical"]
+    levels: int = Field(
+        default=64, ge=1, le=1024, description="How many of the most frequent values get their own level."
+    )
+    encoding: Literal["onehot", "hash"] = Field(
+        default="onehot",
+        description="`onehot`: the top `levels` values, and `other`, `missing`, `unseen`. `hash`: every value falls "
+        "into one of `levels` buckets, for fields with very many values.",
+    )
+    missing: Missing = _MISSING
+
+
+class BooleanFeature(_Feature):
+    """true or false."""
+
+    field: str = _FIELD
+    kind: Literal["boolean"]
+    missing: Missing = _MISSING
+
+
+class CyclicFeature(_Feature):
+    """A time, as its place in a period: ISO 8601 text, or seconds or milliseconds since 1970."""
+
+    field: str = _FIELD
+    kind: Literal["cyclic"]
+    period: Literal["hour", "day", "week", "year"] = Field(description="The period that repeats.")
+    missing: Missing = _MISSING
+
+
+class RateFeature(_Feature):
+    """A number against its entity's own past, and how often the entity comes: exponentially decayed statistics of the
+    records before this one.
+    """
+
+    field: str = _FIELD
+    kind: Literal["rate"]
+    half_life: Annotated[Duration, Field(gt=0)] = Field(
+        description="How long until a past record counts half, such as 60s or 1h."
+    )
+    transform: Literal["none", "log", "asinh"] = Field(
+        default="none", description="Applied before the statistics; `log` for heavy tails."
+    )
+    missing: Missing = _MISSING
+
+
+Column = NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature
+Feature = Annotated[Column | RateFeature, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A partition remembers at most so many `entities`, and none that was silent for `idle_ms` of event time."""
+
+    entities: int = 300_000
+    idle_ms: int = 7 * 86_400_000
+
+
+class FeatureSpec(BaseModel):
+    """Features in order, and where an event's entity and time are found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: tuple[Feature, ...] = Field(min_length=1, max_length=2_000)
+    entity: str | None = None
+    time: str | None = None
+    window: int = Field(default=1, ge=1, le=128)
+
+    @cached_property
+    def spec_hash(self) -> str:
+        """`sha256:` and 64 hex digits over the canonical JSON."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+    @cached_property
+    def rates(self) -> tuple[RateFeature, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, RateFeature))
+
+    @property
+    def stateful(self) -> bool:
+        """Whether an event's columns depend on its entity's events before it."""
+        return bool(self.rates) or self.window > 1
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """What the model sees of an event, in order: a rate becomes the columns that `rate_columns` lists."""
+        columns: list[Column] = []
+        for feature in self.features:
+            columns += rate_columns(feature, self.rates) if isinstance(feature, RateFeature) else [feature]
+        return tuple(columns)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """One name per column: its field, with the kind appended where the same field is used twice."""
+        names: list[str] = []
+        for column in self.columns:
+            names.append(column.field if column.field not in names else f"{column.field}:{column.kind}")
+        return tuple(names)
+
+
+def rate_columns(rate: RateFeature, rates: tuple[RateFeature, ...]) -> list[Column]:
+    """The columns of one rate among all of a spec's.
+
+    `mean` and `deviation` of the entity's past values and the event's own `change` from them, in deviations; with the
+    first rate of a half-life the decayed `count` of records; with the first of all the `gap` to the record before, in
+    seconds.
+    """
+    wanted: list[tuple[str, Literal["none", "log", "asinh"]]] = [
+        ("mean", rate.transform), ("deviation", "log"), ("change", "asinh"),
+    ]  # fmt: skip
+    if rate is next(other for other in rates if other.half_life == rate.half_life):
+        wanted.append(("count", "log"))
+    if rate is rates[0]:
+        wanted.append(("gap", "log"))
+    return [NumericFeature(field=f"{rate.field}:{name}:{rate.half_life:g}s", kind="numeric", transform=transform)
+            for name, transform in wanted]  # fmt: skip

@@ -1,0 +1,151 @@
+"""Bundles: weights, feature spec, encoder and manifest; the unit of publish, swap and rollback.
+
+Weights are safetensors, the rest is JSON. Nothing in a bundle can run code. A bundle is named by the digest of its
+manifest, which holds the sha256 of the weights; with a key, the manifest is signed by HMAC-SHA256.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import safetensors
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from worker.core.events.spec import FeatureSpec
+
+if TYPE_CHECKING:  # torch takes seconds to import, and an operator who lists or rolls back needs none of it
+    from torch import Tensor
+
+    from worker.core.model.detector import Detector
+    from worker.core.model.encoder import Encoder
+
+MAX_BYTES = 256_000_000
+FORMAT = 2
+
+
+class BundleError(ValueError):
+    """A bundle that is damaged, of another format, or whose parts do not fit each other."""
+
+
+class Manifest(BaseModel):
+    """`data` names first and last offset per "topic/partition"; `metrics` what training and gate measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[2] = 2
+    version: int
+    kind: str
+    spec: FeatureSpec
+    spec_hash: str
+    encoder: dict[str, Any]
+    parent: str | None
+    created_at: str
+    data: dict[str, tuple[int, int]]
+    metrics: dict[str, float]
+    weights_sha256: str
+    libraries: dict[str, str]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Immutable; two bundles with the same digest are the same."""
+
+    manifest: Manifest
+    manifest_bytes: bytes
+    weights: bytes
+
+    @cached_property
+    def digest(self) -> str:
+        """22 characters, base64url of the first 16 bytes of the manifest's sha256."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self.manifest_bytes).digest()[:16]).decode().rstrip("=")
+
+    def detector(self) -> Detector:
+        """Raises BundleError where encoder and weights do not fit each other."""
+        from safetensors.torch import load
+
+        from worker.core.model.detector import Detector
+        from worker.core.model.encoder import Encoder
+
+        manifest = self.manifest
+        try:
+            tensors = load(self.weights)
+            return Detector(Encoder.from_json(manifest.spec, manifest.encoder), manifest.kind, tensors)
+        except (safetensors.SafetensorError, ValueError) as error:
+            raise BundleError(f"bundle {self.digest}: {error}") from error
+
+
+def pack(
+    *,
+    version: int,
+    kind: str,
+    encoder: Encoder,
+    tensors: dict[str, Tensor],
+    parent: str | None,
+    created_at: str,
+    data: dict[str, list[int]],
+    metrics: dict[str, float],
+    libraries: dict[str, str],
+    seed: int,
+) -> Bundle:
+    from safetensors.torch import save
+
+    weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    manifest = Manifest(
+        version=version,
+        kind=kind,
+        spec=encoder.spec,
+        spec_hash=encoder.spec.spec_hash,
+        encoder=encoder.to_json(),
+        parent=parent,
+        created_at=created_at,
+        data={name: (first, last) for name, (first, last) in data.items()},
+        metrics=metrics,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        libraries=libraries,
+        seed=seed,
+    )
+    raw = json.dumps(manifest.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    return Bundle(manifest, raw, weights)
+
+
+def unpack(manifest_bytes: bytes, weights: bytes) -> Bundle:
+    """Check and open; raises BundleError with the reason. Shapes are checked when the detector is built."""
+    if len(manifest_bytes) + len(weights) > MAX_BYTES:
+        raise BundleError(f"larger than {MAX_BYTES} bytes")
+    try:
+        written = json.loads(manifest_bytes).get("format")
+        if written != FORMAT:
+            raise BundleError(f"written in format {written}; this release reads {FORMAT}: train a new model")
+    except (ValueError, AttributeError) as error:
+        raise error if isinstance(error, BundleError) else BundleError(f"manifest: no JSON object: {error}") from error
+    try:
+        manifest = Manifest.model_validate_json(manifest_bytes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(f"manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
+        raise BundleError("the weights are not those that the manifest names (sha256)")
+    if manifest.spec.spec_hash != manifest.spec_hash:
+        raise BundleError("the feature spec is not the one that the manifest's spec hash names")
+    return Bundle(manifest, manifest_bytes, weights)
+
+
+def sign(raw: bytes, key: bytes) -> str:
+    """HMAC-SHA256 in hex."""
+    return hmac.new(key, raw, hashlib.sha256).hexdigest()
+
+
+def verify(raw: bytes, signature: str | None, key: bytes | None) -> str | None:
+    """Why a signature is not accepted, None where it is, or where no key is configured."""
+    if key is None:
+        return None
+    if not signature:
+        return "not signed, though a signing key is configured"
+    return None if hmac.compare_digest(sign(raw, key).encode(), signature.encode()) else "the signature is wrong"

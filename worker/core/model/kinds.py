@@ -1,0 +1,126 @@
+"""The five kinds of autoencoder: each adds what its name says to the shared network and loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from worker.core.model.autoencoder import CODE_MOST, Activation, Autoencoder, dense
+from worker.core.model.encoder import Encoder
+
+
+class LinearAutoencoder(Autoencoder):
+    """No activation anywhere: its best code spans the principal subspace of the inputs.
+
+    Source: Baldi and Hornik, "Neural networks and principal component analysis", Neural Networks 2(1), 1989.
+    """
+
+    kind = "linear"
+    activation = None
+    code_activation = None
+
+
+class UndercompleteAutoencoder(Autoencoder):
+    """A code narrower than the input is all that limits it.
+
+    Source: Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313, 2006.
+    """
+
+    kind = "undercomplete"
+
+    @staticmethod
+    def width_of_code(features: int, hidden: int) -> int:
+        """A third of the features: with half of them and categoricals, next to nothing is left out."""
+        return min(CODE_MOST, max(1, features // 3))
+
+
+class DenoisingAutoencoder(Autoencoder):
+    """Reconstructs the clean row from a corrupted one: Gaussian noise of sd 1 on numbers, half of the features
+    swapped with another row's.
+
+    Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11, 2010, section 3; swap noise keeps each marginal.
+    """
+
+    kind = "denoising"
+    noise = 1.0
+    swap = 0.5
+
+    def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
+        window, width = encoder.spec.window, encoder.width
+        numeric = [block.start for block in encoder.blocks if block.kind == "numeric"]
+        values = [lag * width + start for lag in range(window) for start in numeric]
+        noisy = x.clone()
+        noisy[:, values] += self.noise * torch.randn(len(x), len(values), generator=generator)
+        swapped = torch.rand(len(x), window * len(encoder.blocks), generator=generator) < self.swap
+        partners = torch.randint(len(x), (len(x),), generator=generator)
+        widths = torch.tensor([block.width + block.has_mask for block in encoder.blocks]).repeat(window)
+        return torch.where(swapped.repeat_interleave(widths, dim=1), x[partners], noisy)
+
+
+class SparseAutoencoder(Autoencoder):
+    """A wide code of which only a few units are active: the mean activation of each is held near `active` by a
+    Kullback-Leibler penalty.
+
+    Source: Ng, "Sparse autoencoder", CS294A lecture notes, Stanford 2011, section 3.
+    """
+
+    kind = "sparse"
+    code_activation: Activation | None = staticmethod(torch.sigmoid)
+    active = 0.05
+    weight = 0.5
+
+    @staticmethod
+    def width_of_code(features: int, hidden: int) -> int:
+        return hidden
+
+    def trained(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        code = self.encode(x)
+        mean = code.mean(0).clamp(1e-4, 1.0 - 1e-4)
+        divergence = self.active * torch.log(self.active / mean) + (1.0 - self.active) * torch.log(
+            (1.0 - self.active) / (1.0 - mean)
+        )
+        return self.decode(code), (self.weight * divergence.sum()).expand(len(x))
+
+
+class VariationalAutoencoder(Autoencoder):
+    """The code is a Gaussian per row; training decodes a draw from it and keeps it near a standard normal. What serves
+    decodes the mean.
+
+    Each unit may carry `free` nats at no cost, so that the posterior does not collapse.
+    Source: Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014; free bits: Kingma et al., "Improved
+    variational inference with inverse autoregressive flow", NeurIPS 2016, appendix C.8.
+    """
+
+    kind = "variational"
+    code_activation = None
+    free = 0.25
+
+    def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
+        super().__init__(inputs, outputs, features, generator)
+        self.log_variance = dense(self.layers[0].out_features, self.code_width, generator)  # type: ignore[arg-type]
+        nn.init.constant_(self.log_variance.bias, -2.0)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the code, (n, code_width) each."""
+        hidden = torch.tanh(self.layers[0](x))
+        return self.layers[1](hidden), self.log_variance(hidden).clamp(-8.0, 4.0)
+
+    def trained(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.posterior(x)
+        draw = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator)
+        divergence = 0.5 * (mean**2 + log_variance.exp() - 1.0 - log_variance)
+        # The bound is on a unit's mean over the batch, as in the paper.
+        return self.decode(draw), divergence.mean(0).clamp_min(self.free).sum().expand(len(x))
+
+
+KINDS: dict[str, type[Autoencoder]] = {
+    kind.kind: kind
+    for kind in (
+        LinearAutoencoder,
+        UndercompleteAutoencoder,
+        DenoisingAutoencoder,
+        SparseAutoencoder,
+        VariationalAutoencoder,
+    )
+}
+"""By `model.kind`."""

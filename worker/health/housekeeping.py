@@ -1,0 +1,75 @@
+"""What is done now and then between batches: collect garbage, look at every partition, sum up, compare topic ids."""
+
+from __future__ import annotations
+
+import gc
+
+import structlog
+
+from worker.health.degradation import Condition
+from worker.health.watchdog import Watchdog
+from worker.partitions.assigned import Lanes, Phase
+from worker.partitions.snapshot_audit import SnapshotAudit
+from worker.ports.log import LogUnavailable, Source
+from worker.telemetry import Telemetry
+
+LOOK_EVERY_S = 1.0
+SUMMARY_EVERY_S = 10.0
+TOPIC_CHECK_S = 60.0
+
+log = structlog.get_logger()
+
+
+class Housekeeping:
+    def __init__(
+        self,
+        source: Source,
+        lanes: Lanes,
+        condition: Condition,
+        watchdog: Watchdog,
+        audit: SnapshotAudit,
+        telemetry: Telemetry,
+    ) -> None:
+        self._source = source
+        self._lanes = lanes
+        self._condition = condition
+        self._watchdog = watchdog
+        self._audit = audit
+        self._telemetry = telemetry
+        self._next_look = 0.0
+        self._next_summary = 0.0
+        self._next_topic_check = 0.0
+
+    def keep(self, now: float) -> None:
+        """Do what is due; `now` in monotonic seconds."""
+        if now >= self._next_look:
+            self._next_look = now + LOOK_EVERY_S
+            self._watchdog.look(now)
+            self._audit.look()
+            self._condition.look(now)
+        if now >= self._next_summary:
+            gc.collect()
+            self._next_summary = now + SUMMARY_EVERY_S
+            self._summarise()
+        if now >= self._next_topic_check:
+            self._check_topics(now)
+            self._next_topic_check = now + TOPIC_CHECK_S
+
+    def _summarise(self) -> None:
+        telemetry = self._telemetry
+        live = sum(lane.phase is Phase.LIVE for lane in self._lanes)
+        log.info("summary", partitions=len(self._lanes), live=live, lag=sum(telemetry.lag.values()),
+                 degraded=sorted(telemetry.degraded), **telemetry.summary())  # fmt: skip
+
+    def _check_topics(self, now: float) -> None:
+        """A topic deleted and created again quickly is otherwise read on without a word."""
+        for topic in {lane.source.topic for lane in self._lanes}:
+            try:
+                topic_id = self._source.topic_id(topic)
+            except LogUnavailable as error:
+                log.warning("topic_not_checked", topic=topic, error=str(error))
+                continue
+            for lane in self._lanes:
+                if lane.source.topic == topic and lane.phase is not Phase.RECOVERING and lane.topic_id != topic_id:
+                    log.warning("topic_recreated", topic=topic, partition=lane.source.partition)
+                    self._lanes.forget(lane, now)

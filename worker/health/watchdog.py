@@ -1,0 +1,124 @@
+"""Partitions that stand still though there is more to read: clients have been known to freeze one in silence.
+
+The first remedy is in process: the partition is recovered from its commit, which positions the client anew. Where that
+does not help, it is said to be stalled, and liveness fails by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from worker.partitions.assigned import Lane, Lanes, Phase
+from worker.ports.log import LogUnavailable, Source, TopicPartition
+from worker.telemetry import Telemetry
+
+STALL_S = 45.0
+"""Longer than a client takes to come back to a broker that was away, with its pauses of 10 s between attempts."""
+ASK_AFTER_S = 10.0
+ASKS_AT_ONCE = 10
+_ANSWER_S = 1.0
+_LONGEST_LOOK_S = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a partition looked like; times in watched seconds. `place` is the next record's offset and the client's
+    position, which also passes transaction markers and aborted records.
+    """
+
+    place: tuple[int, int]
+    moved: float
+    asked: float
+    behind_since: float | None = None
+    unanswered: str = ""
+    positioned_at: int | None = None
+    stalled: bool = False
+
+
+class Watchdog:
+    """Waiting for what is known (Redis, a pending transaction, a model) is no stall: only lanes that read are watched,
+    and only while Kafka answers. A turn that took long, in which nothing could move, counts as two seconds.
+    """
+
+    def __init__(self, source: Source, lanes: Lanes, telemetry: Telemetry) -> None:
+        self._source = source
+        self._lanes = lanes
+        self._telemetry = telemetry
+        self._seen: dict[TopicPartition, _Seen] = {}
+        self._clock = 0.0
+        self._last_look: float | None = None
+        self._quiet_until = 0.0
+
+    def look(self, now: float) -> None:
+        """About once a second, from the loop's thread; `now` in monotonic seconds. Kafka is asked only about lanes that
+        did not move for `ASK_AFTER_S`.
+        """
+        self._clock += min(now - (self._last_look if self._last_look is not None else now), _LONGEST_LOOK_S)
+        self._last_look = now
+        lanes = {lane.source: lane for lane in self._lanes}
+        self._seen = {source: seen for source, seen in self._seen.items() if source in lanes}
+        reading = [lane for lane in lanes.values() if lane.phase in (Phase.LIVE, Phase.CATCHING_UP)]
+        for source in self._seen.keys() - {lane.source for lane in reading}:
+            self._seen[source].moved, self._seen[source].behind_since = self._clock, None
+        standing = [lane for lane in reading if self._stands(lane)]
+        if now >= self._quiet_until:
+            for lane in sorted(standing, key=lambda lane: self._seen[lane.source].asked)[:ASKS_AT_ONCE]:
+                if not self._ask(lane, now):
+                    break
+        watched = {lane.source: self._seen[lane.source] for lane in reading}
+        self._telemetry.stalled = {source: max(seen.place) for source, seen in watched.items() if seen.stalled}
+        self._telemetry.unanswered = next((seen.unanswered for seen in watched.values() if seen.unanswered), "")
+
+    def _stands(self, lane: Lane) -> bool:
+        assert lane.state is not None
+        place = (lane.state.next_offset, self._source.position(lane.source) or 0)
+        seen = self._seen.setdefault(lane.source, _Seen(place, self._clock, self._clock))
+        if place != seen.place:
+            seen.place, seen.moved, seen.behind_since, seen.unanswered = place, self._clock, None, ""
+            if seen.positioned_at is not None and max(place) > seen.positioned_at:
+                self._goes_on(lane, seen)
+        return self._clock - max(seen.moved, seen.asked) >= ASK_AFTER_S
+
+    def _ask(self, lane: Lane, now: float) -> bool:
+        """Where the partition ends; False where Kafka does not answer, which is known and no stall."""
+        seen = self._seen[lane.source]
+        seen.asked = self._clock
+        try:
+            end = self._source.bounds(lane.source, _ANSWER_S)[1]
+        except LogUnavailable as error:
+            for other in self._seen.values():
+                other.behind_since = None
+            seen.unanswered = str(error)
+            self._quiet_until = now + ASK_AFTER_S
+            return False
+        seen.unanswered = ""
+        if end <= max(seen.place):
+            seen.behind_since = None
+            if seen.positioned_at is not None:
+                self._goes_on(lane, seen)
+        elif seen.behind_since is None:
+            seen.behind_since = self._clock
+        elif self._clock - seen.behind_since >= STALL_S:
+            self._stalled(lane, seen, end, now)
+        return True
+
+    def _stalled(self, lane: Lane, seen: _Seen, end: int, now: float) -> None:
+        again = seen.positioned_at is not None
+        seen.behind_since = None
+        seen.positioned_at = max(seen.place)
+        effect = "liveness fails, so that the process is started anew" if again else "recovered from its commit"
+        log.error("partition_stalled", topic=lane.source.topic, partition=lane.source.partition,
+                  offset=seen.positioned_at, end=end, effect=effect)  # fmt: skip
+        if again:
+            seen.stalled = True
+        else:
+            self._telemetry.repositioned += 1
+            self._lanes.forget(lane, now)
+
+    def _goes_on(self, lane: Lane, seen: _Seen) -> None:
+        seen.positioned_at, seen.stalled = None, False
+        log.info("partition_goes_on", topic=lane.source.topic, partition=lane.source.partition, offset=max(seen.place))
