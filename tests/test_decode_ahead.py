@@ -11,7 +11,7 @@ import pytest
 
 from worker.core.events.decode import Decoded, Limits, decoder_for
 from worker.core.events.spec import FeatureSpec
-from worker.decode_ahead import DecodingAhead
+from worker.decode_ahead import DecodeAhead
 
 SPEC = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}]})
 
@@ -40,8 +40,8 @@ def watched() -> Watched:
 
 
 @pytest.fixture
-def ahead(watched: Watched) -> Iterator[DecodingAhead]:
-    made = DecodingAhead(watched)
+def ahead(watched: Watched) -> Iterator[DecodeAhead]:
+    made = DecodeAhead(watched)
     yield made
     made.stop()
 
@@ -55,7 +55,7 @@ def numbers(found: Decoded) -> list[float]:
     return values
 
 
-def test_what_was_expected_is_decoded_once_and_in_one_thread(ahead: DecodingAhead, watched: Watched) -> None:
+def test_what_was_expected_is_decoded_once_and_in_one_thread(ahead: DecodeAhead, watched: Watched) -> None:
     batches = [batch(10_000 * i) for i in range(5)]
     ahead.expect(batches)
     for i, values in enumerate(batches):
@@ -64,7 +64,7 @@ def test_what_was_expected_is_decoded_once_and_in_one_thread(ahead: DecodingAhea
     assert len(watched.threads) == 1
 
 
-def test_a_batch_that_nobody_expected_waits_for_those_before(ahead: DecodingAhead, watched: Watched) -> None:
+def test_a_batch_that_nobody_expected_waits_for_those_before(ahead: DecodeAhead, watched: Watched) -> None:
     coming = [batch(0), batch(5_000)]
     ahead.expect(coming)
     assert numbers(ahead.decode(batch(90_000)))[0] == 90_000.0
@@ -77,7 +77,7 @@ class Batch(list[bytes | None]):
 
 
 def test_what_did_not_come_is_forgotten() -> None:
-    ahead = DecodingAhead(decoder_for("json", SPEC, Limits()))
+    ahead = DecodeAhead(decoder_for("json", SPEC, Limits()))
     missed = [Batch(batch(i)) for i in range(5)]
     alive = [weakref.ref(values) for values in missed]
     again = batch(7)
@@ -88,13 +88,13 @@ def test_what_did_not_come_is_forgotten() -> None:
     ahead.stop()
 
 
-def test_equal_batches_are_told_apart(ahead: DecodingAhead) -> None:
+def test_equal_batches_are_told_apart(ahead: DecodeAhead) -> None:
     one, other = batch(0), batch(0)
     ahead.expect([one, other])
     assert ahead.decode(one) is not ahead.decode(other)
 
 
-def test_what_a_decoder_raises_is_raised(ahead: DecodingAhead) -> None:
+def test_what_a_decoder_raises_is_raised(ahead: DecodeAhead) -> None:
     values: Any = [3]
     ahead.expect([values])
     with pytest.raises(TypeError):

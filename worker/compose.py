@@ -26,21 +26,21 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import signing_key
 from worker.config.settings import Settings
 from worker.core.events.decode import Limits, decoder_for
-from worker.decode_ahead import DecodingAhead
+from worker.decode_ahead import DecodeAhead
 from worker.errors import ConfigError
-from worker.health.degradation import Condition
+from worker.health.degradation import HealthSampler
 from worker.health.housekeeping import Housekeeping
-from worker.health.metrics import measures
+from worker.health.metrics import metrics
 from worker.health.status import Status
 from worker.health.watchdog import Watchdog
 from worker.lifecycle import StopToken, stop_on_signals
 from worker.loop import Worker
-from worker.outputs.alerts import Publisher
+from worker.outputs.alerts import AlertOutputs
 from worker.outputs.dead_letters import DeadLetters
-from worker.partitions.assigned import Lanes
+from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import VersionFeed
+from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots
@@ -77,7 +77,7 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
         live=lambda: Probe(*status.live()),
         ready=lambda: Probe(*status.ready()),
         status=status.status,
-        measures=lambda: measures(telemetry),
+        metrics=lambda: metrics(telemetry),
     )
     log.info("listening", port=server.port)
     feed.start()
@@ -92,7 +92,7 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
     log.info("stopped", reason=stop.reason)
 
 
-def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, VersionFeed, Telemetry]:
+def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, ModelFeed, Telemetry]:
     """The worker with its parts; Kafka has answered and Redis too."""
     kafka = settings.kafka
     Topics(kafka.bootstrap_servers, kafka.properties).await_broker(START_S)
@@ -100,7 +100,7 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
     client = connect(settings.redis.url.get_secret_value())
     registry = RedisRegistry(client, settings.stream, signing_key())
     store = RedisSnapshots(client, settings.stream)
-    feed = VersionFeed(registry, settings.spec.spec_hash)
+    feed = ModelFeed(registry, settings.spec.spec_hash)
     _await_redis(feed, settings, stop)
     if not settings.redis.allow_eviction:
         refuse_eviction(client)
@@ -112,19 +112,19 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
     sink = _sink(settings, source, instance)
     writer = SnapshotWriter(store, telemetry)
     writer.start()
-    lanes = Lanes(source)
-    audit = SnapshotAudit(store, lanes)
+    assignment = Assignment(source)
+    audit = SnapshotAudit(store, assignment)
     feed.also(audit.check)
     parts = Parts(
         source=source,
-        lanes=lanes,
+        assignment=assignment,
         sink=sink,
-        decoder=DecodingAhead(decoder),
+        decoder=DecodeAhead(decoder),
         feed=feed,
         recovery=Recovery(settings, source, store, feed, telemetry, sink, _wall_ms),
         snapshots=Snapshots(writer, settings.state.snapshot_every),
         sampler=ColdSampler(RedisSamples(client, settings.stream), settings.spec),
-        publisher=Publisher(
+        publisher=AlertOutputs(
             settings.stream,
             kafka.alerts,
             kafka.scores,
@@ -136,9 +136,9 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, V
         dead_letters=DeadLetters(kafka.dead_letters, sink.limit, kafka.dead_letter_limit),
         housekeeping=Housekeeping(
             source,
-            lanes,
-            Condition(source, lanes, feed, telemetry, settings.state.snapshot_every, _wall_ms),
-            Watchdog(source, lanes, telemetry),
+            assignment,
+            HealthSampler(source, assignment, feed, telemetry, settings.state.snapshot_every, _wall_ms),
+            Watchdog(source, assignment, telemetry),
             audit,
             telemetry,
         ),
@@ -167,7 +167,7 @@ def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:
     return TransactionalSink(kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits)
 
 
-def _await_redis(feed: VersionFeed, settings: Settings, stop: StopToken) -> None:
+def _await_redis(feed: ModelFeed, settings: Settings, stop: StopToken) -> None:
     """Redis down at start is waited for, and said; nothing is scored without knowing whether there is a champion."""
     waiting = False
     while not stop.is_set():

@@ -13,7 +13,7 @@ from worker.core.events.decode import Decoded, Decoder
 Values = Sequence[bytes | None]
 
 
-class DecodingAhead:
+class DecodeAhead:
     """A decoder that may be told what is coming. It decodes in one thread, since decoders remember what they met."""
 
     def __init__(self, decoder: Decoder) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.decode_ahead import DecodingAhead
+from worker.decode_ahead import DecodeAhead
 from worker.health.housekeeping import Housekeeping
-from worker.outputs.alerts import Publisher
+from worker.outputs.alerts import AlertOutputs
 from worker.outputs.dead_letters import DeadLetters
-from worker.partitions.assigned import Lanes
+from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import VersionFeed
+from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshots import Snapshots
 from worker.ports.log import Sink, Source
 from worker.telemetry import Telemetry
@@ -22,14 +22,14 @@ class Parts:
     """What the composition root puts together."""
 
     source: Source
-    lanes: Lanes
+    assignment: Assignment
     sink: Sink
-    decoder: DecodingAhead
-    feed: VersionFeed
+    decoder: DecodeAhead
+    feed: ModelFeed
     recovery: Recovery
     snapshots: Snapshots
     sampler: ColdSampler
-    publisher: Publisher
+    publisher: AlertOutputs
     dead_letters: DeadLetters
     housekeeping: Housekeeping
     telemetry: Telemetry

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from worker.core.events.decode import Decoded, Reject
 from worker.core.model.encoder import Encoded
-from worker.core.state.partition_state import Judged
-from worker.partitions.serving import Pair
+from worker.core.state.partition_state import ScoredRows
+from worker.partitions.serving import ServingModel
 from worker.ports.log import Output, TopicPartition
 
 _RATE_EVENTS = 50_000.0
@@ -93,7 +93,7 @@ class Telemetry:
     snapshots_failed: int = 0
     snapshot_bytes: int = 0
     switches: int = 0
-    pair: Pair | None = None
+    model: ServingModel | None = None
     lag: Mapping[TopicPartition, int] = field(default_factory=dict)
     degraded: Mapping[str, str] = field(default_factory=dict)
     blind_since: Mapping[TopicPartition, float] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Telemetry:
         self.batches += 1
         self.batch_seconds.observe(seconds)
 
-    def judged(self, records: int, rows: Judged, encoded: Encoded, decoded: Decoded) -> None:
+    def judged(self, records: int, rows: ScoredRows, encoded: Encoded, decoded: Decoded) -> None:
         """A live partition's part of a batch: `records` read, of which `rows` were scored."""
         scored, flagged = len(rows.offsets), int(np.count_nonzero(rows.flagged))
         self.records += records
@@ -143,14 +143,14 @@ class Telemetry:
             elif "offbeat-reason" in headers:
                 self.dead_letters += 1
 
-    def serves(self, pair: Pair) -> None:
+    def serves(self, model: ServingModel) -> None:
         """The versions that judge from now on, however the worker came by them."""
-        self.pair = pair
+        self.model = model
 
-    def swapped(self, pair: Pair) -> None:
+    def swapped(self, model: ServingModel) -> None:
         """A partition went over to other versions."""
         self.switches += 1
-        self.pair = pair
+        self.model = model
 
     # What readers ask.
 

@@ -22,13 +22,13 @@ from worker.adapters.http import Probe, StatusServer
 from worker.adapters.status_page import PAGE
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoded, Reject
-from worker.core.events.entity_names import Attributes
+from worker.core.events.entity_names import AttributeNames
 from worker.core.events.event_clock import EventTimes
 from worker.core.model.encoder import Encoded
-from worker.core.state.partition_state import Judged
+from worker.core.state.partition_state import ScoredRows
 from worker.errors import ConfigError
-from worker.health.metrics import measures
-from worker.partitions.serving import Pair
+from worker.health.metrics import metrics
+from worker.partitions.serving import ServingModel
 from worker.ports.log import Output, TopicPartition
 from worker.telemetry import LogHistogram, Telemetry, reject_class
 
@@ -58,7 +58,7 @@ def server(behind: Behind) -> Iterator[StatusServer]:
         live=lambda: behind.live(),
         ready=lambda: behind.ready(),
         status=lambda: behind.status(),
-        measures=lambda: measures(behind.telemetry),
+        metrics=lambda: metrics(behind.telemetry),
         host="127.0.0.1",
     )
     yield server
@@ -215,11 +215,11 @@ def test_a_stopped_server_gives_its_port_back(behind: Behind) -> None:
 # Metrics.
 
 
-def judged(flagged: list[bool], delays_ms: list[int]) -> Judged:
+def judged(flagged: list[bool], delays_ms: list[int]) -> ScoredRows:
     """One row per entry, `delays_ms` before now."""
     n = len(flagged)
     times = NOW_MS - np.array(delays_ms, np.int64)
-    return Judged(
+    return ScoredRows(
         offsets=np.arange(n),
         times=EventTimes(times, times, future=2),
         columns=Columns(()),
@@ -239,7 +239,7 @@ def encoded(missing: list[list[bool]], out_of_range: list[list[bool]]) -> Encode
 
 def decoded(tombstones: int, *reasons: str) -> Decoded:
     rejects = [Reject(i, (reason,)) for i, reason in enumerate(reasons)]
-    return Decoded(np.arange(0), Columns(()), np.empty(0), rejects, tombstones, Attributes(None, ()))
+    return Decoded(np.arange(0), Columns(()), np.empty(0), rejects, tombstones, AttributeNames(None, ()))
 
 
 def output(*headers: tuple[str, bytes]) -> Output:
@@ -304,8 +304,8 @@ def test_what_the_loop_counts_is_what_is_shown(server: StatusServer, behind: Beh
     telemetry.lag = {SOURCE: 42}
     telemetry.degraded = {"redis": "unreachable since 12:00"}
     threshold = SimpleNamespace(cut=9.75, alert_rate=0.002)
-    pair = SimpleNamespace(version=12, created_ms=NOW_MS - 90_000, threshold=threshold)
-    telemetry.swapped(cast(Pair, pair))
+    model = SimpleNamespace(version=12, created_ms=NOW_MS - 90_000, threshold=threshold)
+    telemetry.swapped(cast(ServingModel, model))
     found = samples(server)
     assert {name: found[name, ()] for name in PLAIN} == PLAIN
     assert {key: found[key] for key in LABELLED} == LABELLED

@@ -43,7 +43,7 @@ class ByHand:
 
     def __init__(self, detector: Detector) -> None:
         self._network = detector.network
-        blocks, parts = detector.encoder.blocks, detector.encoder.parts
+        blocks, parts = detector.encoder.blocks, detector.encoder.transforms
         self._width = detector.encoder.width
         self._numbers = [(name, block.start, part.centre, part.spread)
                          for name, block, part in zip(NUMBERS, blocks, parts, strict=False)
@@ -76,7 +76,7 @@ def threshold(detector: Detector, by_hand: ByHand) -> float:
     """The error that one in a thousand events of training exceeds; the loop's errors are the detector's own."""
     rows = table(FITTED, seed=7)
     encoded = detector.encoder.transform(from_table(rows, detector.encoder.spec))
-    errors = detector.judge(encoded).members[:, 0]
+    errors = detector.score(encoded).members[:, 0]
     first = [by_hand.error({name: values[i] for name, values in rows.items()}) for i in range(100)]
     assert np.allclose(first, errors[:100], rtol=1e-3), "the loop by hand computes something else"
     return float(np.quantile(errors, 0.999))

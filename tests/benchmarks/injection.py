@@ -49,7 +49,7 @@ def one(name: str, count: int, seed: int) -> tuple[float, float, float]:
     changed = rng.integers(0, len(spec.features), count)
     for row, feature in enumerate(changed.tolist()):
         rows.values[feature][row] = rare(past, feature, rng)
-    why = detector.explain(detector.judge(detector.encoder.transform(rows)), np.arange(count))
+    why = detector.explain(detector.score(detector.encoder.transform(rows)), np.arange(count))
     order = np.argsort(-why.per_feature, axis=1, kind="stable")
     hit = order[:, :3] == changed[:, None]
     inside = [

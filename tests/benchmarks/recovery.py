@@ -31,7 +31,7 @@ from tests.benchmarks.pair import Pair, first_after, held, stamp
 from tests.scenarios.stream import Stream, await_committed
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
-from worker.core.state.commit_metadata import Trail
+from worker.core.state.commit_metadata import CommitMetadata
 
 EXAMPLES = """examples:
   python -m tests.benchmarks.recovery
@@ -68,7 +68,7 @@ class Places:
     def now(self) -> list[Place]:
         found = []
         for part in self._consumer.committed(self._parts, 10):
-            bases = Trail.decode(part.metadata).bases if part.metadata else ()
+            bases = CommitMetadata.decode(part.metadata).bases if part.metadata else ()
             end = self._consumer.get_watermark_offsets(part, 10)[1]
             found.append(Place(end, max(part.offset, 0), bases[-1].offset if bases else 0))
         return found

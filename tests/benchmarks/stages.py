@@ -55,8 +55,8 @@ def measured(detector: Detector, records: list[bytes], repeats: int) -> dict[str
         "errors": lambda: detector.errors(encoded),
         "· network": lambda: detector._reconstruct(x),
         "· residuals": lambda: conditional.residuals(x),
-        "· conditional parts": lambda: conditional.parts(residuals, codes),
-        "· marginal parts": lambda: marginal.parts(encoded),
+        "· conditional parts": lambda: conditional.feature_errors(residuals, codes),
+        "· marginal parts": lambda: marginal.feature_errors(encoded),
         "all": lambda: detector.errors(encoder.transform(decoder.decode(records).columns)),
     }
     return {stage: least(call, repeats) / len(records) * 1e6 for stage, call in stages.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-import worker.adapters.kafka_transactional_producer as tenure
+import worker.adapters.kafka_transactional_producer as producer
 from tests.services.kafka import KafkaCluster
 from worker.adapters.kafka_producer import KafkaLimits
 from worker.adapters.kafka_sink import TransactionalSink
@@ -65,8 +65,8 @@ def test_a_call_that_stays_is_given_up_and_commits_nothing_when_it_comes_back(
     call: str, kafka: KafkaCluster, bootstrap: str, stream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Staying(call)
-    monkeypatch.setattr(tenure, "Producer", held.producer())
-    monkeypatch.setattr(tenure, "PUBLISH_S", 3.0)
+    monkeypatch.setattr(producer, "Producer", held.producer())
+    monkeypatch.setattr(producer, "PUBLISH_S", 3.0)
     source = joined(bootstrap, stream)
     sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
     place, topic = TopicPartition(stream, 0), f"{stream}.alerts"
@@ -102,7 +102,7 @@ def test_what_the_client_holds_is_let_go_in_the_thread_that_made_the_calls(
         def __del__(self) -> None:
             gone.append(threading.current_thread().name)
 
-    monkeypatch.setattr(tenure, "Producer", Noted)
+    monkeypatch.setattr(producer, "Producer", Noted)
     source = joined(bootstrap, stream)
     sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
     with pytest.raises(ProducerReplaced, match="planted") as caught:

@@ -9,7 +9,7 @@ from worker.core.events.columns import Columns, objects
 from worker.core.events.event_clock import EventTimes
 from worker.core.events.spec import FeatureSpec
 from worker.core.model.histogram import bucket_of
-from worker.core.state.partition_state import Judged
+from worker.core.state.partition_state import ScoredRows
 
 SPEC = FeatureSpec.model_validate(
     {
@@ -39,9 +39,9 @@ def rows(count: int, seed: int = 0, missing: float = 0.0) -> Columns:
     return Columns(tuple(values))
 
 
-def judged(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> Judged:
+def judged(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> ScoredRows:
     """Rows with errors and verdicts that depend on their offsets alone."""
     errors = ((offsets * 2_654_435_761 % 1_000) / 100 + 0.01).astype(np.float32)
     times = offsets * 1_000
     buckets = bucket_of(errors / np.float32(10))
-    return Judged(offsets, EventTimes(times, times, 0), columns, errors, buckets, errors > 9.5, errors < 9.0)
+    return ScoredRows(offsets, EventTimes(times, times, 0), columns, errors, buckets, errors > 9.5, errors < 9.0)

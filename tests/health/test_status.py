@@ -10,12 +10,12 @@ import pytest
 
 from worker.config.settings import Settings
 from worker.core.state.partition_state import PartitionState
-from worker.health.degradation import STALE_AFTER_S, Condition
-from worker.health.metrics import measures
+from worker.health.degradation import STALE_AFTER_S, HealthSampler
+from worker.health.metrics import metrics
 from worker.health.status import TURN_S, Status
 from worker.loop import Worker
-from worker.partitions.assigned import Lane, Lanes, Phase
-from worker.partitions.serving import VersionFeed
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase
+from worker.partitions.serving import ModelFeed
 from worker.ports.log import Change, Source, TopicPartition
 from worker.ports.stores import Snapshot
 from worker.telemetry import Telemetry
@@ -32,28 +32,30 @@ class Bench:
         changes = [Change(source, gained=True) for source in SOURCES]
         source = cast(Source, SimpleNamespace(changes=lambda: changes, end=lambda _: 60))
         self.now = 1_000.0
-        self.lanes = Lanes(source)
-        self.lanes.follow(self.now)
+        self.assignment = Assignment(source)
+        self.assignment.follow(self.now)
         self.telemetry = Telemetry("flows", monotonic=lambda: self.now)
         self.feed = SimpleNamespace(latest=None, reachable=True, refused=None)
-        self.worker = SimpleNamespace(lanes=self.lanes, last_turn=self.now)
+        self.worker = SimpleNamespace(assignment=self.assignment, last_turn=self.now)
         settings = Settings(stream="flows", features=[{"field": "a", "kind": "numeric"}])  # type: ignore[arg-type]
-        feed = cast(VersionFeed, self.feed)
-        self.condition = Condition(source, self.lanes, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
+        feed = cast(ModelFeed, self.feed)
+        self.condition = HealthSampler(source, self.assignment, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
         self.said = Status(settings, cast(Worker, self.worker), feed, self.telemetry, lambda: self.now)
-        for lane in self.lanes:
-            lane.committed = (40, "")
-            self.place(lane, Phase.LIVE)
+        for assigned in self.assignment:
+            assigned.committed = (40, "")
+            self.place(assigned, Phase.LIVE)
 
-    def place(self, lane: Lane, phase: Phase, *, age_s: float = 1.0, at: int = 50) -> None:
-        lane.phase, lane.target, lane.recovering_since = phase, 70, self.now
-        lane.state = cast(PartitionState, SimpleNamespace(next_offset=50)) if phase is not Phase.RECOVERING else None
-        lane.stored = cast(Snapshot, SimpleNamespace(offset=at, created_ms=WALL_MS - int(age_s * 1000)))
+    def place(self, assigned: AssignedPartition, phase: Phase, *, age_s: float = 1.0, at: int = 50) -> None:
+        assigned.phase, assigned.target, assigned.recovering_since = phase, 70, self.now
+        assigned.state = (
+            cast(PartitionState, SimpleNamespace(next_offset=50)) if phase is not Phase.RECOVERING else None
+        )
+        assigned.stored = cast(Snapshot, SimpleNamespace(offset=at, created_ms=WALL_MS - int(age_s * 1000)))
 
-    def lane(self, i: int) -> Lane:
-        lane = self.lanes.get(SOURCES[i])
-        assert lane is not None
-        return lane
+    def assigned(self, i: int) -> AssignedPartition:
+        assigned = self.assignment.get(SOURCES[i])
+        assert assigned is not None
+        return assigned
 
     def looked(self, seconds: float = 0.0) -> Bench:
         self.now += seconds
@@ -70,8 +72,8 @@ class Bench:
         return self
 
     def metric(self, name: str) -> dict[tuple[str, ...], Any]:
-        [measure] = [measure for measure in measures(self.telemetry) if measure.name == f"offbeat_{name}"]
-        return {labels[1:]: value for labels, value in measure.samples}
+        [metric] = [metric for metric in metrics(self.telemetry) if metric.name == f"offbeat_{name}"]
+        return {labels[1:]: value for labels, value in metric.samples}
 
 
 @pytest.fixture
@@ -89,12 +91,12 @@ def test_ready_once_every_partition_is_live_with_a_model_and_kafka_answers(bench
 
 def test_unready_says_what_is_caught_up_how_far_it_is_and_for_how_long_it_is_blind(bench: Bench) -> None:
     bench.with_model()
-    bench.place(bench.lane(0), Phase.CATCHING_UP)
-    bench.place(bench.lane(1), Phase.RECOVERING)
-    bench.lane(1).waiting_for = "StoreUnavailable: no answer"
-    bench.place(bench.lane(2), Phase.COLD)
+    bench.place(bench.assigned(0), Phase.CATCHING_UP)
+    bench.place(bench.assigned(1), Phase.RECOVERING)
+    bench.assigned(1).waiting_for = "StoreUnavailable: no answer"
+    bench.place(bench.assigned(2), Phase.COLD)
     bench.now += 4.0
-    bench.place(bench.lane(2), Phase.COLD)
+    bench.place(bench.assigned(2), Phase.COLD)
     assert bench.said.ready() == (
         False,
         "flows/0 catching up, 20 records to go, blind for 4.0 s; "
@@ -104,10 +106,10 @@ def test_unready_says_what_is_caught_up_how_far_it_is_and_for_how_long_it_is_bli
 
 def test_recovery_is_measured(bench: Bench) -> None:
     assert bench.looked().metric("blind_now_seconds") == {(): 0.0}
-    bench.place(bench.lane(0), Phase.RECOVERING)
+    bench.place(bench.assigned(0), Phase.RECOVERING)
     bench.now += 2.0
-    bench.place(bench.lane(1), Phase.CATCHING_UP)
-    bench.place(bench.lane(2), Phase.COLD)
+    bench.place(bench.assigned(1), Phase.CATCHING_UP)
+    bench.place(bench.assigned(2), Phase.COLD)
     bench.telemetry.catch_up_records += 600
     bench.looked(1.0)
     assert bench.metric("blind_now_seconds") == {(): 3.0}
@@ -117,8 +119,8 @@ def test_recovery_is_measured(bench: Bench) -> None:
     assert bench.said.status()["recovery"] == {
         "blind_seconds_now": 3.0, "records_to_go": 20, "records_per_second": 200.0,
     }  # fmt: skip
-    for lane in bench.lanes:
-        bench.place(lane, Phase.LIVE)
+    for assigned in bench.assignment:
+        bench.place(assigned, Phase.LIVE)
     bench.looked(1.0)
     assert bench.metric("blind_now_seconds") == bench.metric("catch_up_to_go_records") == {(): 0}
 
@@ -126,8 +128,8 @@ def test_recovery_is_measured(bench: Bench) -> None:
 def test_liveness_asks_for_the_loop_and_for_stalled_partitions_alone(bench: Bench) -> None:
     bench.feed.reachable, bench.feed.refused = False, "bundle b is not in Redis"
     bench.telemetry.unanswered = "timed out"
-    for lane in bench.lanes:
-        lane.phase = Phase.RECOVERING
+    for assigned in bench.assignment:
+        assigned.phase = Phase.RECOVERING
     bench.looked()
     assert bench.said.live() == (True, "last turn 0.0 s ago")
     bench.telemetry.stalled = {SOURCES[1]: 47}
@@ -148,25 +150,25 @@ def test_a_stalled_partition_has_its_label_only_as_long_as_it_is_stalled(bench: 
 
 def test_lag_goes_with_the_partition(bench: Bench) -> None:
     assert bench.looked().metric("lag_records") == {("flows", str(i)): 20 for i in range(3)}
-    bench.lanes._lanes.pop(SOURCES[1])
+    bench.assignment._assignment.pop(SOURCES[1])
     assert bench.looked().metric("lag_records") == {("flows", "0"): 20, ("flows", "2"): 20}
 
 
 def test_the_oldest_snapshot_counts_where_it_lacks_records(bench: Bench) -> None:
     assert bench.looked().metric("snapshot_age_seconds") == {(): 0.0}  # they lack nothing, however old
-    bench.place(bench.lane(0), Phase.LIVE, age_s=7.5, at=49)
-    bench.place(bench.lane(1), Phase.LIVE, age_s=3.0, at=49)
-    bench.place(bench.lane(2), Phase.CATCHING_UP, age_s=900.0, at=49)
+    bench.place(bench.assigned(0), Phase.LIVE, age_s=7.5, at=49)
+    bench.place(bench.assigned(1), Phase.LIVE, age_s=3.0, at=49)
+    bench.place(bench.assigned(2), Phase.CATCHING_UP, age_s=900.0, at=49)
     assert bench.looked().metric("snapshot_age_seconds") == {(): 7.5}
-    bench.lane(0).stored = None  # none since it went live
+    bench.assigned(0).stored = None  # none since it went live
     assert bench.looked(30.0).metric("snapshot_age_seconds") == {(): 30.0}
 
 
 def test_what_degrades_is_named(bench: Bench) -> None:
     assert bench.looked().telemetry.degraded == {}
-    bench.place(bench.lane(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S, at=49)
+    bench.place(bench.assigned(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S, at=49)
     assert bench.looked().telemetry.degraded == {}
-    bench.place(bench.lane(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S + 1, at=49)
+    bench.place(bench.assigned(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S + 1, at=49)
     bench.feed.reachable, bench.feed.refused = False, "bundle b: its content has another digest"
     bench.telemetry.unanswered = "the bounds of a partition: timed out"
     assert bench.looked().telemetry.degraded == {

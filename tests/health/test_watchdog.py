@@ -9,7 +9,7 @@ import pytest
 
 from worker.core.state.partition_state import PartitionState
 from worker.health.watchdog import ASK_AFTER_S, ASKS_AT_ONCE, STALL_S, Watchdog
-from worker.partitions.assigned import Lanes, Phase
+from worker.partitions.assigned import Assignment, Phase
 from worker.ports.log import Change, LogUnavailable, Source, TopicPartition
 from worker.telemetry import Telemetry
 
@@ -50,23 +50,23 @@ class Told:
 class Bench:
     def __init__(self, *sources: TopicPartition) -> None:
         self.source = Told(*sources)
-        self.lanes = Lanes(cast(Source, self.source))
-        self.lanes.follow(0.0)
+        self.assignment = Assignment(cast(Source, self.source))
+        self.assignment.follow(0.0)
         self.telemetry = Telemetry("flows")
-        self.watchdog = Watchdog(cast(Source, self.source), self.lanes, self.telemetry)
+        self.watchdog = Watchdog(cast(Source, self.source), self.assignment, self.telemetry)
         self.now = 0.0
         for source in sources:
             self.place(source, 0)
 
     def place(self, source: TopicPartition, offset: int, phase: Phase = Phase.LIVE) -> None:
-        lane = self.lanes.get(source)
-        assert lane is not None
-        lane.phase, lane.state = phase, cast(PartitionState, SimpleNamespace(next_offset=offset))
+        assigned = self.assignment.get(source)
+        assert assigned is not None
+        assigned.phase, assigned.state = phase, cast(PartitionState, SimpleNamespace(next_offset=offset))
 
     def phase(self, source: TopicPartition) -> Phase:
-        lane = self.lanes.get(source)
-        assert lane is not None
-        return lane.phase
+        assigned = self.assignment.get(source)
+        assert assigned is not None
+        return assigned.phase
 
     def seconds(self, count: float, *, turn: float = 1.0) -> None:
         until = self.now + count
@@ -218,7 +218,7 @@ def test_a_released_partition_is_forgotten(bench: Bench) -> None:
     bench.seconds(LATEST_S)
     assert set(bench.telemetry.stalled) == {ZERO, ONE}
     bench.source._changes = [Change(ONE, gained=False)]
-    bench.lanes.follow(bench.now)
+    bench.assignment.follow(bench.now)
     bench.seconds(1)
     assert set(bench.telemetry.stalled) == {ZERO}
 

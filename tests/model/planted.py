@@ -15,12 +15,12 @@ import worker.partitions.snapshots as snapshots
 from tests.model.broker import Broker
 from tests.model.mishaps import PodNet
 from tests.model.source import ModelSource
-from worker.core.state.commit_metadata import Trail
+from worker.core.state.commit_metadata import CommitMetadata
 from worker.core.state.partition_state import PartitionState
 from worker.loop import Worker
-from worker.partitions.assigned import Lane, Lanes, Phase
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import Pair
+from worker.partitions.serving import ServingModel
 from worker.partitions.snapshots import taken
 from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
 from worker.ports.stores import Ancestor, Snapshot
@@ -35,30 +35,42 @@ def _replaced(owner: Any, name: str, by: Any) -> Bug:
 
 
 def _no_catch_up(
-    self: Recovery, lane: Lane, state: PartitionState, pair: Pair | None, trail: Trail, target: int
+    self: Recovery,
+    assigned: AssignedPartition,
+    state: PartitionState,
+    model: ServingModel | None,
+    metadata: CommitMetadata,
+    target: int,
 ) -> None:
     state.next_offset = target
-    _go(self, lane, state, pair, trail, target)
+    _go(self, assigned, state, model, metadata, target)
 
 
-def _todays(self: Recovery, lane: Lane, state: PartitionState, pair: Pair | None, trail: Trail, target: int) -> None:
-    pair = self._feed.latest or pair
-    if pair is not None:
-        lane.replay = []
-        state.adopt(pair.versions)
-    _go(self, lane, state, pair, trail, target)
+def _todays(
+    self: Recovery,
+    assigned: AssignedPartition,
+    state: PartitionState,
+    model: ServingModel | None,
+    metadata: CommitMetadata,
+    target: int,
+) -> None:
+    model = self._feed.latest or model
+    if model is not None:
+        assigned.replay = []
+        state.adopt(model.versions)
+    _go(self, assigned, state, model, metadata, target)
 
 
-def _late_membership(self: Worker, outputs: list[tuple[Lane, list[Output]]], _: object) -> None:
+def _late_membership(self: Worker, outputs: list[tuple[AssignedPartition, list[Output]]], _: object) -> None:
     _publish(self, outputs, self._parts.source.membership())
 
 
-def _early_snapshot(self: Worker, outputs: list[tuple[Lane, list[Output]]], membership: object) -> None:
+def _early_snapshot(self: Worker, outputs: list[tuple[AssignedPartition, list[Output]]], membership: object) -> None:
     writer = self._parts.snapshots._writer
-    for lane in self.lanes:
-        if lane.phase is Phase.LIVE and lane.state is not None and not lane.in_flight and any(outputs):
-            writer.submit(taken(lane, lane.state, lane.stored, self._wall_ms()))
-            lane.in_flight, lane.snapshot_offset = True, lane.state.next_offset
+    for assigned in self.assignment:
+        if assigned.phase is Phase.LIVE and assigned.state is not None and not assigned.in_flight and any(outputs):
+            writer.submit(taken(assigned, assigned.state, assigned.stored, self._wall_ms()))
+            assigned.in_flight, assigned.snapshot_offset = True, assigned.state.next_offset
     _publish(self, outputs, membership)
 
 
@@ -84,13 +96,13 @@ class _NoTransaction:
     def close(self) -> None: ...
 
 
-def _newest_only(lane: Lane, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
+def _newest_only(assigned: AssignedPartition, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
     return [stored.ancestor]
 
 
 PLANTED: dict[str, Bug] = {
     "none": nullcontext,
-    "no assignment filter": _replaced(Lanes, "holds", lambda *_: True),
+    "no assignment filter": _replaced(Assignment, "holds", lambda *_: True),
     "group metadata taken at commit": _replaced(Worker, "_publish", _late_membership),
     "the state of a batch kept whose outputs were dropped": _replaced(Worker, "_recover_all", lambda _: None),
     "read_uncommitted offsets": _replaced(Broker, "stable", Broker.unstable),

@@ -11,18 +11,18 @@ from tests.model.source import ModelSource
 from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS
 from worker.core.events.decode import Limits, decoder_for
-from worker.decode_ahead import DecodingAhead
-from worker.health.degradation import Condition
+from worker.decode_ahead import DecodeAhead
+from worker.health.degradation import HealthSampler
 from worker.health.housekeeping import Housekeeping
 from worker.health.watchdog import Watchdog
 from worker.lifecycle import StopToken
 from worker.loop import Worker
-from worker.outputs.alerts import Publisher
+from worker.outputs.alerts import AlertOutputs
 from worker.outputs.dead_letters import DeadLetters
-from worker.partitions.assigned import Lanes
+from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import VersionFeed
+from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots
@@ -74,29 +74,31 @@ class Pod:
         self.telemetry = Telemetry(SETTINGS.stream)
         self.source = ModelSource(broker, net)
         self.sink = sink(broker, net, self.source)
-        self.feed = VersionFeed(registry, SETTINGS.spec.spec_hash)
+        self.feed = ModelFeed(registry, SETTINGS.spec.spec_hash)
         self.feed.refresh()
-        self.lanes = Lanes(self.source)
+        self.assignment = Assignment(self.source)
         self.writer = Writer(store, self.telemetry)
-        self.audit = SnapshotAudit(store, self.lanes, broker.monotonic)
+        self.audit = SnapshotAudit(store, self.assignment, broker.monotonic)
         kafka, telemetry = SETTINGS.kafka, self.telemetry
         parts = Parts(
             source=self.source,
-            lanes=self.lanes,
+            assignment=self.assignment,
             sink=self.sink,
-            decoder=DecodingAhead(decoder_for("json", SETTINGS.spec, Limits())),
+            decoder=DecodeAhead(decoder_for("json", SETTINGS.spec, Limits())),
             feed=self.feed,
             recovery=Recovery(SETTINGS, self.source, store, self.feed, telemetry, self.sink, wall_ms),
             snapshots=Snapshots(self.writer, SETTINGS.state.snapshot_every, broker.monotonic),
             sampler=ColdSampler(_NoSamples(), SETTINGS.spec),
-            publisher=Publisher(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: LIMIT, wall_ms,
+            publisher=AlertOutputs(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: LIMIT, wall_ms,
                                 telemetry),
             dead_letters=DeadLetters(kafka.dead_letters, lambda _: LIMIT, kafka.dead_letter_limit),
             housekeeping=Housekeeping(
                 self.source,
-                self.lanes,
-                Condition(self.source, self.lanes, self.feed, telemetry, SETTINGS.state.snapshot_every, wall_ms),
-                Watchdog(self.source, self.lanes, telemetry),
+                self.assignment,
+                HealthSampler(
+                    self.source, self.assignment, self.feed, telemetry, SETTINGS.state.snapshot_every, wall_ms
+                ),
+                Watchdog(self.source, self.assignment, telemetry),
                 self.audit,
                 telemetry,
             ),

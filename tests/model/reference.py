@@ -14,12 +14,11 @@ from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.stream import SETTINGS
 from worker.core.events.decode import Limits, decoder_for
 from worker.core.events.event_clock import event_times
-from worker.core.state.commit_metadata import EMPTY, Base, Trail
-from worker.core.state.partition_state import Judged, PartitionState, Versions
-from worker.naming import entities_of
-from worker.outputs.alerts import Publisher
-from worker.partitions.assigned import Lane, Phase
-from worker.partitions.serving import VersionFeed
+from worker.core.state.commit_metadata import EMPTY, Base, CommitMetadata
+from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
+from worker.outputs.alerts import AlertOutputs
+from worker.partitions.assigned import AssignedPartition, Phase
+from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshots import restored
 from worker.ports.log import Commit, Output, TopicPartition
 from worker.ports.stores import Snapshot
@@ -41,7 +40,7 @@ class Reference:
     """Told of the broker's stable commits, of operators' moves and of each snapshot that is written."""
 
     broker: Broker
-    feed: VersionFeed
+    feed: ModelFeed
     alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -55,22 +54,22 @@ class Reference:
         self._moved[source] = offset
 
     def committed(self, source: TopicPartition, commit: Commit) -> None:
-        trail = Trail.decode(commit.metadata) if commit.metadata else None
-        if trail is None or trail.cold:
+        metadata = CommitMetadata.decode(commit.metadata) if commit.metadata else None
+        if metadata is None or metadata.cold:
             return
-        line, live_from = self._line(source, trail)
-        self._fold(source, line.state, trail, live_from, commit.offset)
-        line.bases = trail.bases
+        line, live_from = self._line(source, metadata)
+        self._fold(source, line.state, metadata, live_from, commit.offset)
+        line.bases = metadata.bases
         self._lines[source] = line
         self._states.setdefault(source, {}).setdefault(commit.offset, set()).add(line.state.encode())
 
-    def _line(self, source: TopicPartition, trail: Trail) -> tuple[Line, int]:
+    def _line(self, source: TopicPartition, metadata: CommitMetadata) -> tuple[Line, int]:
         """The line that a commit goes on with, and the offset from which it publishes."""
         line, moved = self._lines.get(source), self._moved.pop(source, None)
-        rebuilt = line is not None and trail.bases[0].snapshot == EMPTY and trail.bases[0] not in line.bases
+        rebuilt = line is not None and metadata.bases[0].snapshot == EMPTY and metadata.bases[0] not in line.bases
         if line is not None and moved is None and not rebuilt:
             return line, line.state.next_offset
-        base = trail.bases[0] if rebuilt else trail.bases[-1]
+        base = metadata.bases[0] if rebuilt else metadata.bases[-1]
         live_from = base.offset if line is None else line.state.next_offset if moved is None else moved
         return Line(self._at(source, base)), live_from
 
@@ -80,9 +79,11 @@ class Reference:
             return PartitionState(SETTINGS.spec, TOPIC_ID, source.partition, base.offset, COOLDOWN_MS, bounds)
         return PartitionState.decode(self._snapshots[base.snapshot], SETTINGS.spec, COOLDOWN_MS, SETTINGS.bounds)
 
-    def _fold(self, source: TopicPartition, state: PartitionState, trail: Trail, live_from: int, end: int) -> None:
+    def _fold(
+        self, source: TopicPartition, state: PartitionState, metadata: CommitMetadata, live_from: int, end: int
+    ) -> None:
         """Up to `end`, each record by the version in force at it; nothing is expected before `live_from`."""
-        switches = [one for one in trail.switches if one.offset >= state.next_offset]
+        switches = [one for one in metadata.switches if one.offset >= state.next_offset]
         stops = sorted({*(one.offset for one in switches), live_from, end})
         for stop in [stop for stop in stops if state.next_offset <= stop <= end]:
             self._judge(source, state, stop, live=state.next_offset >= live_from)
@@ -96,18 +97,18 @@ class Reference:
         found = [(o, one) for o in range(state.next_offset, stop) if (one := log[o]) is not None]
         if not found:
             return
-        records, pair = fetched(source, found), self.feed.named(state.versions)
+        records, model = fetched(source, found), self.feed.model_of(state.versions)
         decoded = decoder_for("json", SETTINGS.spec, Limits()).decode(records.values)
         times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
         offsets = records.offsets[decoded.index]
-        observed = state.observe(decoded.columns, lambda: entities_of(records, decoded), times, offsets)
-        judged = pair.detector.judge(pair.detector.encoder.transform(observed.columns))
+        observed = state.observe(decoded.columns, lambda: decoded.entities(records.key), times, offsets)
+        judged = model.detector.score(model.detector.encoder.transform(observed.columns))
         errors = judged.errors
-        rows = Judged(offsets, times, observed.columns, errors, pair.threshold.p_buckets(errors),
-                      pair.threshold.flagged(errors), errors < pair.training_cut)  # fmt: skip
+        rows = ScoredRows(offsets, times, observed.columns, errors, model.threshold.p_buckets(errors),
+                      model.threshold.flagged(errors), errors < model.training_cut)  # fmt: skip
         state.fold(rows)
-        lane = Lane(source, 0, Phase.LIVE if live else Phase.CATCHING_UP, TOPIC_ID, pair, state)
-        for output in _publisher().outputs(lane, records, decoded, rows, judged):
+        assigned = AssignedPartition(source, 0, Phase.LIVE if live else Phase.CATCHING_UP, TOPIC_ID, model, state)
+        for output in _publisher().outputs(assigned, records, decoded, rows, judged):
             self.alerts[alert_of(output)] += 1
         if live:
             self.letters.update((str(source.partition), str(found[one.index][0])) for one in decoded.rejects)
@@ -145,7 +146,7 @@ def letter_of(output: Output) -> tuple[str, str]:
     return headers["offbeat-partition"].decode(), headers["offbeat-offset"].decode()
 
 
-def _publisher() -> Publisher:
+def _publisher() -> AlertOutputs:
     kafka = SETTINGS.kafka
-    return Publisher(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: 1_000_000, lambda: 0,
+    return AlertOutputs(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: 1_000_000, lambda: 0,
                      Telemetry(SETTINGS.stream))  # fmt: skip

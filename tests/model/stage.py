@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import worker.adapters.kafka_producer as producing
-import worker.adapters.kafka_transactional_producer as tenure
+import worker.adapters.kafka_transactional_producer as transactional_producer
 import worker.health.housekeeping as housekeeping
 import worker.loop as loop
 from tests.model.broker import Broker
@@ -68,10 +68,10 @@ def on_the_model(broker: Broker, nets: Mapping[str, PodNet], clock: Clock) -> It
 
     time = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
     with (
-        patch.object(tenure, "Producer", producer),
-        patch.object(tenure, "EndedCalls", Inline),
+        patch.object(transactional_producer, "Producer", producer),
+        patch.object(transactional_producer, "CallThread", Inline),
         patch.object(producing, "time", time),
-        patch.object(tenure, "time", time),
+        patch.object(transactional_producer, "time", time),
         patch.object(loop, "POLL_ROWS", POLL_ROWS),
         patch.object(housekeeping, "gc", SimpleNamespace(collect=lambda: 0)),
     ):

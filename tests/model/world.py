@@ -18,9 +18,9 @@ from tests.model.producer import ModelProducer
 from tests.model.reference import Reference, alert_of, letter_of
 from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS, Events, versions
-from worker.core.state.commit_metadata import EMPTY, Trail
+from worker.core.state.commit_metadata import EMPTY, CommitMetadata
 from worker.partitions.assigned import Phase
-from worker.partitions.serving import VersionFeed
+from worker.partitions.serving import ModelFeed
 from worker.ports.log import Commit, TopicPartition
 from worker.ports.stores import Champion, Snapshot, StoreUnavailable
 
@@ -69,7 +69,7 @@ class World:
             for registry in (always, self.registry):
                 registry.put_bundle(one.bundle)
                 registry.put_threshold(one.threshold)
-        self.reference = Reference(self.broker, VersionFeed(always, SETTINGS.spec.spec_hash))
+        self.reference = Reference(self.broker, ModelFeed(always, SETTINGS.spec.spec_hash))
         self.broker.committed = self._committed
         self._watch_store()
         self._promote()
@@ -78,7 +78,7 @@ class World:
 
     def _committed(self, source: TopicPartition, commit: Commit) -> None:
         self.reference.committed(source, commit)
-        for base in Trail.decode(commit.metadata).bases if commit.metadata else ():
+        for base in CommitMetadata.decode(commit.metadata).bases if commit.metadata else ():
             gone = base.snapshot not in self.store.manifests.get(source, {})
             if base.snapshot != EMPTY and gone and base.snapshot not in self._wiped:
                 self.wrong.append(f"the commit of {source} at {commit.offset} names what is not stored")
@@ -311,11 +311,15 @@ class World:
         self.broker.expire()
 
     def _all_live(self) -> bool:
-        lanes = [lane for pod in self._pods.values() for lane in pod.lanes]
+        assignment = [assigned for pod in self._pods.values() for assigned in pod.assignment]
         group = self.broker.group
         known = all(pod.source._member in group.members for pod in self._pods.values())
         settled = known and not any(group.surplus(member) for member in group.members)
-        return settled and len(lanes) == len(self.broker.logs) and all(lane.phase is Phase.LIVE for lane in lanes)
+        return (
+            settled
+            and len(assignment) == len(self.broker.logs)
+            and all(assigned.phase is Phase.LIVE for assigned in assignment)
+        )
 
     def _all_committed(self) -> bool:
         ends = {source: _end(log) for source, log in self.broker.logs.items()}
@@ -341,7 +345,7 @@ class World:
         """After a drain the commit names a snapshot of where it is."""
         found = []
         for source, commit in self.broker.offsets.items():
-            newest = Trail.decode(commit.metadata).bases[-1] if commit.metadata else None
+            newest = CommitMetadata.decode(commit.metadata).bases[-1] if commit.metadata else None
             if newest is None or newest.offset != commit.offset:
                 found.append(f"{source}: after a drain the commit at {commit.offset} names {newest}")
         return found

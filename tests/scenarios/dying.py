@@ -21,11 +21,11 @@ from typing import Any
 
 import confluent_kafka
 
-import worker.adapters.kafka_transactional_producer as tenure
+import worker.adapters.kafka_transactional_producer as producer
 import worker.compose as compose
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import load
-from worker.core.state.commit_metadata import Trail
+from worker.core.state.commit_metadata import CommitMetadata
 from worker.partitions.snapshots import Snapshots
 
 POINTS = ("produced", "offsets_sent", "committed", "snapshot_stored", "named", "drained")
@@ -100,8 +100,8 @@ def dying_producer(death: Death) -> type[confluent_kafka.Producer]:
 
 def _snapshots(offsets: list[confluent_kafka.TopicPartition]) -> frozenset[str]:
     """The newest snapshot that each partition's commit names."""
-    trails = [Trail.decode(part.metadata) for part in offsets if part.metadata]
-    return frozenset(trail.bases[-1].snapshot for trail in trails if trail.bases)
+    written = [CommitMetadata.decode(part.metadata) for part in offsets if part.metadata]
+    return frozenset(metadata.bases[-1].snapshot for metadata in written if metadata.bases)
 
 
 def dying_after(call: Callable[..., Any], death: Death, point: str) -> Callable[..., Any]:
@@ -115,7 +115,7 @@ def dying_after(call: Callable[..., Any], death: Death, point: str) -> Callable[
 
 def main(config: str, point: str, occasion: str) -> None:
     death = Death(point, int(occasion))
-    vars(tenure)["Producer"] = dying_producer(death)
+    vars(producer)["Producer"] = dying_producer(death)
     for owner, name, reached in ((RedisSnapshots, "put", "snapshot_stored"), (Snapshots, "drain", "drained")):
         setattr(owner, name, dying_after(getattr(owner, name), death, reached))
     if point == "handler_raises":

@@ -11,29 +11,31 @@ from worker.compose import build
 from worker.lifecycle import StopToken
 from worker.loop import Worker
 from worker.partitions.assigned import Phase
-from worker.partitions.serving import VersionFeed
+from worker.partitions.serving import ModelFeed
 from worker.telemetry import Telemetry
 
 
 class Turned:
     def __init__(self, made: Stream, instance: str) -> None:
         self.worker: Worker
-        self.feed: VersionFeed
+        self.feed: ModelFeed
         self.telemetry: Telemetry
         self.worker, self.feed, self.telemetry = build(made.settings, StopToken(), instance)
 
     def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not done():
-            assert time.monotonic() < deadline, [(lane.phase, lane.waiting_for) for lane in self.worker.lanes]
+            assert time.monotonic() < deadline, [
+                (assigned.phase, assigned.waiting_for) for assigned in self.worker.assignment
+            ]
             self.worker.turn()
 
     def live(self, partitions: int = 2) -> None:
-        self.until(lambda: [lane.phase for lane in self.worker.lanes] == [Phase.LIVE] * partitions)
+        self.until(lambda: [assigned.phase for assigned in self.worker.assignment] == [Phase.LIVE] * partitions)
 
     def committed(self, records: int) -> None:
-        """Until the lanes' commits add up to so many records."""
-        self.until(lambda: sum(max(lane.committed[0], 0) for lane in self.worker.lanes) >= records)
+        """Until the partitions' commits add up to so many records."""
+        self.until(lambda: sum(max(assigned.committed[0], 0) for assigned in self.worker.assignment) >= records)
 
     def close(self) -> None:
         self.worker.drain()

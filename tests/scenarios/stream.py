@@ -26,7 +26,7 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import load
 from worker.config.settings import Settings
 from worker.core.events.columns import from_table
-from worker.core.state.commit_metadata import EMPTY, Trail
+from worker.core.state.commit_metadata import EMPTY, CommitMetadata
 from worker.partitions.snapshots import restored
 from worker.ports.log import LogUnavailable
 from worker.ports.stores import Champion
@@ -100,7 +100,7 @@ class Stream:
         store = RedisSnapshots(self.client, self.settings.stream)
         found = {}
         for source, answer in answers.items():
-            base = Trail.decode(answer.metadata).bases[-1]
+            base = CommitMetadata.decode(answer.metadata).bases[-1]
             snapshot = store.get(source.topic, source.partition, base.snapshot)
             assert snapshot is not None
             state = restored(snapshot, self.settings.spec, 0, self.settings.bounds)
@@ -258,7 +258,7 @@ def await_named(stream: Stream, partitions: int = 2, seconds: float = 30.0) -> N
     kafka, deadline = stream.settings.kafka, time.monotonic() + seconds
     commits = GroupCommits(kafka.bootstrap_servers, kafka.group, kafka.events, {})
     while True:
-        bases = [Trail.decode(answer.metadata).bases[-1] for answer in commits.read().values()]
+        bases = [CommitMetadata.decode(answer.metadata).bases[-1] for answer in commits.read().values()]
         if len(bases) == partitions and all(base.snapshot != EMPTY for base in bases):
             return
         assert time.monotonic() < deadline, bases

@@ -48,7 +48,7 @@ def test_poison_is_set_aside_whole_and_the_rest_is_scored(
     bad = [b"", b"{", b"\xff\xfe", b"[1]", b'{"bytes": "many"}', b"[" * 9_000, b'{"bytes": 1e999}', b'{"bytes": NaN}',
            b'{"proto": 5}', b"x" * 1_048_300]  # fmt: skip
     good = [anomalous(rng, i) for i in range(len(bad))]
-    mixed = [value for pair in zip(bad, encoded(good), strict=True) for value in pair]
+    mixed = [value for model in zip(bad, encoded(good), strict=True) for value in model]
     kafka.produce(stream, [*mixed, None], timestamp_ms=1_750_000_000_000)
     with worker(made, "a", tmp_path) as process:
         await_committed(made, len(mixed) + 1, process)

@@ -52,12 +52,12 @@ def champion(made: Stream) -> Any:
 
 
 def snapshotted(one: Turned) -> bool:
-    """Whether every lane's commit names a stored snapshot of all that it has."""
+    """Whether every partition's commit names a stored snapshot of all that it has."""
     return all(
-        lane.state is not None and lane.stored is not None and lane.trail is not None
-        and lane.stored.offset == lane.state.next_offset and lane.committed[1] == lane.trail.encode()
-        and any(base.snapshot == lane.stored.id for base in lane.trail.bases)
-        for lane in one.worker.lanes
+        assigned.state is not None and assigned.stored is not None and assigned.metadata is not None
+        and assigned.stored.offset == assigned.state.next_offset and assigned.committed[1] == assigned.metadata.encode()
+        and any(base.snapshot == assigned.stored.id for base in assigned.metadata.bases)
+        for assigned in one.worker.assignment
     )  # fmt: skip
 
 
@@ -119,7 +119,9 @@ def test_an_emptied_redis_gets_back_the_champion_the_counters_and_whole_snapshot
 
     def stored() -> bool:  # though not a record comes
         audit.check()
-        return all(made.client.zcard(keys.snapshots(*lane.source)) for lane in one.worker.lanes) and snapshotted(one)
+        return all(
+            made.client.zcard(keys.snapshots(*assigned.source)) for assigned in one.worker.assignment
+        ) and snapshotted(one)
 
     one.until(stored)
     one._end()  # it dies, without a drain
@@ -354,20 +356,24 @@ def test_a_topic_deleted_while_it_is_read_is_let_go_and_read_anew_when_it_is_bac
     with turned(made) as one:
         one.live(1)
         one.committed(100)
-        first = one.worker.lanes.get(TopicPartition(stream, 0))
+        first = one.worker.assignment.get(TopicPartition(stream, 0))
         assert first is not None
         topic_id = first.topic_id
         kafka.delete_topic(stream)
         if recreated == "later":
-            one.until(lambda: len(one.worker.lanes) == 0)
+            one.until(lambda: len(one.worker.assignment) == 0)
             assert said(made, one).live()[0]
             assert said(made, one).ready() == (False, "no partition assigned")
         kafka.create_topic(stream, 1)
         kafka.produce(stream, encoded(PLAIN))
 
         def anew() -> bool:
-            lanes = list(one.worker.lanes)
-            return bool(lanes) and lanes[0].topic_id not in ("", topic_id) and lanes[0].committed[0] >= RECORDS
+            assignment = list(one.worker.assignment)
+            return (
+                bool(assignment)
+                and assignment[0].topic_id not in ("", topic_id)
+                and assignment[0].committed[0] >= RECORDS
+            )
 
         one.until(anew)
     ids = [alert["alert_id"] for alert in made.alerts()]

@@ -88,8 +88,8 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
     monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
     with turned(made) as one:
         one.live()
-        tenure = one.worker._parts.sink._tenure  # type: ignore[attr-defined]
-        producer = tenure._producer
+        transactional = one.worker._parts.sink._producer  # type: ignore[attr-defined]
+        producer = transactional._producer
 
         class Slow:
             """Freezes once between produce and commit, for longer than the transaction may last."""
@@ -107,7 +107,7 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
                 producer.send_offsets_to_transaction(*args)
 
         slow = Slow()
-        monkeypatch.setattr(tenure, "_producer", slow)
+        monkeypatch.setattr(transactional, "_producer", slow)
         made.kafka.produce(made.settings.stream, encoded(PLAIN))
         one.committed(RECORDS)
         assert slow.frozen
@@ -130,15 +130,17 @@ def test_two_workers_and_a_rebalance_mid_stream(
 
         def shared() -> bool:
             second.worker.turn()
-            return all([lane.phase for lane in one.worker.lanes] == [Phase.LIVE] for one in (first, second))
+            return all(
+                [assigned.phase for assigned in one.worker.assignment] == [Phase.LIVE] for one in (first, second)
+            )
 
         first.until(shared)
         made.kafka.produce(stream, encoded(PLAIN[400:]))
 
         def all_committed() -> bool:
             second.worker.turn()
-            lanes = [*first.worker.lanes, *second.worker.lanes]
-            return bool(sum(max(lane.committed[0], 0) for lane in lanes) >= RECORDS)
+            assignment = [*first.worker.assignment, *second.worker.assignment]
+            return bool(sum(max(assigned.committed[0], 0) for assigned in assignment) >= RECORDS)
 
         first.until(all_committed)
         second.close()

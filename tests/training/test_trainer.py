@@ -19,11 +19,11 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import load
 from worker.core.events.columns import to_bytes
 from worker.core.events.event_clock import EventTimes
-from worker.core.state.commit_metadata import Base, Trail
-from worker.core.state.partition_state import Judged, PartitionState, Versions
+from worker.core.state.commit_metadata import Base, CommitMetadata
+from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
 from worker.core.state.reservoir import held_out
 from worker.lifecycle import StopToken
-from worker.partitions.assigned import Lane
+from worker.partitions.assigned import AssignedPartition
 from worker.partitions.snapshots import taken
 from worker.ports.log import Committed, TopicPartition
 
@@ -70,22 +70,24 @@ class Bench:
         """A worker has scored `count` more rows under the champion, and its commit names the snapshot."""
         champion = self.registry.champion(SPEC.spec_hash)
         assert champion is not None
-        pair = Versions(champion.bundle, champion.threshold)
-        detector, threshold = self.registry.bundle(pair.bundle).detector(), self.registry.threshold(pair.threshold)
+        model = Versions(champion.bundle, champion.threshold)
+        detector, threshold = self.registry.bundle(model.bundle).detector(), self.registry.threshold(model.threshold)
         state = PartitionState(SPEC, "id", 0, 0, 60_000)
-        state.adopt(pair)
+        state.adopt(model)
         for start in range(0, count, 1_000):
             columns = rows(1_000, seed=offset + start)
             offsets = np.arange(offset + start, offset + start + 1_000)
             errors = detector.errors(detector.encoder.transform(columns))
             times = EventTimes(offsets * 10, offsets * 10, 0)
-            state.fold(Judged(offsets, times, columns, errors, threshold.p_buckets(errors),
+            state.fold(ScoredRows(offsets, times, columns, errors, threshold.p_buckets(errors),
                               threshold.flagged(errors), errors < np.inf))  # fmt: skip
         state.next_offset = offset + count
-        made = taken(Lane(SOURCE, 1, topic_id="id"), state, None, 1).encoded()
+        made = taken(AssignedPartition(SOURCE, 1, topic_id="id"), state, None, 1).encoded()
         self.snapshots.put(made)
-        trail = Trail("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).based(Base(made.id, made.offset))
-        self.commits = {SOURCE: Committed(made.offset, trail.encode())}
+        metadata = CommitMetadata("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).based(
+            Base(made.id, made.offset)
+        )
+        self.commits = {SOURCE: Committed(made.offset, metadata.encode())}
 
 
 @pytest.fixture

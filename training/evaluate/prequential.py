@@ -22,7 +22,7 @@ from worker.core.events.columns import Columns
 from worker.core.events.event_clock import EventTimes
 from worker.core.model.detector import Detector
 from worker.core.model.threshold import Threshold
-from worker.core.state.partition_state import Judged, PartitionState, Versions
+from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
 from worker.partitions.serving import TRAINING_P
 
 WARMUP_LEAST, WARMUP_MOST, WARMUP_SHARE = 32, 2_048, 0.05
@@ -168,18 +168,18 @@ class _Run:
         if progress is not None:
             progress(self.at, len(self._columns), len(self.outcome.served))
 
-    def _fold(self, start: int, stop: int) -> Judged:
+    def _fold(self, start: int, stop: int) -> ScoredRows:
         """Score rows and let the partition's state learn them, as the worker does."""
         assert self._detector is not None and self._serving is not None
         columns, offsets = self._columns.take(slice(start, stop)), np.arange(start, stop, dtype=np.int64)
         encoded = self._detector.encoder.transform(columns)
-        found = self._detector.judge(encoded)
+        found = self._detector.score(encoded)
         errors = found.errors
         if start >= self.outcome.first:
             place = slice(start - self.outcome.first, stop - self.outcome.first)
             self.outcome.members[place] = found.members
         times = self._times[start:stop]
-        judged = Judged(
+        judged = ScoredRows(
             offsets=offsets,
             times=EventTimes(times, np.maximum.accumulate(times), 0),
             columns=columns,

@@ -52,7 +52,7 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     row = outcome.first + place
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
-    judged = detector.judge(detector.encoder.transform(one))
+    judged = detector.score(detector.encoder.transform(one))
     [found] = explained(detector, judged, one, np.zeros(1, np.intp))
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(
@@ -74,7 +74,7 @@ def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArr
     windowed, first, rows = evaluation.columns, evaluation.outcome.first, evaluation.table.rows
     code = np.concatenate(
         [
-            detector.judge(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK))))).code
+            detector.score(detector.encoder.transform(windowed.take(slice(at, min(rows, at + _CHUNK))))).code
             for at in range(first, rows, _CHUNK)
         ]
     )

@@ -21,7 +21,6 @@ from worker.core.events.decode import Decoder
 from worker.core.events.event_clock import event_times
 from worker.core.state.partition_state import PartitionState
 from worker.errors import ConfigError, DependencyUnreachable
-from worker.naming import entities_of
 from worker.ports.log import Records, TopicPartition
 
 ANSWER_S = 10.0
@@ -149,7 +148,7 @@ class _Partition:
             self.source, np.array(offsets[: len(messages)], np.int64), stamps, [], lambda i: messages[i].key()
         )
         places = records.offsets[decoded.index]
-        observed = self.state.observe(decoded.columns, lambda: entities_of(records, decoded), times, places)
+        observed = self.state.observe(decoded.columns, lambda: decoded.entities(records.key), times, places)
         self.blocks.append(observed.columns)
         self.times.append(times.times)
         self.read += len(messages)

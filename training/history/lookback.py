@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
-from worker.core.events.entity_names import spans
+from worker.core.events.entity_names import pack_names
 from worker.core.events.event_clock import event_times
 from worker.core.state.entities import Entities
 
@@ -31,6 +31,8 @@ def with_pasts(
         rows = slice(start, start + _CHUNK)
         when = event_times(times[rows].astype(np.float64), np.full(len(times[rows]), -1, np.int64), clock)
         offsets = np.arange(start, start + len(when.times), dtype=np.int64)
-        parts.append(past.observe(columns.take(rows), spans(entities[rows]), when.times, when.clock, offsets).columns)
+        parts.append(
+            past.observe(columns.take(rows), pack_names(entities[rows]), when.times, when.clock, offsets).columns
+        )
         clock = int(when.clock[-1])
     return Columns.concat(parts)

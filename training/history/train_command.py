@@ -26,9 +26,9 @@ from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.config.load import signing_key
 from worker.config.settings import Settings
-from worker.core.alerts.alert import entity_of
 from worker.core.events.columns import category, from_table
 from worker.core.events.decode import Limits, decoder_for
+from worker.core.events.entity_names import entity_of
 from worker.core.events.event_time import milliseconds
 from worker.core.model.bundle import BundleError
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError

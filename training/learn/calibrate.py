@@ -8,7 +8,7 @@ import numpy.typing as npt
 from training.learn.tail import fit_tail
 from worker.core.model.histogram import BUCKETS, count, edges
 from worker.core.model.threshold import Provenance, Tail, Threshold, inflated
-from worker.core.state.partition_state import Ring
+from worker.core.state.partition_state import HistogramRing
 
 TAIL_SHARE = 0.05
 TAIL_ERRORS = 50
@@ -57,7 +57,7 @@ def calibrate(
     return _corrected(plain, inflation)
 
 
-def live_inflation(ring: Ring, alert_rate: float, before: float) -> float:
+def live_inflation(ring: HistogramRing, alert_rate: float, before: float) -> float:
     """How many times more often than calibrated live events reach a p-value at the alert rate, or the smallest one at
     which at least 30 are expected; at most a factor `STEP` from the one `before`.
 
@@ -78,7 +78,7 @@ def live_inflation(ring: Ring, alert_rate: float, before: float) -> float:
     return float(np.clip(found, before / STEP, before * STEP))
 
 
-def follow(threshold: Threshold, ring: Ring, *, created_at: str, offsets: dict[str, int]) -> Threshold | None:
+def follow(threshold: Threshold, ring: HistogramRing, *, created_at: str, offsets: dict[str, int]) -> Threshold | None:
     """A bounded step of `threshold` towards what live p-values say; None where none is due.
 
     Within a factor 1.5 of the calibrated cut: a threshold that chases a drift hides it. Too few events (fewer than 30

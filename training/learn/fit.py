@@ -125,7 +125,7 @@ def _without_worst(spec: FeatureSpec, columns: Columns) -> Columns:
     encoder = Encoder.fit(spec, columns)
     encoded = encoder.transform(columns)
     conditional = Conditional(encoder, fit_conditional(encoder, encoded))
-    parts = conditional.parts(conditional.residuals(tiled(encoded.x)), encoded.codes)
+    parts = conditional.feature_errors(conditional.residuals(tiled(encoded.x)), encoded.codes)
     return columns.take(least(parts.sum(1), WORST_SHARE))
 
 

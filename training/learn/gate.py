@@ -88,7 +88,7 @@ def _reference(detector: Detector, other: Detector, columns: Columns, normal: np
     x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
     with torch.inference_mode():
         raw = feature_errors(detector.network(x), x, codes, detector.layout)
-    units = [_unit(own, its) for own, its in zip(detector.encoder.parts, other.encoder.parts, strict=True)]
+    units = [_unit(own, its) for own, its in zip(detector.encoder.transforms, other.encoder.transforms, strict=True)]
     return float((raw * torch.tensor(units)).clamp_max(_FEATURE_CAP).mean())
 
 

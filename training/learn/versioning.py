@@ -16,7 +16,7 @@ from worker.core.events.columns import Columns
 from worker.core.model.bundle import Bundle, pack
 from worker.core.model.detector import Detector
 from worker.core.model.threshold import Threshold
-from worker.core.state.partition_state import Ring
+from worker.core.state.partition_state import HistogramRing
 
 CALIBRATE_EVERY = 4
 """One block in so many of a first model's rows is kept to calibrate on."""
@@ -45,7 +45,7 @@ def train_version(
     ranges: dict[str, list[int]],
     seed: int,
     created_at: str,
-    ring: Ring | None = None,
+    ring: HistogramRing | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train on `rows` in time order; without rows to calibrate on, every fourth block of them is kept for it.

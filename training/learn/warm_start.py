@@ -38,7 +38,7 @@ def rebased(champion: Detector, encoder: Encoder, generator: torch.Generator) ->
 
 def _change(old: Encoder, new: Encoder, feature: int) -> tuple[float, float]:
     """(a, b) with z_old = a z_new + b for a number; (1, 0) for what is not scaled."""
-    before, after = old.parts[feature], new.parts[feature]
+    before, after = old.transforms[feature], new.transforms[feature]
     if not isinstance(before, Scaling) or not isinstance(after, Scaling):
         return 1.0, 0.0
     return after.spread / before.spread, (after.centre - before.centre) / before.spread
@@ -46,7 +46,7 @@ def _change(old: Encoder, new: Encoder, feature: int) -> tuple[float, float]:
 
 def _levels(old: Encoder, new: Encoder, block: Block) -> list[int]:
     """For each level of the new block, the old block's level that it continues."""
-    before, after = old.parts[block.feature], new.parts[block.feature]
+    before, after = old.transforms[block.feature], new.transforms[block.feature]
     assert isinstance(before, Vocabulary) and isinstance(after, Vocabulary)
     if after.buckets:
         return list(range(after.levels))

@@ -16,7 +16,7 @@ T = TypeVar("T")
 _Job = tuple[Callable[[], object], "Future[object]"]
 
 
-class EndedCalls:
+class CallThread:
     """One thread that makes calls in order. A daemon: one that stays in a call does not keep the process."""
 
     def __init__(self, name: str) -> None:

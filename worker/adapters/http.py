@@ -11,9 +11,9 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -21,13 +21,14 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    Metric,
 )
+from prometheus_client.core import Metric as MetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from worker.adapters.status_page import CONTENT_SECURITY_POLICY, PAGE
 from worker.errors import ConfigError
+from worker.ports.metrics import Metric
 
 CLIENT_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 64
@@ -40,29 +41,6 @@ class Probe(NamedTuple):
 
     ok: bool
     reason: str = "ok"
-
-
-class Histogram(Protocol):
-    """Seconds, cumulative by upper bound, and their sum."""
-
-    total: float
-
-    def cumulative(self) -> list[tuple[float, int]]: ...
-
-
-class Measure(Protocol):
-    """One metric: `kind` is counter, gauge or histogram; samples by label values."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def help(self) -> str: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-    @property
-    def samples(self) -> Sequence[tuple[tuple[str, ...], Any]]: ...
 
 
 class StatusServer:
@@ -78,11 +56,11 @@ class StatusServer:
         live: Callable[[], Probe],
         ready: Callable[[], Probe],
         status: Callable[[], dict[str, Any]],
-        measures: Callable[[], Iterable[Measure]],
+        metrics: Callable[[], Iterable[Metric]],
         host: str = "0.0.0.0",  # noqa: S104 - probes and scrapes come from other machines
     ) -> None:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_MeasureCollector(measures))
+        registry.register(_MetricCollector(metrics))
         ProcessCollector(registry=registry)
         routes: dict[str, Callable[[], _Reply]] = {
             "/livez": lambda: _probed(live()),
@@ -218,24 +196,28 @@ def _text(status: int, text: str) -> _Reply:
     return _Reply(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
 
-class _MeasureCollector(Collector):
-    def __init__(self, measures: Callable[[], Iterable[Measure]]) -> None:
-        self._measures = measures
+class _MetricCollector(Collector):
+    def __init__(self, metrics: Callable[[], Iterable[Metric]]) -> None:
+        self._metrics = metrics
 
-    def collect(self) -> Iterator[Metric]:
-        for measure in self._measures():
-            yield _family(measure)
+    def collect(self) -> Iterator[MetricFamily]:
+        for metric in self._metrics():
+            yield _family(metric)
 
 
-def _family(measure: Measure) -> Metric:
-    if measure.kind == "histogram":
-        histogram = HistogramMetricFamily(measure.name, measure.help, labels=measure.labels)
-        for labels, value in measure.samples:
+_FAMILIES: dict[str, Any] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
+
+
+def _family(metric: Metric) -> Any:
+    family = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
+    for labels, value in metric.samples:
+        if isinstance(value, int | float):
+            family.add_metric(labels, value)
+        else:
             buckets = [("+Inf" if bound == float("inf") else str(bound), float(n)) for bound, n in value.cumulative()]
-            histogram.add_metric(labels, buckets, value.total)
-        return histogram
-    made = CounterMetricFamily if measure.kind == "counter" else GaugeMetricFamily
-    family = made(measure.name, measure.help, labels=measure.labels)
-    for labels, value in measure.samples:
-        family.add_metric(labels, value)
+            family.add_metric(labels, buckets, value.total)
     return family

@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka_config import TRANSACTION_TIMEOUT_S, Properties, producer_properties
 from worker.adapters.kafka_producer import CALL_TIMEOUT_S, KafkaLimits, put, retried, text
-from worker.adapters.kafka_transactional_producer import PUBLISH_S, Tenure
+from worker.adapters.kafka_transactional_producer import PUBLISH_S, TransactionalProducer
 from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
 
 
@@ -26,7 +26,7 @@ class TransactionalSink:
             **producer_properties(bootstrap, properties, transactional_id),
             **limits.properties(),
         }
-        self._tenure = Tenure(self._config)
+        self._producer = TransactionalProducer(self._config)
 
     def limit(self, topic: str) -> int:
         return self._limits.of(topic)
@@ -35,7 +35,7 @@ class TransactionalSink:
         self, outputs: Sequence[Output], commits: Mapping[TopicPartition, Commit], membership: object | None
     ) -> None:
         try:
-            self._tenure.publish(outputs, _offsets(commits), membership)
+            self._producer.publish(outputs, _offsets(commits), membership)
         except ProducerReplaced:
             self._replace()
             raise
@@ -46,12 +46,12 @@ class TransactionalSink:
     def _replace(self) -> None:
         # At once, not with the next publish: initialising it ends what the old one left open, and recovery waits for
         # that.
-        self._tenure.end()
-        self._tenure = Tenure(self._config)
+        self._producer.end()
+        self._producer = TransactionalProducer(self._config)
 
     def close(self) -> None:
         with suppress(TimeoutError):
-            self._tenure.end().result(CALL_TIMEOUT_S)
+            self._producer.end().result(CALL_TIMEOUT_S)
 
 
 class PlainSink:

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from worker.adapters.call_thread import EndedCalls
+from worker.adapters.call_thread import CallThread
 from worker.adapters.kafka_config import TRANSACTION_TIMEOUT_S
 from worker.adapters.kafka_producer import CALL_TIMEOUT_S, put, retried, text
 from worker.errors import RefusedByKafka
@@ -27,7 +27,7 @@ stay in one of four deaths of the only broker, whatever its own time-out.
 """
 
 
-class Tenure:
+class TransactionalProducer:
     """One transactional producer from its initialisation to its end; every call is made in a thread of its own.
 
     The producer stays in this object and in that thread: an exception's traceback elsewhere would otherwise hold the
@@ -38,7 +38,7 @@ class Tenure:
         """Raises KafkaException for a property that librdkafka refuses."""
         self._producer: Producer | None = Producer(config)  # here, so that a wrong property ends the start by its name
         self._over = False
-        self._calls = EndedCalls("producer")
+        self._calls = CallThread("producer")
         self._begun = self._calls.submit(self._begin)
 
     def publish(self, outputs: Sequence[Output], offsets: list[KafkaPartition], membership: object | None) -> None:

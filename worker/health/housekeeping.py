@@ -6,9 +6,9 @@ import gc
 
 import structlog
 
-from worker.health.degradation import Condition
+from worker.health.degradation import HealthSampler
 from worker.health.watchdog import Watchdog
-from worker.partitions.assigned import Lanes, Phase
+from worker.partitions.assigned import Assignment, Phase
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.ports.log import LogUnavailable, Source
 from worker.telemetry import Telemetry
@@ -24,14 +24,14 @@ class Housekeeping:
     def __init__(
         self,
         source: Source,
-        lanes: Lanes,
-        condition: Condition,
+        assignment: Assignment,
+        condition: HealthSampler,
         watchdog: Watchdog,
         audit: SnapshotAudit,
         telemetry: Telemetry,
     ) -> None:
         self._source = source
-        self._lanes = lanes
+        self._assignment = assignment
         self._condition = condition
         self._watchdog = watchdog
         self._audit = audit
@@ -57,19 +57,23 @@ class Housekeeping:
 
     def _summarise(self) -> None:
         telemetry = self._telemetry
-        live = sum(lane.phase is Phase.LIVE for lane in self._lanes)
-        log.info("summary", partitions=len(self._lanes), live=live, lag=sum(telemetry.lag.values()),
+        live = sum(assigned.phase is Phase.LIVE for assigned in self._assignment)
+        log.info("summary", partitions=len(self._assignment), live=live, lag=sum(telemetry.lag.values()),
                  degraded=sorted(telemetry.degraded), **telemetry.summary())  # fmt: skip
 
     def _check_topics(self, now: float) -> None:
         """A topic deleted and created again quickly is otherwise read on without a word."""
-        for topic in {lane.source.topic for lane in self._lanes}:
+        for topic in {assigned.source.topic for assigned in self._assignment}:
             try:
                 topic_id = self._source.topic_id(topic)
             except LogUnavailable as error:
                 log.warning("topic_not_checked", topic=topic, error=str(error))
                 continue
-            for lane in self._lanes:
-                if lane.source.topic == topic and lane.phase is not Phase.RECOVERING and lane.topic_id != topic_id:
-                    log.warning("topic_recreated", topic=topic, partition=lane.source.partition)
-                    self._lanes.forget(lane, now)
+            for assigned in self._assignment:
+                if (
+                    assigned.source.topic == topic
+                    and assigned.phase is not Phase.RECOVERING
+                    and assigned.topic_id != topic_id
+                ):
+                    log.warning("topic_recreated", topic=topic, partition=assigned.source.partition)
+                    self._assignment.forget(assigned, now)

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
 
+from worker.ports.metrics import Metric, Sample
 from worker.telemetry import LogHistogram, Telemetry
 
-Sample = tuple[tuple[str, ...], float]
 
-
-class Measure(NamedTuple):
-    """One metric, its samples by label values. A counter gets its `_total` where it is shown."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    labels: tuple[str, ...]
-    samples: Sequence[tuple[tuple[str, ...], float | LogHistogram]]
-
-
-def measures(now: Telemetry) -> Iterator[Measure]:
+def metrics(now: Telemetry) -> Iterator[Metric]:
     """Everything that `now` counts, each with the label `stream`."""
     for part in (_flow, _outcomes, _upkeep, _model):
-        for measure in part(now):
-            samples = [((now.stream, *labels), value) for labels, value in measure.samples]
-            yield measure._replace(labels=("stream", *measure.labels), samples=samples)
+        for metric in part(now):
+            samples = [((now.stream, *labels), value) for labels, value in metric.samples]
+            yield metric._replace(labels=("stream", *metric.labels), samples=samples)
 
 
-def _flow(now: Telemetry) -> Iterator[Measure]:
+def _flow(now: Telemetry) -> Iterator[Metric]:
     yield _counter("records", "Records read from live partitions", now.records)
     yield _counter("events_scored", "Events scored", now.scored)
     yield _counter("events_flagged", "Events judged anomalous, before noise control", now.flagged)
@@ -46,10 +34,10 @@ def _flow(now: Telemetry) -> Iterator[Measure]:
     yield _histogram("event_delay_seconds", "From an event's time to its verdict", now.event_delay)
 
 
-def _outcomes(now: Telemetry) -> Iterator[Measure]:
+def _outcomes(now: Telemetry) -> Iterator[Metric]:
     alerts = list(dict(now.alerts).items())
     text = "Alerts published and committed"
-    yield Measure("offbeat_alerts", "counter", text, ("kind", "status", "severity"), alerts)
+    yield Metric("offbeat_alerts", "counter", text, ("kind", "status", "severity"), alerts)
     yield _counters("held_back", "Flagged events that noise control kept from alerting", "reason", now.held)
     yield _counter("incidents_evicted", "Open incidents forgotten to make room", now.incidents_evicted)
     yield _counter("dead_letters", "Dead letters published and committed", now.dead_letters)
@@ -57,7 +45,7 @@ def _outcomes(now: Telemetry) -> Iterator[Measure]:
     yield _counters("transactions", "Commits of outputs and offsets", "outcome", commits)
 
 
-def _upkeep(now: Telemetry) -> Iterator[Measure]:
+def _upkeep(now: Telemetry) -> Iterator[Metric]:
     yield _counter("producers_replaced", "Producers given up with an unknown outcome", now.producers_replaced)
     yield _counter("recoveries", "Times that every partition was recovered", now.recoveries)
     yield _counter("offsets_lost", "Committed offsets that were gone from the log", now.offsets_lost)
@@ -79,35 +67,35 @@ def _upkeep(now: Telemetry) -> Iterator[Measure]:
     yield _gauges("degraded", "1 while the worker is degraded for this reason", ("reason",), degraded)
 
 
-def _model(now: Telemetry) -> Iterator[Measure]:
+def _model(now: Telemetry) -> Iterator[Metric]:
     yield _counter("version_switches", "Switches of bundle or threshold, by partition", now.switches)
-    pair, observed = now.pair, now.observed_rate
+    model, observed = now.model, now.observed_rate
     rates: list[Sample] = [] if observed is None else [(("observed",), observed)]
-    if pair is not None:
-        age = (now.wall_ms() - pair.created_ms) / 1000.0
-        yield _gauge("bundle_version", "Version of the bundle that serves", pair.version)
+    if model is not None:
+        age = (now.wall_ms() - model.created_ms) / 1000.0
+        yield _gauge("bundle_version", "Version of the bundle that serves", model.version)
         yield _gauge("bundle_age_seconds", "Time since that bundle was made", age)
-        yield _gauge("threshold", "Combined error above which events are flagged", pair.threshold.cut)
-        rates.append((("target",), pair.threshold.alert_rate))
+        yield _gauge("threshold", "Combined error above which events are flagged", model.threshold.cut)
+        rates.append((("target",), model.threshold.alert_rate))
     yield _gauges("alert_rate_ratio", "Share of scored events that are flagged", ("kind",), rates)
 
 
-def _counter(name: str, text: str, value: float) -> Measure:
-    return Measure(f"offbeat_{name}", "counter", text, (), [((), value)])
+def _counter(name: str, text: str, value: float) -> Metric:
+    return Metric(f"offbeat_{name}", "counter", text, (), [((), value)])
 
 
-def _counters(name: str, text: str, label: str, values: Mapping[str, int]) -> Measure:
+def _counters(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
     samples = [((key,), value) for key, value in dict(values).items()]
-    return Measure(f"offbeat_{name}", "counter", text, (label,), samples)
+    return Metric(f"offbeat_{name}", "counter", text, (label,), samples)
 
 
-def _gauge(name: str, text: str, value: float) -> Measure:
-    return Measure(f"offbeat_{name}", "gauge", text, (), [((), value)])
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return Metric(f"offbeat_{name}", "gauge", text, (), [((), value)])
 
 
-def _gauges(name: str, text: str, labels: tuple[str, ...], samples: Iterable[Sample]) -> Measure:
-    return Measure(f"offbeat_{name}", "gauge", text, labels, list(samples))
+def _gauges(name: str, text: str, labels: tuple[str, ...], samples: Iterable[Sample]) -> Metric:
+    return Metric(f"offbeat_{name}", "gauge", text, labels, list(samples))
 
 
-def _histogram(name: str, text: str, value: LogHistogram) -> Measure:
-    return Measure(f"offbeat_{name}", "histogram", text, (), [((), value)])
+def _histogram(name: str, text: str, value: LogHistogram) -> Metric:
+    return Metric(f"offbeat_{name}", "histogram", text, (), [((), value)])

@@ -11,8 +11,8 @@ from typing import Any
 from worker.config.settings import Settings
 from worker.health.degradation import to_go
 from worker.loop import Worker
-from worker.partitions.assigned import Lane, Phase
-from worker.partitions.serving import VersionFeed
+from worker.partitions.assigned import AssignedPartition, Phase
+from worker.partitions.serving import ModelFeed
 from worker.telemetry import Telemetry
 
 TURN_S = 120.0
@@ -28,7 +28,7 @@ class Status:
         self,
         settings: Settings,
         worker: Worker,
-        feed: VersionFeed,
+        feed: ModelFeed,
         telemetry: Telemetry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,18 +50,18 @@ class Status:
 
     def ready(self) -> tuple[bool, str]:
         """Assigned, has a model, caught up, and Kafka answers."""
-        lanes = list(self._worker.lanes)
-        if not lanes:
+        assignment = list(self._worker.assignment)
+        if not assignment:
             return False, "no partition assigned"
         if self._feed.latest is None:
             return False, self._feed.refused or "no model yet: collecting samples for the trainer"
-        behind = [lane for lane in lanes if lane.phase is not Phase.LIVE]
+        behind = [assigned for assigned in assignment if assigned.phase is not Phase.LIVE]
         if behind:
             now = self._monotonic()
-            return False, "; ".join(_behind(lane, now) for lane in behind)
+            return False, "; ".join(_behind(assigned, now) for assigned in behind)
         if self._telemetry.unanswered:
             return False, f"Kafka does not answer: {self._telemetry.unanswered}"
-        return True, f"{len(lanes)} partitions live"
+        return True, f"{len(assignment)} partitions live"
 
     def status(self) -> dict[str, Any]:
         """The document of `/api/status`; no secrets."""
@@ -83,7 +83,7 @@ class Status:
                 "alert_rate": latest.threshold.alert_rate,
                 "provenance": latest.threshold.provenance.model_dump(),
             },
-            "partitions": [self._partition(lane) for lane in self._worker.lanes],
+            "partitions": [self._partition(assigned) for assigned in self._worker.assignment],
             "recovery": {
                 "blind_seconds_now": round(self._telemetry.blind_now, 3),
                 "records_to_go": self._telemetry.to_catch_up,
@@ -95,28 +95,28 @@ class Status:
             "settings": self._settings.public(),
         }
 
-    def _partition(self, lane: Lane) -> dict[str, Any]:
-        state = lane.state
+    def _partition(self, assigned: AssignedPartition) -> dict[str, Any]:
+        state = assigned.state
         return {
-            "topic": lane.source.topic,
-            "partition": lane.source.partition,
-            "phase": lane.phase.value,
+            "topic": assigned.source.topic,
+            "partition": assigned.source.partition,
+            "phase": assigned.phase.value,
             "next_offset": state.next_offset if state else None,
-            "committed": lane.committed[0] if lane.committed[0] >= 0 else None,
-            "lag": self._telemetry.lag.get(lane.source),
-            "stalled": lane.source in self._telemetry.stalled,
-            "catching_up_to": lane.target if lane.phase is Phase.CATCHING_UP else None,
-            "waiting_for": lane.waiting_for or None,
-            "version": lane.pair.version if lane.pair else None,
+            "committed": assigned.committed[0] if assigned.committed[0] >= 0 else None,
+            "lag": self._telemetry.lag.get(assigned.source),
+            "stalled": assigned.source in self._telemetry.stalled,
+            "catching_up_to": assigned.target if assigned.phase is Phase.CATCHING_UP else None,
+            "waiting_for": assigned.waiting_for or None,
+            "version": assigned.model.version if assigned.model else None,
         }
 
 
-def _behind(lane: Lane, now: float) -> str:
-    text = f"{lane.source.topic}/{lane.source.partition} {lane.phase.value}"
-    if lane.phase is Phase.COLD:
+def _behind(assigned: AssignedPartition, now: float) -> str:
+    text = f"{assigned.source.topic}/{assigned.source.partition} {assigned.phase.value}"
+    if assigned.phase is Phase.COLD:
         return text
-    if lane.phase is Phase.CATCHING_UP:
-        text = f"{text}, {to_go(lane)} records to go"
-    elif lane.waiting_for:
-        text = f"{text}: {lane.waiting_for}"
-    return f"{text}, blind for {now - lane.recovering_since:.1f} s"
+    if assigned.phase is Phase.CATCHING_UP:
+        text = f"{text}, {to_go(assigned)} records to go"
+    elif assigned.waiting_for:
+        text = f"{text}: {assigned.waiting_for}"
+    return f"{text}, blind for {now - assigned.recovering_since:.1f} s"

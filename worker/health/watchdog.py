@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.partitions.assigned import Lane, Lanes, Phase
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase
 from worker.ports.log import LogUnavailable, Source, TopicPartition
 from worker.telemetry import Telemetry
 
@@ -40,13 +40,16 @@ class _Seen:
 
 
 class Watchdog:
-    """Waiting for what is known (Redis, a pending transaction, a model) is no stall: only lanes that read are watched,
-    and only while Kafka answers. A turn that took long, in which nothing could move, counts as two seconds.
+    """Finds partitions that do not move although the log has more.
+
+    A partition that waits for a known cause (Redis, a pending transaction, a model) is not stalled: only partitions
+    that read are watched, and only while Kafka answers. A turn that took long counts as two seconds, because nothing
+    could move during it.
     """
 
-    def __init__(self, source: Source, lanes: Lanes, telemetry: Telemetry) -> None:
+    def __init__(self, source: Source, assignment: Assignment, telemetry: Telemetry) -> None:
         self._source = source
-        self._lanes = lanes
+        self._assignment = assignment
         self._telemetry = telemetry
         self._seen: dict[TopicPartition, _Seen] = {}
         self._clock = 0.0
@@ -54,41 +57,42 @@ class Watchdog:
         self._quiet_until = 0.0
 
     def look(self, now: float) -> None:
-        """About once a second, from the loop's thread; `now` in monotonic seconds. Kafka is asked only about lanes that
-        did not move for `ASK_AFTER_S`.
+        """Called about once a second from the loop's thread; `now` in monotonic seconds.
+
+        Kafka is queried only about partitions that did not move for `ASK_AFTER_S`.
         """
         self._clock += min(now - (self._last_look if self._last_look is not None else now), _LONGEST_LOOK_S)
         self._last_look = now
-        lanes = {lane.source: lane for lane in self._lanes}
-        self._seen = {source: seen for source, seen in self._seen.items() if source in lanes}
-        reading = [lane for lane in lanes.values() if lane.phase in (Phase.LIVE, Phase.CATCHING_UP)]
-        for source in self._seen.keys() - {lane.source for lane in reading}:
+        assignment = {assigned.source: assigned for assigned in self._assignment}
+        self._seen = {source: seen for source, seen in self._seen.items() if source in assignment}
+        reading = [assigned for assigned in assignment.values() if assigned.phase in (Phase.LIVE, Phase.CATCHING_UP)]
+        for source in self._seen.keys() - {assigned.source for assigned in reading}:
             self._seen[source].moved, self._seen[source].behind_since = self._clock, None
-        standing = [lane for lane in reading if self._stands(lane)]
+        standing = [assigned for assigned in reading if self._stands(assigned)]
         if now >= self._quiet_until:
-            for lane in sorted(standing, key=lambda lane: self._seen[lane.source].asked)[:ASKS_AT_ONCE]:
-                if not self._ask(lane, now):
+            for assigned in sorted(standing, key=lambda assigned: self._seen[assigned.source].asked)[:ASKS_AT_ONCE]:
+                if not self._ask(assigned, now):
                     break
-        watched = {lane.source: self._seen[lane.source] for lane in reading}
+        watched = {assigned.source: self._seen[assigned.source] for assigned in reading}
         self._telemetry.stalled = {source: max(seen.place) for source, seen in watched.items() if seen.stalled}
         self._telemetry.unanswered = next((seen.unanswered for seen in watched.values() if seen.unanswered), "")
 
-    def _stands(self, lane: Lane) -> bool:
-        assert lane.state is not None
-        place = (lane.state.next_offset, self._source.position(lane.source) or 0)
-        seen = self._seen.setdefault(lane.source, _Seen(place, self._clock, self._clock))
+    def _stands(self, assigned: AssignedPartition) -> bool:
+        assert assigned.state is not None
+        place = (assigned.state.next_offset, self._source.position(assigned.source) or 0)
+        seen = self._seen.setdefault(assigned.source, _Seen(place, self._clock, self._clock))
         if place != seen.place:
             seen.place, seen.moved, seen.behind_since, seen.unanswered = place, self._clock, None, ""
             if seen.positioned_at is not None and max(place) > seen.positioned_at:
-                self._goes_on(lane, seen)
+                self._goes_on(assigned, seen)
         return self._clock - max(seen.moved, seen.asked) >= ASK_AFTER_S
 
-    def _ask(self, lane: Lane, now: float) -> bool:
+    def _ask(self, assigned: AssignedPartition, now: float) -> bool:
         """Where the partition ends; False where Kafka does not answer, which is known and no stall."""
-        seen = self._seen[lane.source]
+        seen = self._seen[assigned.source]
         seen.asked = self._clock
         try:
-            end = self._source.bounds(lane.source, _ANSWER_S)[1]
+            end = self._source.bounds(assigned.source, _ANSWER_S)[1]
         except LogUnavailable as error:
             for other in self._seen.values():
                 other.behind_since = None
@@ -99,26 +103,31 @@ class Watchdog:
         if end <= max(seen.place):
             seen.behind_since = None
             if seen.positioned_at is not None:
-                self._goes_on(lane, seen)
+                self._goes_on(assigned, seen)
         elif seen.behind_since is None:
             seen.behind_since = self._clock
         elif self._clock - seen.behind_since >= STALL_S:
-            self._stalled(lane, seen, end, now)
+            self._stalled(assigned, seen, end, now)
         return True
 
-    def _stalled(self, lane: Lane, seen: _Seen, end: int, now: float) -> None:
+    def _stalled(self, assigned: AssignedPartition, seen: _Seen, end: int, now: float) -> None:
         again = seen.positioned_at is not None
         seen.behind_since = None
         seen.positioned_at = max(seen.place)
         effect = "liveness fails, so that the process is started anew" if again else "recovered from its commit"
-        log.error("partition_stalled", topic=lane.source.topic, partition=lane.source.partition,
+        log.error("partition_stalled", topic=assigned.source.topic, partition=assigned.source.partition,
                   offset=seen.positioned_at, end=end, effect=effect)  # fmt: skip
         if again:
             seen.stalled = True
         else:
             self._telemetry.repositioned += 1
-            self._lanes.forget(lane, now)
+            self._assignment.forget(assigned, now)
 
-    def _goes_on(self, lane: Lane, seen: _Seen) -> None:
+    def _goes_on(self, assigned: AssignedPartition, seen: _Seen) -> None:
         seen.positioned_at, seen.stalled = None, False
-        log.info("partition_goes_on", topic=lane.source.topic, partition=lane.source.partition, offset=max(seen.place))
+        log.info(
+            "partition_goes_on",
+            topic=assigned.source.topic,
+            partition=assigned.source.partition,
+            offset=max(seen.place),
+        )

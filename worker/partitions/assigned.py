@@ -8,9 +8,9 @@ from enum import Enum
 
 import structlog
 
-from worker.core.state.commit_metadata import Switch, Trail
+from worker.core.state.commit_metadata import CommitMetadata, Switch
 from worker.core.state.partition_state import PartitionState
-from worker.partitions.serving import Pair
+from worker.partitions.serving import ServingModel
 from worker.ports.log import Commit, Source, TopicPartition
 from worker.ports.stores import Snapshot
 
@@ -27,21 +27,21 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Lane:
+class AssignedPartition:
     """Everything the worker holds of one assigned partition; dropped whole when anything about it is in doubt.
 
-    `assignment` numbers the assignments of this process: outputs and snapshots carry it, and what was read under
+    `assignment_number` numbers the assignments of this process: outputs and snapshots carry it, and what was read under
     another assignment is neither published nor committed. `stored` is the newest snapshot that Redis has of it, `low`
     the log's first offset when it was placed.
     """
 
     source: TopicPartition
-    assignment: int
+    assignment_number: int
     phase: Phase = Phase.RECOVERING
     topic_id: str = ""
-    pair: Pair | None = None
+    model: ServingModel | None = None
     state: PartitionState | None = None
-    trail: Trail | None = None
+    metadata: CommitMetadata | None = None
     target: int = 0
     replay: list[Switch] = field(default_factory=list)
     committed: tuple[int, str] = (-1, "")
@@ -59,7 +59,7 @@ class Lane:
     def forget(self, now: float) -> None:
         """Drop state and position; recovery reads both again. The assignment stays."""
         self.phase = Phase.RECOVERING
-        self.pair = self.state = self.trail = None
+        self.model = self.state = self.metadata = None
         self.replay = []
         self.committed = (-1, "")
         self.stored = None
@@ -76,58 +76,58 @@ class Lane:
         self.retry_at = until
 
     def commit(self) -> Commit | None:
-        """What a commit of this lane would say, None where Kafka knows it already or the lane is not live."""
-        if self.phase is not Phase.LIVE or self.state is None or self.trail is None:
+        """What a commit of this partition would say, None where Kafka knows it already or the partition is not live."""
+        if self.phase is not Phase.LIVE or self.state is None or self.metadata is None:
             return None
-        wanted = (self.state.next_offset, self.trail.encode())
+        wanted = (self.state.next_offset, self.metadata.encode())
         return Commit(*wanted) if wanted != self.committed else None
 
 
-class Lanes:
-    """The lanes of the present assignment, as the group protocol reports it."""
+class Assignment:
+    """The partitions of the present assignment, as the group protocol reports it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._lanes: dict[TopicPartition, Lane] = {}
-        self._assignments = 0
+        self._assignment: dict[TopicPartition, AssignedPartition] = {}
+        self._numbered = 0
 
-    def __iter__(self) -> Iterator[Lane]:
-        return iter(list(self._lanes.values()))  # a copy: the status page reads from another thread
+    def __iter__(self) -> Iterator[AssignedPartition]:
+        return iter(list(self._assignment.values()))  # a copy: the status page reads from another thread
 
     def __len__(self) -> int:
-        return len(self._lanes)
+        return len(self._assignment)
 
-    def get(self, source: TopicPartition) -> Lane | None:
-        return self._lanes.get(source)
+    def get(self, source: TopicPartition) -> AssignedPartition | None:
+        return self._assignment.get(source)
 
-    def holds(self, lane: Lane) -> bool:
+    def holds(self, assigned: AssignedPartition) -> bool:
         """Still held under the assignment it was read under, and live."""
-        return self._lanes.get(lane.source) is lane and lane.phase is Phase.LIVE
+        return self._assignment.get(assigned.source) is assigned and assigned.phase is Phase.LIVE
 
     def follow(self, now: float) -> None:
         """Take the changes of assignment; `now` in monotonic seconds."""
         for change in self._source.changes():
             topic, partition = change.source
             if change.gained:
-                self._assignments += 1
-                self._lanes[change.source] = Lane(change.source, self._assignments, recovering_since=now)
+                self._numbered += 1
+                self._assignment[change.source] = AssignedPartition(change.source, self._numbered, recovering_since=now)
             else:
-                self._lanes.pop(change.source, None)
+                self._assignment.pop(change.source, None)
             log.info("assigned" if change.gained else "released", topic=topic, partition=partition)
 
-    def forget(self, lane: Lane, now: float) -> None:
-        """Drop what the lane holds and stop fetching; its next placing reads everything anew."""
-        self._source.hold(lane.source)
-        self._assignments += 1
-        lane.assignment = self._assignments  # snapshots still being written belong to what is forgotten
-        lane.forget(now)
+    def forget(self, assigned: AssignedPartition, now: float) -> None:
+        """Drop what the partition holds and stop fetching; its next placing reads everything anew."""
+        self._source.hold(assigned.source)
+        self._numbered += 1
+        assigned.assignment_number = self._numbered  # snapshots still being written belong to what is forgotten
+        assigned.forget(now)
 
     def wake_cold(self, now: float) -> None:
         """There is a model now: what waited for one recovers, and is scored from its first record on."""
-        for lane in self:
-            if lane.phase is Phase.COLD:
-                self.forget(lane, now)
+        for assigned in self:
+            if assigned.phase is Phase.COLD:
+                self.forget(assigned, now)
 
     def forget_all(self, now: float) -> None:
-        for lane in self:
-            self.forget(lane, now)
+        for assigned in self:
+            self.forget(assigned, now)

@@ -8,7 +8,7 @@ import structlog
 
 from worker.core.events.columns import Columns, to_bytes
 from worker.core.events.spec import FeatureSpec
-from worker.partitions.assigned import Lane
+from worker.partitions.assigned import AssignedPartition
 from worker.ports.log import Records
 from worker.ports.stores import SampleStore, StoreUnavailable
 
@@ -22,14 +22,14 @@ class ColdSampler:
         self._store = store
         self._spec = spec
 
-    def take(self, lane: Lane, records: Records, columns: Columns) -> bool:
+    def take(self, assigned: AssignedPartition, records: Records, columns: Columns) -> bool:
         """Store the rows under their first offset, so that a repeat overwrites itself; False if Redis is down."""
         if not len(columns):
             return True
         raw = to_bytes(columns, self._spec)
         try:
             self._store.add(
-                lane.topic_id,
+                assigned.topic_id,
                 records.source.topic,
                 records.source.partition,
                 int(records.offsets[0]),
@@ -39,8 +39,8 @@ class ColdSampler:
         except StoreUnavailable as error:
             log.warning("sample_not_stored", error=str(error))
             return False
-        lane.sampled_rows += len(columns)
+        assigned.sampled_rows += len(columns)
         return True
 
-    def full(self, lane: Lane) -> bool:
-        return lane.sampled_rows >= ROWS_PER_PARTITION
+    def full(self, assigned: AssignedPartition) -> bool:
+        return assigned.sampled_rows >= ROWS_PER_PARTITION

@@ -1,7 +1,7 @@
 """The one recovery path: start, restart, reassignment and error all come through here.
 
-Read the committed offset, let its metadata name the snapshot and the versions, restore, and hand the lane back to the
-loop in CATCHING_UP, LIVE or COLD. Nothing here is guessed: what cannot be answered now is asked again.
+Read the committed offset and its metadata, which names the snapshot and the versions. Restore the state, and hand the
+partition back to the loop in CATCHING_UP, LIVE or COLD. Nothing is guessed: a query that fails is repeated.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import replace
 import structlog
 
 from worker.config.settings import Settings
-from worker.core.state.commit_metadata import EMPTY, Base, Switch, Trail
+from worker.core.state.commit_metadata import EMPTY, Base, CommitMetadata, Switch
 from worker.core.state.partition_state import PartitionState, Versions
 from worker.errors import BundleRefused, StateLost
-from worker.partitions.assigned import Lane, Phase
-from worker.partitions.restore import StoredStates
-from worker.partitions.serving import Pair, VersionFeed
+from worker.partitions.assigned import AssignedPartition, Phase
+from worker.partitions.restore import StateLoader
+from worker.partitions.serving import ModelFeed, ServingModel
 from worker.partitions.snapshots import taken
 from worker.ports.log import (
     Commit,
@@ -40,18 +40,18 @@ log = structlog.get_logger()
 
 
 class Wait(Exception):
-    """Not yet: what the lane waits for, to be asked again."""
+    """Not yet: what the partition waits for, to be asked again."""
 
 
 class Recovery:
-    """Places recovering lanes, one pass at a time."""
+    """Places recovering partitions, one pass at a time."""
 
     def __init__(
         self,
         settings: Settings,
         source: Source,
         store: SnapshotStore,
-        feed: VersionFeed,
+        feed: ModelFeed,
         telemetry: Telemetry,
         sink: Sink,
         wall_ms: Callable[[], int],
@@ -65,94 +65,96 @@ class Recovery:
         self._wall_ms = wall_ms
         self._spec = settings.spec
         self._short_spec = self._spec.spec_hash.removeprefix("sha256:")[:16]
-        self._states = StoredStates(settings, store)
+        self._states = StateLoader(settings, store)
 
-    def place(self, lanes: Iterable[Lane], now: float) -> None:
-        """One pass over the recovering lanes that are due; `now` in monotonic seconds."""
-        due = [lane for lane in lanes if lane.phase is Phase.RECOVERING and now >= lane.retry_at]
+    def place(self, assignment: Iterable[AssignedPartition], now: float) -> None:
+        """One pass over the recovering partitions that are due; `now` in monotonic seconds."""
+        due = [assigned for assigned in assignment if assigned.phase is Phase.RECOVERING and now >= assigned.retry_at]
         if not due:
             return
         try:
-            answers = self._source.committed([lane.source for lane in due])
+            answers = self._source.committed([assigned.source for assigned in due])
         except LogUnavailable as error:
-            for lane in due:
-                lane.wait(now + WAIT_RETRY_S, str(error))
+            for assigned in due:
+                assigned.wait(now + WAIT_RETRY_S, str(error))
             return
-        for lane in due:
+        for assigned in due:
             try:
-                answer = answers.get(lane.source)
+                answer = answers.get(assigned.source)
                 if answer is None:
-                    self._pending(lane, now)
+                    self._pending(assigned, now)
                 else:
-                    self._place(lane, answer)
-                    lane.waiting_for = ""
-                    if lane.pair is not None:
-                        self._telemetry.serves(lane.pair)
+                    self._place(assigned, answer)
+                    assigned.waiting_for = ""
+                    if assigned.model is not None:
+                        self._telemetry.serves(assigned.model)
             except Wait as wait:
-                lane.wait(now + WAIT_RETRY_S, str(wait))
+                assigned.wait(now + WAIT_RETRY_S, str(wait))
             except (StoreUnavailable, MissingPart, BundleRefused, LogUnavailable) as error:
-                lane.wait(now + WAIT_RETRY_S, f"{type(error).__name__}: {error}")
+                assigned.wait(now + WAIT_RETRY_S, f"{type(error).__name__}: {error}")
 
-    def _pending(self, lane: Lane, now: float) -> None:
+    def _pending(self, assigned: AssignedPartition, now: float) -> None:
         text = "a transaction is pending on this partition"
-        if now - lane.recovering_since > HANGING_S:
+        if now - assigned.recovering_since > HANGING_S:
             text = (
                 f"hanging transaction: the group's offset has been pending for more than {HANGING_S:.0f} s; find it "
                 f"with `kafka-transactions.sh find-hanging` and end it with `kafka-transactions.sh abort`"
             )
-        lane.wait(now + PENDING_RETRY_S, text)
+        assigned.wait(now + PENDING_RETRY_S, text)
 
-    def _place(self, lane: Lane, committed: Committed) -> None:
-        topic, partition = lane.source
-        lane.topic_id = self._source.topic_id(topic)
-        low, high = self._source.bounds(lane.source)
-        lane.low = low
+    def _place(self, assigned: AssignedPartition, committed: Committed) -> None:
+        topic, partition = assigned.source
+        assigned.topic_id = self._source.topic_id(topic)
+        low, high = self._source.bounds(assigned.source)
+        assigned.low = low
         offset = committed.offset
-        trail = _decoded(lane.source, committed.metadata)
+        metadata = _decoded(assigned.source, committed.metadata)
         if offset is None:
-            self._first_start(lane, committed, low, high)
-        elif trail is not None and trail.topic_id != lane.topic_id:
-            log.warning("topic_recreated", topic=topic, partition=partition, was=trail.topic_id, now=lane.topic_id)
-            self._begin(lane, low)
+            self._first_start(assigned, committed, low, high)
+        elif metadata is not None and metadata.topic_id != assigned.topic_id:
+            log.warning(
+                "topic_recreated", topic=topic, partition=partition, was=metadata.topic_id, now=assigned.topic_id
+            )
+            self._begin(assigned, low)
         elif not low <= offset <= high:
-            self._lost(lane, committed, low, f"the committed offset {offset} is outside the log ({low} to {high})")
-        elif trail is None:
-            self._moved(lane, offset, low)
-        elif trail.cold:
-            self._begin(lane, offset)
-        elif trail.spec != self._short_spec:
+            self._lost(assigned, committed, low, f"the committed offset {offset} is outside the log ({low} to {high})")
+        elif metadata is None:
+            self._moved(assigned, offset, low)
+        elif metadata.cold:
+            self._begin(assigned, offset)
+        elif metadata.spec != self._short_spec:
             log.warning("feature_spec_changed", topic=topic, partition=partition, effect="state starts anew")
-            self._begin(lane, offset)
+            self._begin(assigned, offset)
         else:
-            self._restore(lane, trail, offset, low)
-            lane.committed = (offset, committed.metadata)
+            self._restore(assigned, metadata, offset, low)
+            assigned.committed = (offset, committed.metadata)
 
     # Where a partition without a committed offset begins.
 
-    def _first_start(self, lane: Lane, committed: Committed, low: int, high: int) -> None:
-        topic, partition = lane.source
-        kept = self._store.newest_at_or_below(topic, lane.topic_id, partition, high)
+    def _first_start(self, assigned: AssignedPartition, committed: Committed, low: int, high: int) -> None:
+        topic, partition = assigned.source
+        kept = self._store.newest_at_or_below(topic, assigned.topic_id, partition, high)
         if kept is not None:
             why = f"the group's offset is gone, though state up to offset {kept.offset} is kept"
-            self._lost(lane, committed, low, why)
+            self._lost(assigned, committed, low, why)
             return
         start = self._settings.kafka.start
         count = self._source.partitions(topic)
         others = self._source.committed([TopicPartition(topic, i) for i in range(count)])
         known = [_decoded(source, answer.metadata) for source, answer in others.items() if answer is not None]
-        before = min((trail.partitions for trail in known if trail is not None), default=count)
+        before = min((metadata.partitions for metadata in known if metadata is not None), default=count)
         if start == "earliest" or partition >= before:  # a partition that was added later begins at its start
             offset = low
         elif start == "latest":
             offset = high
         else:
-            offset = self._source.offset_at(lane.source, int(start.timestamp() * 1000))
+            offset = self._source.offset_at(assigned.source, int(start.timestamp() * 1000))
         log.info("first_start", topic=topic, partition=partition, offset=offset)
-        self._begin(lane, offset)
+        self._begin(assigned, offset)
 
-    def _lost(self, lane: Lane, committed: Committed, low: int, why: str) -> None:
-        topic, partition = lane.source
-        if self._source.committed([lane.source])[lane.source] != committed:
+    def _lost(self, assigned: AssignedPartition, committed: Committed, low: int, why: str) -> None:
+        topic, partition = assigned.source
+        if self._source.committed([assigned.source])[assigned.source] != committed:
             # This process stood still after it had asked, and another owner has gone on meanwhile.
             raise Wait("the group's offset has moved on since it was read")
         if self._settings.kafka.offset_lost == "stop":
@@ -162,23 +164,23 @@ class Recovery:
             )
         log.error("offset_lost", topic=topic, partition=partition, reason=why, goes_on_at=low)
         self._telemetry.offsets_lost += 1
-        self._begin(lane, low)
+        self._begin(assigned, low)
 
-    def _begin(self, lane: Lane, offset: int) -> None:
+    def _begin(self, assigned: AssignedPartition, offset: int) -> None:
         """An empty state at `offset`: live under the champion, cold without one. Committed before the first read."""
-        trail = Trail(lane.topic_id, self._short_spec, self._source.partitions(lane.source.topic))
+        metadata = CommitMetadata(assigned.topic_id, self._short_spec, self._source.partitions(assigned.source.topic))
         self._feed.refresh()
-        pair = self._feed.latest
-        if pair is not None:
-            trail = self._from_empty(lane, trail, offset, pair)
-        self._commit_start(lane.source, Commit(offset, trail.encode()))
-        lane.committed = (offset, trail.encode())
-        lane.trail = trail
-        lane.sampled_rows = 0
-        if pair is None:
-            lane.state = self._states.empty(lane, offset)
-        self._source.start(lane.source, offset)
-        lane.phase = Phase.LIVE if pair is not None else Phase.COLD
+        model = self._feed.latest
+        if model is not None:
+            metadata = self._from_empty(assigned, metadata, offset, model)
+        self._commit_start(assigned.source, Commit(offset, metadata.encode()))
+        assigned.committed = (offset, metadata.encode())
+        assigned.metadata = metadata
+        assigned.sampled_rows = 0
+        if model is None:
+            assigned.state = self._states.empty(assigned, offset)
+        self._source.start(assigned.source, offset)
+        assigned.phase = Phase.LIVE if model is not None else Phase.COLD
 
     def _commit_start(self, source: TopicPartition, commit: Commit) -> None:
         membership = self._source.membership()
@@ -189,95 +191,105 @@ class Recovery:
         except (PublishAborted, ProducerReplaced) as error:
             raise Wait(f"the start offset could not be committed: {error}") from error
 
-    def _from_empty(self, lane: Lane, trail: Trail, offset: int, pair: Pair) -> Trail:
-        lane.state = self._states.empty(lane, offset)
-        lane.state.adopt(pair.versions)
-        lane.pair = pair
-        switch = Switch(offset, pair.versions.bundle, pair.versions.threshold)
-        return trail.based(Base(EMPTY, offset)).switched(switch)
+    def _from_empty(
+        self, assigned: AssignedPartition, metadata: CommitMetadata, offset: int, model: ServingModel
+    ) -> CommitMetadata:
+        assigned.state = self._states.empty(assigned, offset)
+        assigned.state.adopt(model.versions)
+        assigned.model = model
+        switch = Switch(offset, model.versions.bundle, model.versions.threshold)
+        return metadata.based(Base(EMPTY, offset)).switched(switch)
 
     # A partition with a history.
 
-    def _restore(self, lane: Lane, trail: Trail, committed: int, low: int) -> None:
-        found = self._states.newest(lane, trail)
+    def _restore(self, assigned: AssignedPartition, metadata: CommitMetadata, committed: int, low: int) -> None:
+        found = self._states.newest(assigned, metadata)
         if found is None:
-            self._rebuild(lane, trail, committed, low)
+            self._rebuild(assigned, metadata, committed, low)
             return
-        state, lane.stored = found
-        pair = self._feed.named(state.versions) if state.versions.bundle else None
-        lane.replay = [switch for switch in trail.switches if switch.offset >= state.next_offset]
-        for switch in lane.replay:  # all of them must be there before the first record is replayed
-            self._feed.named(Versions(switch.bundle, switch.threshold))
+        state, assigned.stored = found
+        model = self._feed.model_of(state.versions) if state.versions.bundle else None
+        assigned.replay = [switch for switch in metadata.switches if switch.offset >= state.next_offset]
+        for switch in assigned.replay:  # all of them must be there before the first record is replayed
+            self._feed.model_of(Versions(switch.bundle, switch.threshold))
         if state.next_offset < low:
-            log.error("catch_up_gap", partition=lane.source.partition, missing=low - state.next_offset)
+            log.error("catch_up_gap", partition=assigned.source.partition, missing=low - state.next_offset)
             state.next_offset = low
-        self._go(lane, state, pair, trail, committed)
+        self._go(assigned, state, model, metadata, committed)
 
-    def _go(self, lane: Lane, state: PartitionState, pair: Pair | None, trail: Trail, target: int) -> None:
-        lane.state, lane.pair, lane.trail, lane.target = state, pair, trail, target
-        lane.snapshot_offset = state.next_offset
-        self._source.start(lane.source, state.next_offset)
-        lane.phase = Phase.CATCHING_UP
+    def _go(
+        self,
+        assigned: AssignedPartition,
+        state: PartitionState,
+        model: ServingModel | None,
+        metadata: CommitMetadata,
+        target: int,
+    ) -> None:
+        assigned.state, assigned.model, assigned.metadata, assigned.target = state, model, metadata, target
+        assigned.snapshot_offset = state.next_offset
+        self._source.start(assigned.source, state.next_offset)
+        assigned.phase = Phase.CATCHING_UP
         log.info(
-            "restored", topic=lane.source.topic, partition=lane.source.partition, entities=len(state.entities),
+            "restored", topic=assigned.source.topic, partition=assigned.source.partition, entities=len(state.entities),
             snapshot_offset=state.next_offset, committed=target, behind=target - state.next_offset,
         )  # fmt: skip
 
-    def _rebuild(self, lane: Lane, trail: Trail, committed: int, low: int) -> None:
+    def _rebuild(self, assigned: AssignedPartition, metadata: CommitMetadata, committed: int, low: int) -> None:
         """All snapshots are gone: state from a stretch of the log, judged by today's champion."""
         window = self._settings.state.rebuild
         if window <= 0:
             raise StateLost(
-                f"{lane.source.topic}/{lane.source.partition}: the snapshots that the commit names are gone from "
-                f"Redis; state.rebuild: 0 stops here. Set state.rebuild to a duration to build the state from the log."
+                f"{assigned.source.topic}/{assigned.source.partition}: the snapshots that the commit names are gone "
+                f"from Redis; state.rebuild: 0 stops here. Set state.rebuild to a duration to build the state from "
+                f"the log."
             )
         self._feed.refresh()
-        pair = self._feed.latest
-        if pair is None:
-            missing = trail.switches[-1].bundle if trail.switches else "the champion"
+        model = self._feed.latest
+        if model is None:
+            missing = metadata.switches[-1].bundle if metadata.switches else "the champion"
             raise Wait(f"Redis has no snapshots and no champion (the commit names {missing}): import or train one")
         since = self._wall_ms() - int(window * 1000)
-        start = min(max(low, self._source.offset_at(lane.source, since)), committed)
+        start = min(max(low, self._source.offset_at(assigned.source, since)), committed)
         log.error(
             "state_rebuilt",
-            topic=lane.source.topic,
-            partition=lane.source.partition,
+            topic=assigned.source.topic,
+            partition=assigned.source.partition,
             start=start,
             to=committed,
         )
         self._telemetry.rebuilt += 1
-        fresh = Trail(lane.topic_id, self._short_spec, trail.partitions)
-        trail = self._from_empty(lane, fresh, start, pair)
-        assert lane.state is not None
-        self._go(lane, lane.state, pair, trail, committed)
+        fresh = CommitMetadata(assigned.topic_id, self._short_spec, metadata.partitions)
+        metadata = self._from_empty(assigned, fresh, start, model)
+        assert assigned.state is not None
+        self._go(assigned, assigned.state, model, metadata, committed)
 
-    def _moved(self, lane: Lane, offset: int, low: int) -> None:
+    def _moved(self, assigned: AssignedPartition, offset: int, low: int) -> None:
         """A commit without our metadata: an operator moved the offset. State follows it back; forward, it goes on."""
-        topic, partition = lane.source
-        found = self._states.at_or_below(lane, offset)
+        topic, partition = assigned.source
+        found = self._states.at_or_below(assigned, offset)
         if found is None:
             log.warning("offset_moved", topic=topic, partition=partition, to=offset, state="starts anew")
-            self._begin(lane, offset)
+            self._begin(assigned, offset)
             return
-        state, lane.stored = found
-        newest = self._store.newest_at_or_below(topic, lane.topic_id, partition, 2**62)
+        state, assigned.stored = found
+        newest = self._store.newest_at_or_below(topic, assigned.topic_id, partition, 2**62)
         rewound = newest is not None and newest.offset > offset
         log.warning("offset_moved", topic=topic, partition=partition, to=offset, rewound=rewound)
-        pair = self._feed.named(state.versions)
-        trail = Trail(lane.topic_id, self._short_spec, self._source.partitions(topic))
+        model = self._feed.model_of(state.versions)
+        metadata = CommitMetadata(assigned.topic_id, self._short_spec, self._source.partitions(topic))
         if not rewound:
             state.next_offset = offset  # the gap is not read: whoever skipped it meant to
-            moved = taken(lane, state, lane.stored, self._wall_ms()).encoded()
+            moved = taken(assigned, state, assigned.stored, self._wall_ms()).encoded()
             self._store.put(moved)
-            lane.stored = replace(moved, contents={})
-        self._go(lane, state, pair, trail.based(Base(lane.stored.id, lane.stored.offset)), offset)
+            assigned.stored = replace(moved, contents={})
+        self._go(assigned, state, model, metadata.based(Base(assigned.stored.id, assigned.stored.offset)), offset)
 
 
-def _decoded(source: TopicPartition, metadata: str) -> Trail | None:
+def _decoded(source: TopicPartition, metadata: str) -> CommitMetadata | None:
     if not metadata:
         return None
     try:
-        return Trail.decode(metadata)
+        return CommitMetadata.decode(metadata)
     except ValueError as error:
         log.error("commit_metadata_foreign", topic=source.topic, partition=source.partition, error=str(error))
         return None

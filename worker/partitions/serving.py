@@ -18,7 +18,7 @@ from worker.errors import BundleRefused
 from worker.ports.stores import Champion, MissingPart, Registry, Signatures, StoreUnavailable
 
 POLL_S = 1.0
-_CACHED_PAIRS = 8
+_CACHED_MODELS = 8
 TRAINING_P = 0.05
 """Events above this quantile of the error stay out of the long-term sample (design section 5, step 4)."""
 
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
+class ServingModel:
     """A bundle and a threshold, ready to judge with. Immutable, and the same on every replica. `bundle` and
     `signatures` are for a store that has lost them.
     """
@@ -43,7 +43,7 @@ class Pair:
     signatures: Signatures
 
 
-class VersionFeed:
+class ModelFeed:
     """Watches the champion in a thread of its own; the loop takes `latest` between batches and never waits for
     Redis.
     """
@@ -51,13 +51,13 @@ class VersionFeed:
     def __init__(self, registry: Registry, spec_hash: str) -> None:
         self._registry = registry
         self._spec_hash = spec_hash
-        self._pairs: OrderedDict[Versions, Pair] = OrderedDict()
+        self._models: OrderedDict[Versions, ServingModel] = OrderedDict()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._also: list[Callable[[], None]] = []
         self._champion: Champion | None = None
-        self.latest: Pair | None = None
+        self.latest: ServingModel | None = None
         self.reachable = True
         self.refused: str | None = None
 
@@ -99,24 +99,24 @@ class VersionFeed:
 
     def _give_back(self, held: Champion, found: Champion | None) -> None:
         """Redis was emptied, or restored from an old backup: what serves here is later than what it has."""
-        pair = self.latest
-        assert pair is not None
-        if self._registry.restore(self._spec_hash, held, pair.bundle, pair.threshold, pair.signatures):
+        model = self.latest
+        assert model is not None
+        if self._registry.restore(self._spec_hash, held, model.bundle, model.threshold, model.signatures):
             log.warning("champion_given_back", version=held.version, token=held.token,
                         redis_had=None if found is None else found.version)  # fmt: skip
 
-    def named(self, versions: Versions) -> Pair:
+    def model_of(self, versions: Versions) -> ServingModel:
         """A recorded pair. Raises MissingPart where Redis has lost it, StoreUnavailable, BundleRefused."""
         latest = self.latest
         if latest is not None and latest.versions == versions:
             return latest
         return self._load(versions)
 
-    def _load(self, versions: Versions) -> Pair:
+    def _load(self, versions: Versions) -> ServingModel:
         with self._lock:
-            if versions in self._pairs:
-                self._pairs.move_to_end(versions)
-                return self._pairs[versions]
+            if versions in self._models:
+                self._models.move_to_end(versions)
+                return self._models[versions]
         bundle = self._registry.bundle(versions.bundle)
         threshold = self._registry.threshold(versions.threshold)
         if bundle.manifest.spec_hash != self._spec_hash:
@@ -126,7 +126,7 @@ class VersionFeed:
             )
         if threshold.bundle != versions.bundle:
             raise BundleRefused(f"threshold {versions.threshold} belongs to bundle {threshold.bundle}")
-        pair = Pair(
+        model = ServingModel(
             versions,
             bundle.manifest.version,
             bundle.manifest.kind,
@@ -139,10 +139,10 @@ class VersionFeed:
             self._registry.signatures(versions.bundle, versions.threshold),
         )
         with self._lock:
-            self._pairs[versions] = pair
-            while len(self._pairs) > _CACHED_PAIRS:
-                self._pairs.popitem(last=False)
-        return pair
+            self._models[versions] = model
+            while len(self._models) > _CACHED_MODELS:
+                self._models.popitem(last=False)
+        return model
 
     def _watch(self) -> None:
         while not self._stop.wait(POLL_S):

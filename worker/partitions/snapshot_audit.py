@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.partitions.assigned import Lanes, Phase
+from worker.partitions.assigned import Assignment, Phase
 from worker.ports.log import TopicPartition
 from worker.ports.stores import Snapshot, SnapshotStore, StoreUnavailable
 
@@ -23,9 +23,11 @@ log = structlog.get_logger()
 class SnapshotAudit:
     """`look` belongs to the loop's thread, `check` to one that may wait for Redis."""
 
-    def __init__(self, store: SnapshotStore, lanes: Lanes, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: SnapshotStore, assignment: Assignment, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
-        self._lanes = lanes
+        self._assignment = assignment
         self._monotonic = monotonic
         self._stored: dict[TopicPartition, Snapshot] = {}
         self._checked: dict[TopicPartition, float] = {}
@@ -35,14 +37,21 @@ class SnapshotAudit:
         """Take what was found, and say what there is to check."""
         while self._lost:
             lost = self._lost.popleft()
-            lane = self._lanes.get(TopicPartition(lost.topic, lost.partition))
-            if lane is not None and lane.stored is not None and lane.stored.id == lost.id and not lane.in_flight:
+            assigned = self._assignment.get(TopicPartition(lost.topic, lost.partition))
+            if (
+                assigned is not None
+                and assigned.stored is not None
+                and assigned.stored.id == lost.id
+                and not assigned.in_flight
+            ):
                 log.error("snapshot_lost", topic=lost.topic, partition=lost.partition, snapshot=lost.id,
                           offset=lost.offset, effect="stored anew")  # fmt: skip
-                lane.stored = None
-                lane.snapshot_offset = -1
+                assigned.stored = None
+                assigned.snapshot_offset = -1
         self._stored = {
-            lane.source: lane.stored for lane in self._lanes if lane.phase is Phase.LIVE and lane.stored is not None
+            assigned.source: assigned.stored
+            for assigned in self._assignment
+            if assigned.phase is Phase.LIVE and assigned.stored is not None
         }
 
     def check(self) -> None:

@@ -27,7 +27,7 @@ class Taken:
     """A partition's state as the loop copied it: `bare` has the chunks that are shared, the rest is to be encoded."""
 
     source: TopicPartition
-    assignment: int
+    assignment_number: int
     bare: Snapshot
     head: bytes
     fresh: tuple[tuple[str, Fresh], ...]
@@ -53,7 +53,7 @@ class Stored:
     """
 
     source: TopicPartition
-    assignment: int
+    assignment_number: int
     snapshot: Snapshot | None
 
 
@@ -153,11 +153,11 @@ class SnapshotWriter:
             return False
         except MissingPart as error:
             log.warning("snapshot_whole_next", reason=str(error))
-            self._stored.append(Stored(taken.source, taken.assignment, None))
+            self._stored.append(Stored(taken.source, taken.assignment_number, None))
             return True
         self._telemetry.snapshots_written += 1
         self._telemetry.snapshot_bytes += sum(map(len, snapshot.contents.values()))
-        self._stored.append(Stored(taken.source, taken.assignment, replace(snapshot, contents={})))
+        self._stored.append(Stored(taken.source, taken.assignment_number, replace(snapshot, contents={})))
         return True
 
     def _collect_one(self) -> bool:

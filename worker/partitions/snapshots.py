@@ -14,7 +14,7 @@ from worker.core.state.commit_metadata import Base
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.retention import retained
 from worker.core.state.segments import Fresh, plan
-from worker.partitions.assigned import Lane, Lanes, Phase
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase
 from worker.partitions.snapshot_writer import Collection, SnapshotWriter, Taken
 from worker.ports.stores import HEAD, Ancestor, Chunk, Snapshot
 
@@ -32,87 +32,95 @@ class Snapshots:
         self._every = every
         self._monotonic = monotonic
 
-    def take(self, lanes: Lanes, now: float, wall_ms: int, *, every: float | None = None) -> None:
-        """Of each live lane whose last one is older than `every` seconds, whose state is wholly committed and of which
-        none is being written: then memory is bounded while Redis is down.
+    def take(self, assignment: Assignment, now: float, wall_ms: int, *, every: float | None = None) -> None:
+        """Snapshot each live partition that is due (`every` seconds after its last one), fully committed, and has no
+        snapshot in flight. The last condition bounds memory while Redis is down.
         """
-        for lane in lanes:
-            state = lane.state
-            if lane.phase is not Phase.LIVE or state is None or lane.trail is None:
+        for assigned in assignment:
+            state = assigned.state
+            if assigned.phase is not Phase.LIVE or state is None or assigned.metadata is None:
                 continue
-            self._collect(lane, now, wall_ms)
-            due = now - lane.snapshot_at >= (self._every if every is None else every)
-            if due and not lane.in_flight and state.next_offset == lane.committed[0] != lane.snapshot_offset:
-                self._writer.submit(taken(lane, state, lane.stored, wall_ms))
-                lane.snapshot_offset, lane.snapshot_at, lane.in_flight = state.next_offset, now, True
+            self._collect(assigned, now, wall_ms)
+            due = now - assigned.snapshot_at >= (self._every if every is None else every)
+            if (
+                due
+                and not assigned.in_flight
+                and state.next_offset == assigned.committed[0] != assigned.snapshot_offset
+            ):
+                self._writer.submit(taken(assigned, state, assigned.stored, wall_ms))
+                assigned.snapshot_offset, assigned.snapshot_at, assigned.in_flight = state.next_offset, now, True
 
-    def name(self, lanes: Lanes) -> None:
+    def name(self, assignment: Assignment) -> None:
         for done in self._writer.stored():
-            lane = lanes.get(done.source)
-            if lane is None or lane.assignment != done.assignment or lane.phase is not Phase.LIVE:
+            assigned = assignment.get(done.source)
+            if (
+                assigned is None
+                or assigned.assignment_number != done.assignment_number
+                or assigned.phase is not Phase.LIVE
+            ):
                 continue
-            lane.in_flight = False
-            lane.stored = done.snapshot
+            assigned.in_flight = False
+            assigned.stored = done.snapshot
             if done.snapshot is None:  # Redis has lost what it shared: a whole one next
-                lane.snapshot_offset = -1
+                assigned.snapshot_offset = -1
                 continue
-            assert lane.trail is not None
-            lane.trail = lane.trail.based(Base(done.snapshot.id, done.snapshot.offset))
+            assert assigned.metadata is not None
+            assigned.metadata = assigned.metadata.based(Base(done.snapshot.id, done.snapshot.offset))
 
-    def _collect(self, lane: Lane, now: float, wall_ms: int) -> None:
+    def _collect(self, assigned: AssignedPartition, now: float, wall_ms: int) -> None:
         """Once the newest snapshot is known to be named by a commit, what retention does not keep may go."""
-        assert lane.trail is not None
-        stored = lane.stored
-        if stored is None or lane.collected == stored.id or lane.committed[1] != lane.trail.encode():
+        assert assigned.metadata is not None
+        stored = assigned.stored
+        if stored is None or assigned.collected == stored.id or assigned.committed[1] != assigned.metadata.encode():
             return
-        lane.collected = stored.id
-        kept = frozenset(ancestor.id for ancestor in kept_line(lane, stored, wall_ms))
+        assigned.collected = stored.id
+        kept = frozenset(ancestor.id for ancestor in kept_line(assigned, stored, wall_ms))
         deadline = now + COLLECT_WITHIN_S
         self._writer.collect(Collection(stored, kept, wall_ms, lambda: self._monotonic() < deadline))
 
-    def drain(self, lanes: Lanes, now: float, wall_ms: int, seconds: float) -> None:
+    def drain(self, assignment: Assignment, now: float, wall_ms: int, seconds: float) -> None:
         """A last snapshot of everything, waited for."""
         self._writer.flush(seconds / 2)
-        self.name(lanes)
+        self.name(assignment)
         for _ in range(2):  # once more, whole, where Redis turns out to have lost what the first one shares
-            self.take(lanes, now, wall_ms, every=0.0)
+            self.take(assignment, now, wall_ms, every=0.0)
             self._writer.flush(seconds / 4)
-            self.name(lanes)
+            self.name(assignment)
 
     def stop(self) -> None:
         self._writer.stop()
 
 
-def taken(lane: Lane, state: PartitionState, stored: Snapshot | None, wall_ms: int) -> Taken:
-    """The lane's state as a snapshot on top of what is stored; to be taken of committed state only."""
+def taken(assigned: AssignedPartition, state: PartitionState, stored: Snapshot | None, wall_ms: int) -> Taken:
+    """The partition's state as a snapshot on top of what is stored; to be taken of committed state only."""
     shared: list[Chunk] = []
     fresh: list[tuple[str, Fresh]] = []
     for name, table in state.tables.items():
-        kept = stored.parts(name) if stored is not None else []
+        kept = stored.chunks_of(name) if stored is not None else []
         reused, changed = plan(table, kept, stored.offset if stored is not None else 0)
         shared += reused
         if changed is not None:
             fresh.append((name, changed))
     bare = Snapshot(
-        topic=lane.source.topic,
-        topic_id=lane.topic_id,
-        partition=lane.source.partition,
+        topic=assigned.source.topic,
+        topic_id=assigned.topic_id,
+        partition=assigned.source.partition,
         offset=state.next_offset,
         spec_hash=state.spec.spec_hash,
         bundle=state.versions.bundle,
         threshold=state.versions.threshold,
         created_ms=wall_ms,
-        line=tuple(kept_line(lane, stored, wall_ms)) if stored is not None else (),
+        line=tuple(kept_line(assigned, stored, wall_ms)) if stored is not None else (),
         chunks=tuple(shared),
     )
-    return Taken(lane.source, lane.assignment, bare, state.head(), tuple(fresh))
+    return Taken(assigned.source, assigned.assignment_number, bare, state.head(), tuple(fresh))
 
 
-def kept_line(lane: Lane, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
+def kept_line(assigned: AssignedPartition, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
     """Of a snapshot and those that it grew from, newest first: what retention keeps, and what the commit names."""
     line = [stored.ancestor, *stored.line]
-    named = {base.snapshot for base in lane.trail.bases} if lane.trail is not None else set()
-    kept = {ancestor.id for ancestor in retained(line, wall_ms, lane.low)}
+    named = {base.snapshot for base in assigned.metadata.bases} if assigned.metadata is not None else set()
+    kept = {ancestor.id for ancestor in retained(line, wall_ms, assigned.low)}
     return [ancestor for ancestor in line if ancestor.id in kept | named]
 
 

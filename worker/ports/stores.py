@@ -128,7 +128,7 @@ class Snapshot:
     def ancestor(self) -> Ancestor:
         return Ancestor(self.id, self.offset, self.created_ms)
 
-    def parts(self, table: str) -> list[Chunk]:
+    def chunks_of(self, table: str) -> list[Chunk]:
         """The chunks of one table, older first."""
         return [chunk for chunk in self.chunks if chunk.table == table]
 

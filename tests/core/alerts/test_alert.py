@@ -25,11 +25,11 @@ from worker.core.alerts.alert import (
     anomaly,
     closing,
     contributions,
-    entity_of,
     rfc3339,
 )
 from worker.core.alerts.envelope import alert_schema, seal
 from worker.core.alerts.redaction import plain, read_event, redact, trim
+from worker.core.events.entity_names import entity_of
 from worker.core.state.incidents import Evidence, Flagged, Incidents
 
 T0 = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -48,8 +48,8 @@ def opened(
     timestamp: int = T0 + 50,
 ) -> Alert:
     record = Flagged(entity, 182_733, timestamp, T0, T0, EVIDENCE)
-    judgement = Incidents(60_000).flag(record)
-    return anomaly(origin, record, judgement, detected_ms=T0 + 120, features=features, event=event)
+    change = Incidents(60_000).flag(record)
+    return anomaly(origin, record, change, detected_ms=T0 + 120, features=features, event=event)
 
 
 def test_an_open_alert_is_the_json_of_the_design_in_its_order() -> None:
@@ -94,8 +94,8 @@ def test_an_incident_ties_open_update_and_closed_alerts_which_never_share_an_id(
     alerts = []
     for offset, p in [(7, 1e-4), (8, 1e-7)]:
         record = Flagged("a", offset, -1, T0 + offset, T0 + offset, EVIDENCE._replace(p_value=p))
-        judgement = incidents.flag(record)
-        alerts.append(anomaly(ORIGIN, record, judgement, detected_ms=T0, features=(), event=None))
+        change = incidents.flag(record)
+        alerts.append(anomaly(ORIGIN, record, change, detected_ms=T0, features=(), event=None))
     incidents.flag(Flagged("b", 9, -1, T0 + 8, T0 + 8, EVIDENCE))
     alerts += [closing(ORIGIN, closed, detected_ms=T0 + 1) for closed in incidents.advance(T0 + 10_000_000)]
     assert [alert.alert_id for alert in alerts] == [

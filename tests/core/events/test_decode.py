@@ -53,7 +53,7 @@ def test_a_good_record_becomes_a_row() -> None:
     assert (n[0], size[0], flag[0], proto[0], must[0]) == (1.5, 7.0, 1.0, "tcp", 1.0)
     assert ts[0] == 1_767_247_200.0
     assert decoded.times[0] == 1_767_247_200_000.0
-    assert decoded.named.one(0) == "a"
+    assert decoded.names.at(0) == "a"
     assert not decoded.rejects
 
 
@@ -103,7 +103,7 @@ def test_missing_and_null_are_missing_and_tombstones_are_counted() -> None:
     assert np.isnan(decoded.columns.values[2]).tolist() == [True, True]
     assert decoded.columns.values[3][0] is None
     assert np.isnan(decoded.times[0])
-    assert decoded.named.one(0) is None
+    assert decoded.names.at(0) is None
     assert decoded.tombstones == 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worker.core.events.decode import Decoded, JsonDecoder, Limits
-from worker.core.events.entity_names import Spans
+from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_time import milliseconds, stamps
 from worker.core.events.json_scalar_kernel import number, seconds
 from worker.core.events.spec import FeatureSpec
@@ -48,12 +48,12 @@ def told(found: Decoded, slow: Decoded) -> None:
     assert found.rejects == slow.rejects
     assert found.tombstones == slow.tombstones
     assert found.times.tobytes() == slow.times.tobytes()
-    assert found.named.every() == slow.named.every()
-    assert [found.named.one(row) for row in range(len(found.index))] == slow.named.every()
-    if isinstance(found.named, Spans):
-        sizes = [-1 if name is None else len(name) for name in slow.named.every()]
+    assert found.names.all() == slow.names.all()
+    assert [found.names.at(row) for row in range(len(found.index))] == slow.names.all()
+    if isinstance(found.names, PackedNames):
+        sizes = [-1 if name is None else len(name) for name in slow.names.all()]
         for most in (0, 3, 1_000):
-            assert found.named.within(most) == all(0 < size <= most for size in sizes)
+            assert found.names.all_within(most) == all(0 < size <= most for size in sizes)
     for column, wanted in zip(found.columns.values, slow.columns.values, strict=True):
         assert column.dtype == wanted.dtype
         assert [repr(value) for value in column.tolist()] == [repr(value) for value in wanted.tolist()]

@@ -34,7 +34,7 @@ def part(encoded: Encoded, index: np.ndarray[tuple[int], np.dtype[np.int64]]) ->
 
 def explained(columns: Columns, detector: Detector = DETECTOR) -> tuple[Explanation, npt.NDArray[np.float32]]:
     """All of some rows, and their errors."""
-    found = detector.judge(detector.encoder.transform(columns))
+    found = detector.score(detector.encoder.transform(columns))
     return detector.explain(found, np.arange(len(columns))), found.errors
 
 
@@ -51,7 +51,7 @@ def test_a_rows_error_has_the_same_bits_in_any_batch(size: int, seed: int, threa
 
 def test_the_parts_of_an_explanation_make_up_the_score_and_have_the_same_bits_in_any_batch() -> None:
     rows = np.array([2_100, 5, 100])
-    found = DETECTOR.judge(ENCODED)
+    found = DETECTOR.score(ENCODED)
     why = DETECTOR.explain(found, rows)
     assert (found.errors == ERRORS).all()
     assert why.per_feature.shape == (3, 5)
@@ -63,7 +63,7 @@ def test_the_parts_of_an_explanation_make_up_the_score_and_have_the_same_bits_in
 
 
 def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
-    members = DETECTOR.judge(ENCODED).members.astype(np.float64)
+    members = DETECTOR.score(ENCODED).members.astype(np.float64)
     assert members.shape == (len(ERRORS), 3)
     assert np.exp(np.log(members) @ EXPONENTS) == pytest.approx(ERRORS, rel=1e-5)
     assert sum(EXPONENTS) == pytest.approx(1.0)
@@ -74,8 +74,8 @@ def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_er
     columns = rows(200, seed=11)
     columns.values[0][:] = 30.0
     encoded, detector = DETECTOR.encoder.transform(columns), DETECTOR
-    conditional = detector.conditional.parts(detector.conditional.residuals(tiled(encoded.x)), encoded.codes)
-    marginal = detector.marginal.parts(encoded)
+    conditional = detector.conditional.feature_errors(detector.conditional.residuals(tiled(encoded.x)), encoded.codes)
+    marginal = detector.marginal.feature_errors(encoded)
     shares = sum(part / part.sum(1, keepdims=True) for part in (conditional, marginal)) / 2
     why, error = explained(columns)
     assert why.per_feature / error[:, None] == pytest.approx(shares, abs=0.05)
@@ -108,7 +108,7 @@ def test_the_marginal_error_of_a_number_is_its_tail() -> None:
     encoder = Encoder.fit(spec, columns)
     marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
     at = Columns((np.array([1_000.0, 1_900.0, 99.0, 1e9, np.nan]),))
-    found = marginal.parts(encoder.transform(at))[:, 0]
+    found = marginal.feature_errors(encoder.transform(at))[:, 0]
     # A cell is a fiftieth of a standard deviation, 12 of these values.
     assert found == pytest.approx([0.0, -np.log(0.1), -np.log(0.1), np.log(2_001), np.log(4_002)], abs=0.15)
 
@@ -118,7 +118,7 @@ def test_the_marginal_error_of_a_category_is_its_frequency() -> None:
     columns = Columns((objects(["a"] * 900 + ["b"] * 100),))
     encoder = Encoder.fit(spec, columns)
     marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
-    found = marginal.parts(encoder.transform(Columns((objects(["a", "b", "never"]),))))[:, 0]
+    found = marginal.feature_errors(encoder.transform(Columns((objects(["a", "b", "never"]),))))[:, 0]
     assert found == pytest.approx([-np.log(0.9), -np.log(0.1), np.log(2 * 1_002.5)], abs=0.01)
 
 
@@ -143,14 +143,14 @@ def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_
     assert why.per_feature[0].argmax() == 2
     encoded = DETECTOR.encoder.transform(columns)
     # No row of the training data missed it: -log of half a row in all of them.
-    assert DETECTOR.marginal.parts(encoded)[1, 0] == pytest.approx(np.log(2 * 1_141), abs=0.01)
-    parts = DETECTOR.judge(encoded).parts
+    assert DETECTOR.marginal.feature_errors(encoded)[1, 0] == pytest.approx(np.log(2 * 1_141), abs=0.01)
+    parts = DETECTOR.score(encoded).feature_errors
     assert (parts[:2, 1, 0] == 0.0).all()
     assert (parts[:2, 0, 0] > 0.0).all()
 
 
 def test_no_part_is_larger_than_the_cap() -> None:
-    members = DETECTOR.judge(DETECTOR.encoder.transform(hostile())).members
+    members = DETECTOR.score(DETECTOR.encoder.transform(hostile())).members
     assert members.max() <= PART_MOST
 
 
@@ -179,7 +179,7 @@ def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
         plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
         code = detector.network.encode(x).numpy()
     known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
-    assert detector.judge(encoded).members[known, 0] == pytest.approx(
+    assert detector.score(encoded).members[known, 0] == pytest.approx(
         np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
     )
-    assert detector.judge(encoded).code == pytest.approx(code, abs=1e-4)
+    assert detector.score(encoded).code == pytest.approx(code, abs=1e-4)

@@ -68,7 +68,7 @@ def test_the_undercomplete_kinds_code_is_narrow_and_keeps_what_matters() -> None
     train = mixed(4_000, 1, 2)
     detector = fit(SPEC, columns(train), kind="undercomplete", seed=0).detector()
     encoded = detector.encoder.transform(columns(mixed(2_000, 2, 2)))
-    assert detector.judge(encoded).code.shape == (2_000, 2)
+    assert detector.score(encoded).code.shape == (2_000, 2)
     with torch.inference_mode():
         out = detector.network(torch.from_numpy(encoded.x)).numpy()
     explained = 1.0 - ((encoded.x - out) ** 2).sum() / ((encoded.x - encoded.x.mean(0)) ** 2).sum()

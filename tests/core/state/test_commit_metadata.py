@@ -4,47 +4,47 @@ from __future__ import annotations
 
 import pytest
 
-from worker.core.state.commit_metadata import BUDGET, EMPTY, Base, Switch, Trail
+from worker.core.state.commit_metadata import BUDGET, EMPTY, Base, CommitMetadata, Switch
 
 TOPIC_ID, DIGEST = "iZ+xAmztSymKtl8xGHZvWQ", "A" * 22
 
 
 def test_cold_and_full_trails_round_trip() -> None:
-    cold = Trail(TOPIC_ID, "0" * 16, 4)
-    assert Trail.decode(cold.encode()) == cold
+    cold = CommitMetadata(TOPIC_ID, "0" * 16, 4)
+    assert CommitMetadata.decode(cold.encode()) == cold
     assert cold.cold
-    trail = cold.based(Base(EMPTY, 10)).switched(Switch(10, DIGEST, "B" * 22)).based(Base(DIGEST, 500))
-    assert Trail.decode(trail.encode() + "\0") == trail
-    assert not trail.cold
+    metadata = cold.based(Base(EMPTY, 10)).switched(Switch(10, DIGEST, "B" * 22)).based(Base(DIGEST, 500))
+    assert CommitMetadata.decode(metadata.encode() + "\0") == metadata
+    assert not metadata.cold
 
 
 def test_the_newest_two_snapshots_and_the_switches_since_the_older_are_kept() -> None:
-    trail = Trail(TOPIC_ID, "0" * 16, 1).based(Base(EMPTY, 0))
+    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).based(Base(EMPTY, 0))
     for offset in (0, 100, 200, 300):
-        trail = trail.switched(Switch(offset, DIGEST, f"{offset:022}"))
-    trail = trail.based(Base("snap-100", 100)).based(Base("snap-250", 250))
-    assert [base.snapshot for base in trail.bases] == ["snap-100", "snap-250"]
-    assert [switch.offset for switch in trail.switches] == [100, 200, 300]
+        metadata = metadata.switched(Switch(offset, DIGEST, f"{offset:022}"))
+    metadata = metadata.based(Base("snap-100", 100)).based(Base("snap-250", 250))
+    assert [base.snapshot for base in metadata.bases] == ["snap-100", "snap-250"]
+    assert [switch.offset for switch in metadata.switches] == [100, 200, 300]
 
 
 def test_a_full_trail_takes_no_more_and_stays_within_its_budget() -> None:
-    trail = Trail(TOPIC_ID, "0" * 16, 1).based(Base(DIGEST, 10**15)).based(Base(DIGEST, 10**15 + 1))
+    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).based(Base(DIGEST, 10**15)).based(Base(DIGEST, 10**15 + 1))
     switches = 0
-    while not trail.full:
-        trail = trail.switched(Switch(10**15 + switches, DIGEST, DIGEST))
+    while not metadata.full:
+        metadata = metadata.switched(Switch(10**15 + switches, DIGEST, DIGEST))
         switches += 1
     assert switches > 10
-    assert len(trail.encode()) <= BUDGET
-    assert trail.encode().isascii()
+    assert len(metadata.encode()) <= BUDGET
+    assert metadata.encode().isascii()
 
 
 def test_a_switch_at_the_same_offset_replaces_the_earlier() -> None:
-    trail = Trail(TOPIC_ID, "0" * 16, 1).based(Base(EMPTY, 0))
-    trail = trail.switched(Switch(5, "old", "t")).switched(Switch(5, "new", "t"))
-    assert [switch.bundle for switch in trail.switches] == ["new"]
+    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).based(Base(EMPTY, 0))
+    metadata = metadata.switched(Switch(5, "old", "t")).switched(Switch(5, "new", "t"))
+    assert [switch.bundle for switch in metadata.switches] == ["new"]
 
 
 @pytest.mark.parametrize("text", ["", "2;x;y;1;cold", "1;x", "1;a;b;c;d", "1;a;b;1;x;y", "hello", "1;a;b;1;s@x;t@1"])
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        Trail.decode(text)
+        CommitMetadata.decode(text)

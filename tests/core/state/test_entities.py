@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.events.columns import Columns, to_bytes
-from worker.core.events.entity_names import spans
+from worker.core.events.entity_names import pack_names
 from worker.core.events.spec import Bounds, FeatureSpec
 from worker.core.state.entities import Entities
 
@@ -148,7 +148,7 @@ def fed(entities: Entities, events: list[Event], cuts: list[int]) -> tuple[list[
         batch = events[start:stop]
         seen = entities.observe(
             decoded(batch, start),
-            spans([e.name for e in batch]),
+            pack_names([e.name for e in batch]),
             np.array([e.time for e in batch], np.int64),
             np.array([e.clock for e in batch], np.int64),
             np.arange(start, stop, dtype=np.int64),
@@ -198,7 +198,7 @@ def test_batches_and_snapshots_do_not_show(seed: int, cuts: list[int]) -> None:
         entities = Entities(WINDOWED, BOUNDS)
         entities.load(segments, cut.oldest)
         for i, event in enumerate(events[start:stop], start):
-            seen = entities.observe(decoded([event], i), spans([event.name]), np.array([event.time]),
+            seen = entities.observe(decoded([event], i), pack_names([event.name]), np.array([event.time]),
                                     np.array([event.clock]), np.array([i]))  # fmt: skip
             parts.append(seen.columns)
         segments += [encode() for encode in entities.capture(start)]
@@ -236,8 +236,8 @@ def test_who_was_forgotten_does_not_come_back_out_of_an_older_segment() -> None:
     older = [encode() for encode in entities.capture(0)]
     late = [Event("stays", idle, idle, 1.0, 1.0), Event("stays", idle + 1, idle + 1, 1.0, 1.0)]
     for offset, event in enumerate(late, 2):
-        entities.observe(decoded([event], offset), spans([event.name]), np.array([event.time]), np.array([event.clock]),
-                         np.array([offset]))  # fmt: skip
+        time, clock = np.array([event.time]), np.array([event.clock])
+        entities.observe(decoded([event], offset), pack_names([event.name]), time, clock, np.array([offset]))
     assert len(entities) == 1
     restored = Entities(SPEC, BOUNDS)
     restored.load([*older, *(encode() for encode in entities.capture(2))], entities.oldest)

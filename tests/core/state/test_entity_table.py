@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.events.columns import Columns
-from worker.core.events.entity_names import Spans, spans
+from worker.core.events.entity_names import PackedNames, pack_names
 from worker.core.events.hash_kernel import hashed
 from worker.core.events.spec import Bounds, FeatureSpec
 from worker.core.state.entities import Entities
@@ -36,7 +36,7 @@ def test_a_hash_is_the_one_that_python_takes() -> None:
     assert found == [int(line) for line in told.stdout.split()]
 
 
-def observed(entities: Entities, names: Spans, first: int) -> None:
+def observed(entities: Entities, names: PackedNames, first: int) -> None:
     n = len(names)
     same = np.full(n, 1_000, np.int64)
     entities.observe(Columns((np.arange(float(n)),)), names, same, same, np.arange(first, first + n))
@@ -52,7 +52,7 @@ def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hash
     entities, known = Entities(SPEC, Bounds(entities=MOST)), OrderedDict[str | None, int]()
     offset = 0
     for batch in batches:
-        names = spans(batch).gathered()
+        names = pack_names(batch).with_hashes()
         if hashes is not None:
             few = [NAMES.index(name) % hashes for name in batch]
             names = replace(names, hashes=np.array(few, np.uint64) << np.uint64(33))
@@ -66,7 +66,7 @@ def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hash
         table = entities._table
         rows = np.flatnonzero(table.rows[:, LAST_OFFSET] >= 0)
         rows = rows[np.argsort(table.rows[rows, LAST_OFFSET])]
-        assert table.names(rows).every() == list(known)
+        assert table.names(rows).all() == list(known)
         assert table.rows[rows, LAST_OFFSET].tolist() == list(known.values())
         assert table.find(names)[1].tolist() == [
             dict(zip(known, rows.tolist(), strict=True)).get(name, -1) for name in batch
@@ -77,17 +77,17 @@ def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hash
 def test_names_of_who_is_gone_take_no_room_forever() -> None:
     entities = Entities(SPEC, Bounds(entities=100))
     for batch in range(200):
-        observed(entities, spans([f"{'x' * 200}{batch}-{i}" for i in range(50)]), 50 * batch)
+        observed(entities, pack_names([f"{'x' * 200}{batch}-{i}" for i in range(50)]), 50 * batch)
     assert len(entities) == 100
     assert len(entities._table.arena) < 10 * 100 * 210
 
 
 @given(st.lists(st.one_of(st.none(), st.text(max_size=8)), max_size=20))
 def test_names_survive_their_spans(names: list[str | None]) -> None:
-    made = spans(names)
-    for found in (made, made.gathered(), made.gathered().take(np.arange(len(names)))):
-        assert found.every() == names
-        assert [found.one(row) for row in range(len(names))] == names
+    made = pack_names(names)
+    for found in (made, made.with_hashes(), made.with_hashes().take(np.arange(len(names)))):
+        assert found.all() == names
+        assert [found.at(row) for row in range(len(names))] == names
 
 
 def test_windows_alone_look_back_without_rates() -> None:
@@ -98,7 +98,7 @@ def test_windows_alone_look_back_without_rates() -> None:
         same = np.full(10, 1_000, np.int64)
         offsets = np.arange(first, first + 10)
         found = entities.observe(
-            Columns((offsets.astype(float),)), spans(hosts[first : first + 10]), same, same, offsets
+            Columns((offsets.astype(float),)), pack_names(hosts[first : first + 10]), same, same, offsets
         )
         assert found.columns.lags is not None
         seen += found.columns.values[0][found.columns.lags].tolist()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.state.incidents import QUIET_MS, Closed, Evidence, Flagged, Incidents, Judgement
+from worker.core.state.incidents import QUIET_MS, Closed, Evidence, Flagged, IncidentChange, Incidents
 
 COOLDOWN = 60_000
 T0 = 1_767_225_600_000
@@ -142,14 +142,14 @@ rows = st.lists(
 
 def fold(
     incidents: Incidents, log: Sequence[tuple[int, int, Row]], cuts: set[int]
-) -> tuple[list[Closed | Judgement], Incidents]:
+) -> tuple[list[Closed | IncidentChange], Incidents]:
     """What a worker does: the clock is advanced to each flagged record, and at the end of a batch to its last
     one.
 
     `log` holds (offset, clock, row); a batch ends at each cut, and the state passes through its stored form
     there: what changed since the cut before, on top of the segments before.
     """
-    out: list[Closed | Judgement] = []
+    out: list[Closed | IncidentChange] = []
     segments: list[bytes] = []
     since = 0
     for position, (offset, clock, (entity, time, is_flagged, exponent)) in enumerate(log):
@@ -189,12 +189,12 @@ def test_every_published_alert_belongs_to_an_incident_that_closes_once(steps: li
         time += step
         clock = max(clock, time)
         closed += incidents.advance(clock)
-        judgement = incidents.flag(
+        change = incidents.flag(
             flagged(offset, time, entity, clock=clock, evidence=MILD._replace(p_value=10.0**-exponent))
         )
-        counted[judgement.opened_offset] = judgement.flagged
-        if judgement.status == "open":
-            assert judgement.publish
+        counted[change.opened_offset] = change.flagged
+        if change.status == "open":
+            assert change.publish
             opened.append(offset)
     closed += incidents.advance(2**60)
     assert sorted(c.incident.opened_offset for c in closed) == opened

@@ -124,7 +124,7 @@ def test_the_feature_that_was_changed_is_the_feature_that_is_named() -> None:
     changed.values[0][which == 0] = 25.0
     changed.values[1][which == 1] = 1e6
     changed.values[2][which == 2] = "rare"
-    why = detector.explain(detector.judge(detector.encoder.transform(changed)), np.arange(300))
+    why = detector.explain(detector.score(detector.encoder.transform(changed)), np.arange(300))
     order = np.argsort(-why.per_feature, axis=1, kind="stable")
     assert (order[:, 0] == which).mean() > 0.9
     assert (order[:, :3] == which[:, None]).any(1).mean() > 0.97

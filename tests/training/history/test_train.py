@@ -42,7 +42,7 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns, from_table
 from worker.core.events.decode import Limits, decoder_for
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
-from worker.partitions.serving import Pair, VersionFeed
+from worker.partitions.serving import ModelFeed, ServingModel
 from worker.ports.stores import Champion
 
 OPTIONS = Options(file=None, rows=None, since_ms=None, label=None, seed=0, replace=False, promote=True)
@@ -85,9 +85,9 @@ class Case:
         assert caught.value.exit_code == 2
         return str(caught.value)
 
-    def serving(self) -> Pair | None:
+    def serving(self) -> ServingModel | None:
         """As a worker loads it."""
-        feed = VersionFeed(self.registry, self.settings.spec.spec_hash)
+        feed = ModelFeed(self.registry, self.settings.spec.spec_hash)
         feed.refresh()
         assert (feed.reachable, feed.refused) == (True, None)
         return feed.latest
@@ -136,16 +136,16 @@ def few(count: int = 300) -> list[dict[str, Any]]:
 
 def test_a_file_gives_a_champion_that_a_worker_loads_and_that_tells_anomalies(case: Case) -> None:
     summary = case.train(file=case.file(events(2_000, every=2_001)))
-    pair = case.serving()
-    assert pair is not None
-    assert (pair.version, pair.versions.bundle, pair.versions.threshold) == (1, summary.digest, summary.threshold)
+    model = case.serving()
+    assert model is not None
+    assert (model.version, model.versions.bundle, model.versions.threshold) == (1, summary.digest, summary.threshold)
     assert (summary.version, summary.serves, summary.served) == (1, 1, None)
     assert (summary.rows_read, summary.rejected, summary.anomalous) == (2_000, 0, 0)
     assert summary.rows_fitted + summary.rows_calibrated == 2_000
-    assert (summary.alert_rate, summary.cut) == (0.01, pair.threshold.cut)
+    assert (summary.alert_rate, summary.cut) == (0.01, model.threshold.cut)
     judged = events(1_000, every=10, seed=5)
-    flagged = pair.threshold.flagged(
-        pair.detector.errors(pair.detector.encoder.transform(columns(judged, case.settings)))
+    flagged = model.threshold.flagged(
+        model.detector.errors(model.detector.encoder.transform(columns(judged, case.settings)))
     )
     anomalies = np.arange(1_000) % 10 == 9
     assert flagged[anomalies].all()
@@ -229,9 +229,9 @@ def test_a_window_is_attached_by_entity(case: Case, monkeypatch: pytest.MonkeyPa
     lags = seen[0].lags
     assert lags is not None
     assert lags[100].tolist() == [100, 93]  # seven hosts take turns
-    pair = case.serving()
-    assert pair is not None
-    assert pair.detector.encoder.spec.window == 2
+    model = case.serving()
+    assert model is not None
+    assert model.detector.encoder.spec.window == 2
     nobody = [{k: v for k, v in row.items() if k != "host"} for row in few()]
     said = case.refusal(file=case.file(nobody), replace=True)
     assert said == "event.entity: events.jsonl has no column 'host'; it has: id, bytes, duration, proto.name"
@@ -297,9 +297,9 @@ def test_a_model_that_came_to_serve_meanwhile_is_left_alone(case: Case, monkeypa
     monkeypatch.setattr(training.history.train_command, "train_version", raced)
     with pytest.raises(OffbeatError, match="version 2 came to serve while this one was trained; version 1 is stored"):
         case.train(file=case.file(few()))
-    pair = case.serving()
-    assert pair is not None
-    assert pair.version == 2
+    model = case.serving()
+    assert model is not None
+    assert model.version == 2
     assert [info.version for info in case.registry.bundles()] == [2, 1]
 
 
@@ -315,9 +315,9 @@ def test_a_crash_half_way_leaves_no_champion(case: Case, call: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == -signal.SIGKILL
     assert case.serving() is None
     assert case.train(file=Path(file)).serves == 2
-    pair = case.serving()
-    assert pair is not None
-    assert pair.version == 2
+    model = case.serving()
+    assert model is not None
+    assert model.version == 2
 
 
 # From a topic.
@@ -346,10 +346,10 @@ def test_a_topics_history_gives_a_champion_and_what_is_no_event_is_counted(topic
     assert summary.rows_fitted + summary.rows_calibrated == 1_200
     assert summary.reasons["bytes: text where a number is expected"] == 1
     assert summary.reasons["duration: true or false where a number is expected"] == 1
-    pair = topic.serving()
-    assert pair is not None
-    assert pair.version == summary.serves == 1
-    ranges = topic.registry.bundle(pair.versions.bundle).manifest.data
+    model = topic.serving()
+    assert model is not None
+    assert model.version == summary.serves == 1
+    ranges = topic.registry.bundle(model.versions.bundle).manifest.data
     assert ranges == {f"{topic.stream}/0": (0, 399), f"{topic.stream}/1": (0, 404), f"{topic.stream}/2": (0, 399)}
 
 
@@ -497,9 +497,9 @@ def test_json_is_one_document_on_stdout_and_logs_are_on_stderr(case: Case) -> No
     assert document["seconds"] > 0
     logged = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in logged] == ["history_read", "promoted"]
-    pair = case.serving()
-    assert pair is not None
-    assert pair.versions.bundle == document["digest"]
+    model = case.serving()
+    assert model is not None
+    assert model.versions.bundle == document["digest"]
 
 
 def test_a_terminal_sees_progress_and_a_summary(case: Case) -> None:

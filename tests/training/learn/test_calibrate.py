@@ -11,7 +11,7 @@ from training.learn.calibrate import STEP, WITHIN, calibrate, follow, live_infla
 from training.learn.tail import fit_tail
 from worker.core.model.histogram import BUCKETS, bucket_of, count, edges, error_at
 from worker.core.model.threshold import Threshold, score_of, severity_of
-from worker.core.state.partition_state import Ring
+from worker.core.state.partition_state import HistogramRing
 
 
 def errors(count_: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -108,8 +108,8 @@ def test_a_pareto_tail_is_found_again() -> None:
     assert tail.survival(np.array([tail.error_at(1e-4)]))[0] == pytest.approx(1e-4)
 
 
-def ring_of(threshold: Threshold, live: np.ndarray[tuple[int], np.dtype[np.float32]], hour: int = 0) -> Ring:
-    return Ring({hour: np.bincount(threshold.p_buckets(live), minlength=BUCKETS)})
+def ring_of(threshold: Threshold, live: np.ndarray[tuple[int], np.dtype[np.float32]], hour: int = 0) -> HistogramRing:
+    return HistogramRing({hour: np.bincount(threshold.p_buckets(live), minlength=BUCKETS)})
 
 
 def followed(current: Threshold, factor: float) -> Threshold | None:
@@ -149,9 +149,9 @@ def test_the_newest_hours_count_as_many_as_it_takes() -> None:
     current = calibrated(errors(20_000, 1), 0.01)
     old = ring_of(current, (errors(50_000, 8) * 4.0).astype(np.float32), hour=1)
     new = ring_of(current, errors(50_000, 9), hour=2)
-    assert live_inflation(Ring.merged([old, new]), 0.01, 1.0) == pytest.approx(1.0, abs=0.15)
+    assert live_inflation(HistogramRing.merged([old, new]), 0.01, 1.0) == pytest.approx(1.0, abs=0.15)
     assert live_inflation(old, 0.01, 1.0) == pytest.approx(STEP)
-    assert live_inflation(Ring(), 0.01, 1.2) == 1.2
+    assert live_inflation(HistogramRing(), 0.01, 1.2) == 1.2
 
 
 def test_no_step_without_enough_counts_or_without_a_change() -> None:

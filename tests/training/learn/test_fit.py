@@ -89,12 +89,12 @@ def test_a_new_encoder_is_folded_in_so_that_the_output_stays(kind: str) -> None:
         old = champion.network(torch.from_numpy(champion.encoder.transform(block).x))
         new = network(torch.from_numpy(encoder.transform(block).x))
     for i in range(2):
-        before, after = champion.encoder.parts[i], encoder.parts[i]
+        before, after = champion.encoder.transforms[i], encoder.transforms[i]
         assert isinstance(before, Scaling) and isinstance(after, Scaling)
         assert (new[:, i] * after.spread + after.centre).numpy() == pytest.approx(
             (old[:, i] * before.spread + before.centre).numpy(), rel=1e-3, abs=1e-3
         )
-    words, then = encoder.parts[2], champion.encoder.parts[2]
+    words, then = encoder.transforms[2], champion.encoder.transforms[2]
     assert isinstance(words, Vocabulary) and isinstance(then, Vocabulary)
     first_old, first_new = champion.layout.first_logits()[0], Layout.of(encoder).first_logits()[0]
     for level, text in enumerate(words.top):

@@ -8,7 +8,6 @@ record, but each was opened by its own).
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from msgspec import Meta
 
 from worker.core.alerts.redaction import plain
 from worker.core.model.threshold import Severity, score_of, severity_of
-from worker.core.state.incidents import Closed, Flagged, Incident, Judgement
+from worker.core.state.incidents import Closed, Flagged, Incident, IncidentChange
 
 Kind = Literal["anomaly", "storm", "drift", "stale_model", "degraded"]
 Status = Literal["open", "update", "closed"]
 Scalar = str | bool | int | float | None
 
-MAX_ENTITY = 256
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as far as RFC 3339 goes
 _SHARE_STEPS = 1_000_000
@@ -124,22 +122,6 @@ def alert_id(topic_id: str, partition: int, offset: int, kind: Kind, status: Sta
     return f"{topic_id}.{partition}.{offset}.{kind}.{status}"
 
 
-def entity_of(named: str | None, key: bytes | None) -> str | None:
-    """The entity of a record: what its event names, else its key, else None.
-
-    Bytes that are no UTF-8 are escaped. A very long one is cut and told apart by a digest: it is held in
-    memory, and stands in key, headers and value of its alerts.
-    """
-    entity = named
-    if entity is None:
-        if key is None:
-            return None
-        entity = key.decode("utf-8", "backslashreplace")
-    if len(entity) <= MAX_ENTITY:
-        return entity
-    return f"{entity[:MAX_ENTITY]}~{hashlib.sha256(entity.encode('utf-8', 'replace')).hexdigest()[:16]}"
-
-
 @lru_cache(4_096)  # an alert's times are mostly one another's
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC, with milliseconds."""
@@ -184,7 +166,7 @@ def _contribution(name: str, actual: Any, expected: Any, share: float) -> Contri
 def anomaly(
     origin: Origin,
     record: Flagged,
-    judgement: Judgement,
+    change: IncidentChange,
     *,
     detected_ms: int,
     features: Sequence[Contribution],
@@ -194,7 +176,7 @@ def anomaly(
 
     Raises ValueError for a p-value outside (0, 1] and an error that is not finite, which JSON could not hold.
     """
-    return _alert(origin, record, judgement.status, judgement, detected_ms, features, event)
+    return _alert(origin, record, change.status, change, detected_ms, features, event)
 
 
 def closing(origin: Origin, closed: Closed, *, detected_ms: int) -> Alert:
@@ -215,7 +197,7 @@ def _alert(
     origin: Origin,
     record: Flagged,
     status: Status,
-    incident: Judgement | Incident,
+    incident: IncidentChange | Incident,
     detected_ms: int,
     features: Sequence[Contribution],
     event: dict[str, Any] | None,

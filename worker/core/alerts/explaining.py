@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from worker.core.alerts.alert import Contribution, contributions
 from worker.core.events.columns import Columns
-from worker.core.model.detector import Detector, Found
+from worker.core.model.detector import Detector, Scores
 
 
 def explained(
-    detector: Detector, found: Found, columns: Columns, rows: npt.NDArray[np.intp]
+    detector: Detector, found: Scores, columns: Columns, rows: npt.NDArray[np.intp]
 ) -> list[list[Contribution]]:
     """Of some `rows` of what was judged, and of its columns, the features that contributed most to each one's error."""
     why, newest, encoder = detector.explain(found, rows), columns.take(rows).newest(), detector.encoder

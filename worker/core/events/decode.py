@@ -16,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.columns import Columns, objects
-from worker.core.events.entity_names import Attributes, Merged, Named
+from worker.core.events.entity_names import (
+    MAX_ENTITY,
+    AttributeNames,
+    EntityNames,
+    MergedNames,
+    PackedNames,
+    entity_of,
+    pack_names,
+)
 from worker.core.events.event_time import milliseconds
 from worker.core.events.json_scanner import Scanner
 from worker.core.events.rejects import Limits, Reject, reasons_for
@@ -43,7 +51,7 @@ class Decoded:
     """What a batch of n values became: m decoded rows, rejects and tombstones, each value in exactly one of them.
 
     `index` (m,) which of the given values were decoded, ascending; `times` (m,) float64 event time in ms since 1970,
-    nan where the event names none; `named` the rows' entities.
+    nan where the event names none; `names` the entities that the rows name.
     """
 
     index: npt.NDArray[np.intp]
@@ -51,7 +59,17 @@ class Decoded:
     times: npt.NDArray[np.float64]
     rejects: list[Reject]
     tombstones: int
-    named: Named = field(repr=False)
+    names: EntityNames = field(repr=False)
+
+    def entities(self, key: Callable[[int], bytes | None]) -> PackedNames:
+        """The entity of each decoded row: the name in its event, else its key, else none.
+
+        `key(i)` returns the key of value i; it is called only for rows whose event has no name.
+        """
+        if isinstance(self.names, PackedNames) and self.names.all_within(MAX_ENTITY):
+            return self.names
+        rows = zip(self.names.all(), self.index.tolist(), strict=True)
+        return pack_names([entity_of(name, key(i) if name is None else None) for name, i in rows])
 
 
 class Decoder(Protocol):
@@ -96,11 +114,11 @@ class JsonDecoder:
             if feature.kind == "cyclic":
                 arrays[i] = arrays[i] / 1000.0
         index = np.flatnonzero(scanned.plain)
-        names = scanned.names.gathered() if self._spec.stateful else scanned.names
+        names = scanned.names.with_hashes() if self._spec.stateful else scanned.names
         read = Decoded(index, Columns(tuple(arrays)), times, [], 0, names)
         if len(index) == len(values):
             return read
-        read.columns, read.times, read.named = read.columns.take(index), times[index], names.take(index)
+        read.columns, read.times, read.names = read.columns.take(index), times[index], names.take(index)
         others = np.flatnonzero(~scanned.plain)
         return _merged(read, self._by_struct([values[i] for i in others.tolist()]), others)
 
@@ -139,7 +157,7 @@ class JsonDecoder:
             rejects.sort(key=lambda reject: reject.index)
             structs = [structs[row] for row in keep.tolist()]
             index, columns, times = index[keep], columns.take(keep), times[keep]
-        return Decoded(index, columns, times, rejects, tombstones, Attributes(self._entity, structs))
+        return Decoded(index, columns, times, rejects, tombstones, AttributeNames(self._entity, structs))
 
 
 def _merged(read: Decoded, others: Decoded, places: npt.NDArray[np.intp]) -> Decoded:
@@ -152,7 +170,7 @@ def _merged(read: Decoded, others: Decoded, places: npt.NDArray[np.intp]) -> Dec
         np.concatenate((read.times, others.times))[order],
         [Reject(int(places[reject.index]), reject.reasons) for reject in others.rejects],
         others.tombstones,
-        Merged(read.named, others.named, len(read.index), order),
+        MergedNames(read.names, others.names, len(read.index), order),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,19 +13,24 @@ import numpy.typing as npt
 from worker.core.events.columns import category
 from worker.core.events.hash_kernel import KEY, gather
 
+MAX_ENTITY = 256
+"""Characters of an entity's name that are kept: it is held in memory, and stands in key, headers and value of its
+alerts.
+"""
 
-class Named(Protocol):
+
+class EntityNames(Protocol):
     """n names, None where an event names no entity."""
 
-    def every(self) -> list[str | None]: ...
-    def one(self, row: int) -> str | None: ...
+    def all(self) -> list[str | None]: ...
+    def at(self, row: int) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class PackedNames:
     """Names in UTF-8, from `starts` (n,) to `stops` (n,) of `raw`, both int64; -1 for none.
 
-    `hashes` (n,) uint64, where `gathered` has made them; 0 for none.
+    `hashes` (n,) uint64, where `with_hashes` has made them; 0 for none.
     """
 
     raw: bytearray
@@ -40,19 +46,19 @@ class Spans:
         """`raw`, to be written too, which is all that compiled functions take."""
         return np.frombuffer(self.raw, np.uint8)
 
-    def take(self, index: npt.NDArray[np.intp]) -> Spans:
+    def take(self, index: npt.NDArray[np.intp]) -> PackedNames:
         hashes = self.hashes[index] if self.hashes is not None else None
-        return Spans(self.raw, self.starts[index], self.stops[index], hashes)
+        return PackedNames(self.raw, self.starts[index], self.stops[index], hashes)
 
-    def gathered(self) -> Spans:
+    def with_hashes(self) -> PackedNames:
         """With their hashes, and one behind the other in bytes of their own: what looks them up reads less memory."""
         sizes = self.stops - self.starts
         raw, hashes = bytearray(int(sizes.sum())), np.zeros(len(self), np.uint64)
         gather(self.bytes, self.starts, sizes, KEY, np.frombuffer(raw, np.uint8), hashes)
         stops, absent = np.cumsum(sizes), self.starts < 0
-        return Spans(raw, np.where(absent, -1, stops - sizes), np.where(absent, -1, stops), hashes)
+        return PackedNames(raw, np.where(absent, -1, stops - sizes), np.where(absent, -1, stops), hashes)
 
-    def every(self) -> list[str | None]:
+    def all(self) -> list[str | None]:
         starts, stops = self.starts.tolist(), self.stops.tolist()
         if self.raw.isascii():
             text = self.raw.decode("ascii")
@@ -63,54 +69,70 @@ class Spans:
             names[row] = None
         return names
 
-    def within(self, most: int) -> bool:
+    def all_within(self, most: int) -> bool:
         """Whether there are all of them, none empty and none longer than so many bytes."""
         sizes = self.stops - self.starts
         return not len(sizes) or bool(self.starts.min() >= 0 and sizes.min() > 0 and sizes.max() <= most)
 
-    def one(self, row: int) -> str | None:
+    def at(self, row: int) -> str | None:
         start = int(self.starts[row])
         return None if start < 0 else self.raw[start : int(self.stops[row])].decode("utf-8")
 
 
-def spans(names: Sequence[str | None]) -> Spans:
+def pack_names(names: Sequence[str | None]) -> PackedNames:
     """Of n texts."""
     encoded = [b"" if name is None else name.encode("utf-8") for name in names]
     sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
     stops = np.cumsum(sizes)
     absent = np.fromiter((name is None for name in names), np.bool_, len(encoded))
-    return Spans(bytearray(b"".join(encoded)), np.where(absent, -1, stops - sizes), np.where(absent, -1, stops))
+    return PackedNames(bytearray(b"".join(encoded)), np.where(absent, -1, stops - sizes), np.where(absent, -1, stops))
 
 
 @dataclass(frozen=True, slots=True)
-class Attributes:
+class AttributeNames:
     """Names as attributes of decoded events; without `get` there are none."""
 
     get: Callable[[Any], Any] | None
     events: Sequence[Any]
 
-    def every(self) -> list[str | None]:
+    def all(self) -> list[str | None]:
         if self.get is None:
             return [None] * len(self.events)
         return [name if type(name) is str else category(name) for name in map(self.get, self.events)]
 
-    def one(self, row: int) -> str | None:
+    def at(self, row: int) -> str | None:
         return None if self.get is None else category(self.get(self.events[row]))
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedNames:
     """Names of two parts; `order` (n,) is each row's place among both, one after the other."""
 
-    first: Named
-    second: Named
+    first: EntityNames
+    second: EntityNames
     split: int
     order: npt.NDArray[np.intp]
 
-    def every(self) -> list[str | None]:
-        names = self.first.every() + self.second.every()
+    def all(self) -> list[str | None]:
+        names = self.first.all() + self.second.all()
         return [names[place] for place in self.order.tolist()]
 
-    def one(self, row: int) -> str | None:
+    def at(self, row: int) -> str | None:
         place = int(self.order[row])
-        return self.first.one(place) if place < self.split else self.second.one(place - self.split)
+        return self.first.at(place) if place < self.split else self.second.at(place - self.split)
+
+
+def entity_of(name: str | None, key: bytes | None) -> str | None:
+    """The entity of a record: the name in its event, else its key, else None.
+
+    Bytes that are not UTF-8 are escaped. A name longer than `MAX_ENTITY` is cut, and a digest of the whole name is
+    appended, so that two long names stay apart.
+    """
+    entity = name
+    if entity is None:
+        if key is None:
+            return None
+        entity = key.decode("utf-8", "backslashreplace")
+    if len(entity) <= MAX_ENTITY:
+        return entity
+    return f"{entity[:MAX_ENTITY]}~{hashlib.sha256(entity.encode('utf-8', 'replace')).hexdigest()[:16]}"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.columns import Numbered
-from worker.core.events.entity_names import Spans
+from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_time import stamps
 from worker.core.events.hash_kernel import KEY, hashed
 from worker.core.events.json_record_kernel import (
@@ -44,7 +44,7 @@ class Scanned:
     plain: npt.NDArray[np.bool_]
     number: Mapping[str, npt.NDArray[np.float64]]
     scalar: Mapping[str, npt.NDArray[np.object_]]
-    names: Spans
+    names: PackedNames
 
 
 class Scanner:
@@ -95,7 +95,7 @@ class Scanner:
                 number[path], fine = stamps(number[path])
                 plain &= fine
         scalar = {path: Numbered.of(self._known, column) for path, column in zip(self._scalars, tokens, strict=True)}
-        return Scanned(plain, number, scalar, Spans(raw, entities[0], entities[1]))
+        return Scanned(plain, number, scalar, PackedNames(raw, entities[0], entities[1]))
 
     def _learn(self, before: int) -> None:
         """Make the scalars that the last batch brought."""

@@ -69,7 +69,9 @@ class Conditional:
         """(256 T, own columns padded) from x (T, 256, inputs): value minus conditional mean, in units of x."""
         return flat(torch.baddbmm(self._shift.expand(len(x), TILE, -1), x, self._matrix.expand(len(x), -1, -1)))
 
-    def parts(self, residuals: npt.NDArray[np.float32], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def feature_errors(
+        self, residuals: npt.NDArray[np.float32], codes: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
         """(n, F) nats per feature, from 0 to `PART_MOST`; `codes` (n, C)."""
         parts = np.empty((len(codes), len(self._features)), np.float32)
         residual_parts(codes, residuals, self._weight, self._features, parts)

@@ -36,15 +36,17 @@ _AUTOENCODER = "autoencoder."
 _EXPONENTS = np.array(EXPONENTS)
 
 
-class Found(NamedTuple):
-    """Of n rows `errors` (n,) float32 > 0 and finite, the `members`' (n, 3) in the order of `MEMBERS` and their `parts`
-    (3, n, F) in nats; `code` (n, width of the bottleneck); `x` (n, inputs) as encoded and the `residuals` (at least n,
-    own columns padded) of the conditional mean.
+class Scores(NamedTuple):
+    """Scores of n rows, and what they were computed from.
+
+    `errors` (n,) float32, positive and finite. `members` (n, 3) float32, the errors of the `MEMBERS` in that order, and
+    `feature_errors` (3, n, F) float32, theirs by feature, in nats. `code` (n, width of the bottleneck); `x` (n, inputs)
+    as encoded; `residuals` of the conditional mean (at least n rows, own columns padded).
     """
 
     errors: npt.NDArray[np.float32]
     members: npt.NDArray[np.float32]
-    parts: npt.NDArray[np.float32]
+    feature_errors: npt.NDArray[np.float32]
     code: npt.NDArray[np.float32]
     x: npt.NDArray[np.float32]
     residuals: npt.NDArray[np.float32]
@@ -92,29 +94,29 @@ class Detector:
 
     def errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n,) float32, positive and finite for any row."""
-        return self.judge(encoded).errors
+        return self.score(encoded).errors
 
-    def judge(self, encoded: Encoded) -> Found:
+    def score(self, encoded: Encoded) -> Scores:
         """Reconstruct and score n rows."""
         n, x = len(encoded.x), tiled(encoded.x)
         values, odds, code = self._reconstruct(x)
         residuals = self.conditional.residuals(x)
-        parts = np.empty((len(MEMBERS), n, len(self._features)), np.float32)
-        network_parts(encoded.x, encoded.codes, values, odds, self._features, parts[0])
-        parts[1] = self.conditional.parts(residuals, encoded.codes)
-        parts[2] = self.marginal.parts(encoded)
+        feature_errors = np.empty((len(MEMBERS), n, len(self._features)), np.float32)
+        network_parts(encoded.x, encoded.codes, values, odds, self._features, feature_errors[0])
+        feature_errors[1] = self.conditional.feature_errors(residuals, encoded.codes)
+        feature_errors[2] = self.marginal.feature_errors(encoded)
         members, errors = np.empty((n, len(MEMBERS)), np.float32), np.empty(n, np.float32)
-        fuse(parts, encoded.missing, self._features, _EXPONENTS, members, errors)
-        return Found(errors, members, parts, code[:n, : self.network.code_width], encoded.x, residuals)
+        fuse(feature_errors, encoded.missing, self._features, _EXPONENTS, members, errors)
+        return Scores(errors, members, feature_errors, code[:n, : self.network.code_width], encoded.x, residuals)
 
-    def explain(self, found: Found, rows: npt.NDArray[np.intp]) -> Explanation:
+    def explain(self, scores: Scores, rows: npt.NDArray[np.intp]) -> Explanation:
         """Why these of the rows that were judged have their errors."""
-        parts = found.parts[:, rows]
-        each = parts / np.maximum(parts.sum(2, keepdims=True), LEAST * parts.shape[2])
+        feature_errors = scores.feature_errors[:, rows]
+        each = feature_errors / np.maximum(feature_errors.sum(2, keepdims=True), LEAST * feature_errors.shape[2])
         shares = np.tensordot(BLAME, each, 1)
         shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
-        expected = found.x[np.ix_(rows, self._own)] - found.residuals[rows, : len(self._own)]
-        return Explanation(shares.astype(np.float32) * found.errors[rows, None], expected)
+        expected = scores.x[np.ix_(rows, self._own)] - scores.residuals[rows, : len(self._own)]
+        return Explanation(shares.astype(np.float32) * scores.errors[rows, None], expected)
 
     def expected(self, feature: int, rows: npt.NDArray[np.float32]) -> list[Any]:
         """What the model expected of a feature, from n rows of `Explanation.expected`."""

@@ -103,7 +103,7 @@ class Encoder:
         return Encoder(spec, tuple(parts), tuple(masked))
 
     @property
-    def parts(self) -> tuple[Scaling | Vocabulary | None, ...]:
+    def transforms(self) -> tuple[Scaling | Vocabulary | None, ...]:
         """One per feature: how a number is scaled, what the levels are; None for a time."""
         return self._parts
 

@@ -61,7 +61,7 @@ class Marginal:
         self._table: npt.NDArray[Any] = table.to(torch.float32).numpy()
         self._first = np.cumsum([0, *counts[:-1]])
 
-    def parts(self, encoded: Encoded) -> npt.NDArray[np.float32]:
+    def feature_errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n, F) float32 nats per feature."""
         parts: npt.NDArray[np.float32] = self._table[cells(self._blocks, encoded) + self._first]
         return parts

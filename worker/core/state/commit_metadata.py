@@ -36,7 +36,7 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class CommitMetadata:
     """What one partition's commit says about its state. `bases` oldest first; empty means cold."""
 
     topic_id: str
@@ -49,12 +49,12 @@ class Trail:
     def cold(self) -> bool:
         return not self.bases
 
-    def switched(self, switch: Switch) -> Trail:
+    def switched(self, switch: Switch) -> CommitMetadata:
         """With one more version switch; a switch at the same offset replaces the earlier one."""
         kept = tuple(s for s in self.switches if s.offset != switch.offset)
         return replace(self, switches=(*kept, switch))
 
-    def based(self, base: Base) -> Trail:
+    def based(self, base: Base) -> CommitMetadata:
         """With a newer snapshot: the newest two are kept, and the switches that a replay from the older one needs."""
         if self.bases and self.bases[-1].offset == base.offset:
             bases = (*self.bases[:-1], base)[-2:]
@@ -76,18 +76,18 @@ class Trail:
         return ";".join([*head, *named, *(f"{s.offset}:{s.bundle}:{s.threshold}" for s in self.switches)])
 
     @staticmethod
-    def decode(text: str) -> Trail:
+    def decode(text: str) -> CommitMetadata:
         """Raises ValueError on anything that `encode` does not write."""
         version, topic_id, spec, partitions, *rest = text.rstrip("\0").split(";")
         if version != "1":
             raise ValueError(f"commit metadata of version {version!r}; this release reads version 1")
-        trail = Trail(topic_id, spec, int(partitions))
+        metadata = CommitMetadata(topic_id, spec, int(partitions))
         if rest == [_COLD]:
-            return trail
+            return metadata
         older, newer, *switches = rest
         bases = tuple(Base(name, int(offset)) for name, offset in (b.rsplit("@", 1) for b in (older, newer)))
         return replace(
-            trail,
+            metadata,
             bases=bases if bases[0] != bases[1] else bases[:1],
             switches=tuple(
                 Switch(int(offset), bundle, threshold) for offset, bundle, threshold in (s.split(":") for s in switches)

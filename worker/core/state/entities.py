@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.columns import Columns
-from worker.core.events.entity_names import Spans, spans
+from worker.core.events.entity_names import PackedNames, pack_names
 from worker.core.events.spec import Bounds, FeatureSpec, RateFeature
 from worker.core.model.scaling import inverted, transformed
 from worker.core.state.entity_kernel import M2, MEAN, PER_RATE, WEIGHT, advance
@@ -35,7 +35,7 @@ _TIMES = (LAST_TIME, LAST_CLOCK, LAST_OFFSET)
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObservedColumns:
     """`columns` as the model sees them; how many entities were `evicted`, and how many records came `late`."""
 
     columns: Columns
@@ -65,26 +65,26 @@ class Entities:
     def observe(
         self,
         columns: Columns,
-        names: Spans,
+        names: PackedNames,
         times: npt.NDArray[np.int64],
         clock: npt.NDArray[np.int64],
         offsets: npt.NDArray[np.int64],
-    ) -> Observed:
+    ) -> ObservedColumns:
         """n decoded events in offset order, all int64 (n,): their columns, from what was known before each.
 
         `columns` as decoded, `names` of their entities, `times` event time and `clock` the partition's, in ms.
         """
         if not len(offsets):
-            return Observed(Columns.empty(self._spec), 0, 0)
+            return ObservedColumns(Columns.empty(self._spec), 0, 0)
         rows, before = self._advance(columns, names, np.minimum(times, clock), clock, offsets)
         made = self._columns(columns, before)
         if self._histories is not None:
             self._histories.grow(len(self._table.rows))
             made = self._histories.attach(made, rows, before["fresh"])
-        return Observed(made, int(self._table.meta[EVICTED]), int(self._table.meta[LATE]))
+        return ObservedColumns(made, int(self._table.meta[EVICTED]), int(self._table.meta[LATE]))
 
     def _advance(
-        self, columns: Columns, names: Spans, times: Any, clock: Any, offsets: Any
+        self, columns: Columns, names: PackedNames, times: Any, clock: Any, offsets: Any
     ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
         """The row of each event's entity, and what was known of it before."""
         n, rates = len(offsets), len(self._spec.rates)
@@ -96,7 +96,7 @@ class Entities:
         before |= {name: np.empty((rates, n)) for name in ("mean", "deviation", "change")}
         fresh = np.empty(n, np.bool_)
         table = self._table
-        names = names if names.hashes is not None else names.gathered()
+        names = names if names.hashes is not None else names.with_hashes()
         tags, rows = table.find(names)
         advance(names.bytes, names.starts, names.stops, tags, times, clock, offsets, values, self._half_lives,
                 self._half_life_of, self._bounds.entities, self._bounds.idle_ms, table.buckets, table.rows, table.sums,
@@ -146,7 +146,7 @@ class Entities:
 
         def encode() -> bytes:
             arrays = [rows[:, at] for at in _TIMES] + [rows[:, SEEN:]] + [sums[:, at] for at in self._parts()]
-            return msgspec.msgpack.encode([names.every(), [array.tobytes() for array in arrays], past()])
+            return msgspec.msgpack.encode([names.all(), [array.tobytes() for array in arrays], past()])
 
         return encode
 
@@ -167,7 +167,7 @@ class Entities:
         chosen = newest[last_offset[newest] >= oldest]
         # Where the bound was lowered since, those seen longest ago go.
         chosen = chosen[np.argsort(last_offset[chosen])][-self._bounds.entities :]
-        self._table.fill(spans([every[row] for row in chosen.tolist()]).gathered(), rows[chosen], sums[chosen])
+        self._table.fill(pack_names([every[row] for row in chosen.tolist()]).with_hashes(), rows[chosen], sums[chosen])
         if self._histories is not None:
             self._histories.grow(len(self._table.rows))
             self._histories.load([part[3] for part in parts], chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.events.entity_names import Spans
+from worker.core.events.entity_names import PackedNames
 from worker.core.state.entity_table_kernel import (
     AFTER,
     ARENA,
@@ -46,8 +46,8 @@ class EntityTable:
         """The bytes of all names, and of some that are gone."""
         return np.frombuffer(self._arena, np.uint8)
 
-    def find(self, names: Spans) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Of n gathered names, both (n,) int64: tags, and rows, -1 for the unknown, for which there is room then."""
+    def find(self, names: PackedNames) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Of n with_hashes names, both (n,) int64: tags, and rows, -1 for the unknown, for which there is room then."""
         assert names.hashes is not None
         tags, found = (names.hashes >> np.uint64(33)).view(np.int64), np.empty(len(names), np.int64)
         missing = find(names.bytes, names.starts, names.stops, tags, self.buckets, self.rows, self.arena, self.meta,
@@ -83,13 +83,15 @@ class EntityTable:
         self.buckets = np.full(1 << (2 * len(self.rows) - 1).bit_length(), -1, np.int64)
         enter_all(self.buckets, self.rows)
 
-    def names(self, rows: npt.NDArray[np.int64]) -> Spans:
+    def names(self, rows: npt.NDArray[np.int64]) -> PackedNames:
         """Of n live rows, copied."""
         starts, sizes = self.rows[rows, NAME], self.rows[rows, SIZE]
         absent = sizes < 0
-        return Spans(self._arena, np.where(absent, -1, starts), np.where(absent, -1, starts + sizes)).gathered()
+        return PackedNames(
+            self._arena, np.where(absent, -1, starts), np.where(absent, -1, starts + sizes)
+        ).with_hashes()
 
-    def fill(self, names: Spans, rows: npt.NDArray[np.int64], sums: npt.NDArray[np.float64]) -> None:
+    def fill(self, names: PackedNames, rows: npt.NDArray[np.int64], sums: npt.NDArray[np.float64]) -> None:
         """An empty table with n entities in the order of their last records. Of `rows` (n, SEEN + rates) the columns
         for neighbours and names are filled here.
         """

@@ -54,7 +54,7 @@ class Flagged:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class IncidentChange:
     """What becomes of a flagged record: an `open` or `update` alert, or held back by the cooldown (`publish`
     False).
 
@@ -132,7 +132,7 @@ class Incidents:
             closed.append(Closed(entity, incident))
         return closed
 
-    def flag(self, record: Flagged) -> Judgement:
+    def flag(self, record: Flagged) -> IncidentChange:
         """Fold one flagged record.
 
         It opens an incident, or belongs to its entity's open one: then it is held back while its event time
@@ -156,7 +156,7 @@ class Incidents:
             incident.alerted_ms = record.time_ms
         return _judgement(incident, "update", publish=publish)
 
-    def _opened(self, record: Flagged, expires_ms: int) -> Judgement:
+    def _opened(self, record: Flagged, expires_ms: int) -> IncidentChange:
         incident = Incident(
             record.offset, record.timestamp_ms, record.time_ms, record.time_ms, expires_ms, 1, record.offset,
             record.evidence,
@@ -235,8 +235,8 @@ def _due(entity: str | None, incident: Incident) -> _Due:
 
 def _judgement(
     incident: Incident, status: Literal["open", "update"], *, publish: bool, evicted: bool = False
-) -> Judgement:
-    return Judgement(
+) -> IncidentChange:
+    return IncidentChange(
         publish=publish,
         status=status,
         opened_offset=incident.opened_offset,

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.columns import Columns
-from worker.core.events.entity_names import Spans
+from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_clock import HOUR_MS, EventTimes
 from worker.core.events.spec import Bounds, FeatureSpec
 from worker.core.model.histogram import BUCKETS
-from worker.core.state.entities import Entities, Observed
+from worker.core.state.entities import Entities, ObservedColumns
 from worker.core.state.incidents import Incidents
 from worker.core.state.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
 from worker.core.state.segments import Table
@@ -42,7 +42,7 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredRows:
     """n scored rows of one partition in offset order, under one pair of versions.
 
     `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `p_buckets` (n,) int64 buckets
@@ -59,7 +59,7 @@ class Judged:
 
 
 @dataclass(slots=True)
-class Ring:
+class HistogramRing:
     """Histograms of held-out p-values by hour of the partition's clock: the last 24 hours that had events.
 
     Flagged events count too: left out, they would make the threshold erode itself.
@@ -80,13 +80,13 @@ class Ring:
         return sum(self.hours.values(), np.zeros(BUCKETS, np.int64))
 
     @staticmethod
-    def merged(rings: Iterable[Ring]) -> Ring:
+    def merged(rings: Iterable[HistogramRing]) -> HistogramRing:
         """The sum of several partitions' rings, exactly."""
         hours: dict[int, npt.NDArray[np.int64]] = {}
         for ring in rings:
             for hour, counts in ring.hours.items():
                 hours[hour] = hours[hour] + counts if hour in hours else counts
-        return Ring(hours)
+        return HistogramRing(hours)
 
 
 class PartitionState:
@@ -107,7 +107,7 @@ class PartitionState:
         self.next_offset = next_offset
         self.clock_ms: int | None = None
         self.versions = Versions("", "")
-        self.ring = Ring()
+        self.ring = HistogramRing()
         self.recent = Reservoir(spec, RECENT_ROWS, RECENT_LEAST)
         self.lasting = Reservoir(spec, LASTING_ROWS, None)
         self.incidents = Incidents(cooldown_ms)
@@ -128,16 +128,16 @@ class PartitionState:
         """What every draw of this partition is keyed by."""
         return self._seed
 
-    def observe(self, columns: Columns, names: Callable[[], Spans], times: EventTimes,
-                offsets: npt.NDArray[np.int64]) -> Observed:  # fmt: skip
+    def observe(self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes,
+                offsets: npt.NDArray[np.int64]) -> ObservedColumns:  # fmt: skip
         """n decoded events as the model sees them, from what was known of their entities before each; then they are
         known. `names` are their entities, asked for only where the columns depend on them.
         """
         if not self.spec.stateful:
-            return Observed(columns, 0, 0)
+            return ObservedColumns(columns, 0, 0)
         return self.entities.observe(columns, names(), times.times, times.clock, offsets)
 
-    def fold(self, rows: Judged) -> None:
+    def fold(self, rows: ScoredRows) -> None:
         """Learn n judged rows: clock, histogram and samples. Incidents are folded by `worker.outputs.alerts`."""
         if not len(rows.offsets):
             return
@@ -209,7 +209,7 @@ class PartitionState:
             state.clock_ms = plain["clock_ms"]
             state.bundle_since = plain["bundle_since"]
             state.versions = Versions(*plain["versions"])
-            state.ring = Ring({hour: _dense(places, counts) for hour, places, counts in plain["ring"]})
+            state.ring = HistogramRing({hour: _dense(places, counts) for hour, places, counts in plain["ring"]})
             state.recent.load(tables.get("recent", ()), plain["paced"][0])
             state.lasting.load(tables.get("lasting", ()), plain["paced"][1])
             oldest_incident, oldest_entity = plain["oldest"]
