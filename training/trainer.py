@@ -18,11 +18,11 @@ from training.learn.corpus import corpus_of
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
+from worker.core.state.capture import restore_state
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
 from worker.core.state.partition_state import HistogramRing, PartitionState
 from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
-from worker.partitions.snapshots import restored
 from worker.ports.log import Committed, LogUnavailable, TopicPartition
 from worker.ports.stores import Champion, Lease, MissingPart, Registry, SampleStore, SnapshotStore, StoreUnavailable
 
@@ -222,7 +222,7 @@ class Trainer:
                     continue
                 snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot, _LEARNT_FROM)
                 if snapshot is not None and snapshot.spec_hash == self._spec.spec_hash:
-                    states.append((source, restored(snapshot, self._spec, 0, self._settings.bounds)))
+                    states.append((source, restore_state(snapshot, self._spec, 0, self._settings.bounds)))
                     break
         return states
 

@@ -23,6 +23,7 @@ from worker.adapters.redis_client import connect, refuse_eviction
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
+from worker.collaborators import Collaborators
 from worker.config.load import signing_key
 from worker.config.settings import Settings
 from worker.core.events.decode import Limits, decoder_for
@@ -37,6 +38,7 @@ from worker.lifecycle import StopToken, stop_on_signals
 from worker.loop import Worker
 from worker.outputs.alerts import AlertOutputs
 from worker.outputs.dead_letters import DeadLetters
+from worker.outputs.scores import ScoreOutputs
 from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
 from worker.partitions.recovery import Recovery
@@ -44,7 +46,6 @@ from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots
-from worker.parts import Parts
 from worker.ports.log import Sink
 from worker.telemetry import Telemetry
 
@@ -70,8 +71,10 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
     logs.configure(level, stream=settings.stream, instance=instance)
     torch.set_num_threads(1)  # tiles are small; threads would cost more than they give, and Kafka's client has its own
     log.info("starting", settings=settings.public())
-    worker, feed, telemetry = build(settings, stop, instance)
-    status = Status(settings, worker, feed, telemetry)
+    collaborators = build(settings, stop, instance)
+    feed, telemetry = collaborators.feed, collaborators.telemetry
+    worker = Worker(collaborators, stop)
+    status = Status(settings, worker.assignment, lambda: worker.last_turn, feed, telemetry)
     server = StatusServer(
         settings.http.port,
         live=lambda: Probe(*status.live()),
@@ -92,8 +95,8 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
     log.info("stopped", reason=stop.reason)
 
 
-def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, ModelFeed, Telemetry]:
-    """The worker with its parts; Kafka has answered and Redis too."""
+def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
+    """What the loop works with; returns when Kafka and Redis have answered."""
     kafka = settings.kafka
     Topics(kafka.bootstrap_servers, kafka.properties).await_broker(START_S)
     telemetry = Telemetry(settings.stream)
@@ -114,8 +117,8 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, M
     writer.start()
     assignment = Assignment(source)
     audit = SnapshotAudit(store, assignment)
-    feed.also(audit.check)
-    parts = Parts(
+    feed.add_check(audit.check)
+    return Collaborators(
         source=source,
         assignment=assignment,
         sink=sink,
@@ -124,15 +127,8 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, M
         recovery=Recovery(settings, source, store, feed, telemetry, sink, _wall_ms),
         snapshots=Snapshots(writer, settings.state.snapshot_every),
         sampler=ColdSampler(RedisSamples(client, settings.stream), settings.spec),
-        publisher=AlertOutputs(
-            settings.stream,
-            kafka.alerts,
-            kafka.scores,
-            settings.alerts.event,
-            sink.limit,
-            _wall_ms,
-            telemetry,
-        ),
+        alerts=AlertOutputs(settings.stream, kafka.alerts, settings.alerts.event, sink.limit, _wall_ms),
+        scores=ScoreOutputs(kafka.scores) if kafka.scores is not None else None,
         dead_letters=DeadLetters(kafka.dead_letters, sink.limit, kafka.dead_letter_limit),
         housekeeping=Housekeeping(
             source,
@@ -144,7 +140,6 @@ def build(settings: Settings, stop: StopToken, instance: str) -> tuple[Worker, M
         ),
         telemetry=telemetry,
     )
-    return Worker(parts, stop), feed, telemetry
 
 
 def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:

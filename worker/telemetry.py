@@ -1,6 +1,6 @@
-"""What the worker counts about itself: plain numbers, each written by one thread and read by others.
+"""The worker's counters: plain numbers, written only by the methods here and read from other threads.
 
-Nothing is labelled by entity: the number of series is bounded by partitions and by the kinds of reason.
+No counter is labelled by entity: the number of series is bounded by the partitions and by the kinds of reason.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from worker.core.events.decode import Decoded, Reject
-from worker.core.model.encoder import Encoded
-from worker.core.state.partition_state import ScoredRows
-from worker.partitions.serving import ServingModel
+from worker.core.model.serving_model import ServingModel
+from worker.core.state.incidents import IncidentChange
+from worker.core.step import Step
+from worker.log_histogram import LogHistogram
 from worker.ports.log import Output, TopicPartition
 
 _RATE_EVENTS = 50_000.0
@@ -31,34 +31,28 @@ _REJECTED_WHOLE = {
 """How the reasons that concern a whole record begin, a space after them (see `worker.core.events.rejects`)."""
 
 
-class LogHistogram:
-    """Counts by powers of two of seconds, from a quarter of a millisecond to an hour and beyond."""
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The condition of the worker's partitions, as sampled once a second.
 
-    BOUNDS = 2.0 ** np.arange(-12, 13)
+    By partition: `lag` in records, and `blind_since`, the monotonic second since which it has published nothing.
+    `degraded` maps a reason to its text.
+    """
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(self.BOUNDS) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float | npt.NDArray[np.float64]) -> None:
-        """Count one duration, or (n,) of them; negative ones (clocks disagree) count as 0."""
-        values = np.maximum(np.atleast_1d(np.asarray(seconds, np.float64)), 0.0)
-        found = np.bincount(np.searchsorted(self.BOUNDS, values), minlength=len(self.counts))
-        self.counts = [before + new for before, new in zip(self.counts, found.tolist(), strict=True)]
-        self.total += float(values.sum())
-
-    def cumulative(self) -> list[tuple[float, int]]:
-        """(upper bound in seconds, observations up to it), the last bound infinite."""
-        return list(zip([*self.BOUNDS.tolist(), float("inf")], np.cumsum(self.counts).tolist(), strict=True))
+    lag: Mapping[TopicPartition, int] = field(default_factory=dict)
+    blind_since: Mapping[TopicPartition, float] = field(default_factory=dict)
+    to_catch_up: int = 0
+    catch_up_rate: float = 0.0
+    snapshot_age: float = 0.0
+    degraded: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Telemetry:
-    """The loop's counters; `snapshots_*` belong to the thread that writes snapshots. Times in seconds unless
-    named `_ms`.
+    """Counters since the start of the process, and the latest samples. Times are in seconds unless named `_ms`.
 
-    `lag` in records, `blind_since` in monotonic seconds, `stalled` the offset where it stands, each by partition, and
-    `degraded` (reason to text) are replaced as a whole, never changed in place.
+    The counters of snapshots belong to the thread that writes snapshots, all others to the loop's. `health` and
+    `stalled` (the offset where each stalled partition stands) are replaced as a whole, never changed in place.
     """
 
     stream: str
@@ -72,11 +66,11 @@ class Telemetry:
     missing_values: int = 0
     out_of_range_values: int = 0
     future_times: int = 0
+    late_times: int = 0
     alerts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     held: Counter[str] = field(default_factory=Counter)
     incidents_evicted: int = 0
     entities_evicted: int = 0
-    late_times: int = 0
     dead_letters: int = 0
     catch_up_records: int = 0
     batches: int = 0
@@ -93,66 +87,113 @@ class Telemetry:
     snapshots_failed: int = 0
     snapshot_bytes: int = 0
     switches: int = 0
-    model: ServingModel | None = None
-    lag: Mapping[TopicPartition, int] = field(default_factory=dict)
-    degraded: Mapping[str, str] = field(default_factory=dict)
-    blind_since: Mapping[TopicPartition, float] = field(default_factory=dict)
-    stalled: Mapping[TopicPartition, int] = field(default_factory=dict)
     repositioned: int = 0
+    model: ServingModel | None = None
+    health: Health = field(default_factory=Health)
+    stalled: Mapping[TopicPartition, int] = field(default_factory=dict)
     unanswered: str = ""
-    to_catch_up: int = 0
-    catch_up_rate: float = 0.0
-    snapshot_age: float = 0.0
     _recent_scored: float = 0.0
     _recent_flagged: float = 0.0
 
-    # What the loop tells.
+    # The data path.
 
-    def turn(self, records: int, seconds: float) -> None:
+    def count_turn(self, seconds: float) -> None:
         """A turn that brought records."""
         self.batches += 1
         self.batch_seconds.observe(seconds)
 
-    def judged(self, records: int, rows: ScoredRows, encoded: Encoded, decoded: Decoded) -> None:
-        """A live partition's part of a batch: `records` read, of which `rows` were scored."""
+    def count_step(self, records: int, decoded: Decoded, step: Step) -> None:
+        """One step of a live partition: `records` were read, and those that could be decoded were scored."""
+        rows = step.rows
         scored, flagged = len(rows.offsets), int(np.count_nonzero(rows.flagged))
         self.records += records
         self.scored += scored
         self.flagged += flagged
         self.tombstones += decoded.tombstones
         self.rejects.update(reject_class(reject) for reject in decoded.rejects)
-        self.missing_values += int(np.count_nonzero(encoded.missing))
-        self.out_of_range_values += int(np.count_nonzero(encoded.out_of_range))
+        self.missing_values += int(np.count_nonzero(step.encoded.missing))
+        self.out_of_range_values += int(np.count_nonzero(step.encoded.out_of_range))
         self.future_times += rows.times.future
+        self.late_times += step.featurized.late
+        self.entities_evicted += step.featurized.evicted
         self.event_delay.observe((self.wall_ms() - rows.times.times) / 1000.0)
+        self._count_changes(change for change in step.changes if isinstance(change, IncidentChange))
         kept = 0.5 ** (scored / _RATE_EVENTS)
         self._recent_scored = self._recent_scored * kept + scored
         self._recent_flagged = self._recent_flagged * kept + flagged
 
-    def held_back(self, reason: str) -> None:
-        """A flagged record that noise control kept from becoming an alert."""
-        self.held[reason] += 1
+    def _count_changes(self, changes: Iterable[IncidentChange]) -> None:
+        for change in changes:
+            self.incidents_evicted += change.evicted
+            if not change.publish:
+                self.held["cooldown"] += 1
 
-    def published(self, outputs: Iterable[Output]) -> None:
-        """Outputs whose transaction is known to be committed."""
+    def count_catch_up(self, records: int) -> None:
+        """Records that were replayed into state."""
+        self.catch_up_records += records
+
+    def count_commit(self, outputs: Iterable[Output]) -> None:
+        """A commit that is known to have succeeded, and the outputs that were published with it."""
+        self.transactions_committed += 1
         for output in outputs:
-            headers = dict(output.headers)
-            if "ce_type" in headers:
-                _, kind, status = headers["ce_type"].decode().split(".")
-                self.alerts[kind, status, headers["ce_severity"].decode()] += 1
-            elif "offbeat-reason" in headers:
+            if output.kind == "dead_letter":
                 self.dead_letters += 1
+            elif output.severity:
+                self.alerts[output.kind, output.status, output.severity] += 1
 
-    def serves(self, model: ServingModel) -> None:
-        """The versions that judge from now on, however the worker came by them."""
+    def count_abort(self) -> None:
+        self.transactions_aborted += 1
+
+    def count_replaced_producer(self) -> None:
+        self.producers_replaced += 1
+
+    # Recovery and models.
+
+    def count_recovery(self) -> None:
+        """All partitions are recovered from the log."""
+        self.recoveries += 1
+
+    def count_live(self, blind_seconds: float) -> None:
+        """A partition is live again after it published nothing for this long."""
+        self.blind_seconds += blind_seconds
+
+    def count_lost_offset(self) -> None:
+        self.offsets_lost += 1
+
+    def count_rebuilt_state(self) -> None:
+        self.rebuilt += 1
+
+    def set_model(self, model: ServingModel) -> None:
+        """The model that a partition scores with from now on."""
         self.model = model
 
-    def swapped(self, model: ServingModel) -> None:
-        """A partition went over to other versions."""
+    def count_switch(self, model: ServingModel) -> None:
+        """A live partition switched to another model."""
         self.switches += 1
         self.model = model
 
-    # What readers ask.
+    # Upkeep.
+
+    def count_snapshot(self, size: int) -> None:
+        """A snapshot was stored; `size` in bytes, without the chunks that it shares."""
+        self.snapshots_written += 1
+        self.snapshot_bytes += size
+
+    def count_failed_snapshot(self) -> None:
+        self.snapshots_failed += 1
+
+    def count_repositioned(self) -> None:
+        """The watchdog had a stalled partition recovered."""
+        self.repositioned += 1
+
+    def set_stalled(self, stalled: Mapping[TopicPartition, int], unanswered: str) -> None:
+        """Partitions that stand still although repositioned, and the query that Kafka does not answer, if any."""
+        self.stalled, self.unanswered = stalled, unanswered
+
+    def set_health(self, health: Health) -> None:
+        self.health = health
+
+    # Derived values.
 
     @property
     def observed_rate(self) -> float | None:
@@ -162,7 +203,7 @@ class Telemetry:
     @property
     def blind_now(self) -> float:
         """How long, in seconds, the partition that is recovering for the longest has published nothing."""
-        since = min(self.blind_since.values(), default=None)
+        since = min(self.health.blind_since.values(), default=None)
         return self.monotonic() - since if since is not None else 0.0
 
     def summary(self) -> dict[str, object]:

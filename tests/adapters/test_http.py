@@ -8,7 +8,7 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,13 +24,17 @@ from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoded, Reject
 from worker.core.events.entity_names import AttributeNames
 from worker.core.events.event_clock import EventTimes
+from worker.core.model.detector import Scores
 from worker.core.model.encoder import Encoded
+from worker.core.model.serving_model import ServingModel
+from worker.core.state.incidents import Evidence, Flagged, IncidentChange
 from worker.core.state.partition_state import ScoredRows
+from worker.core.step import Featurized, Step
 from worker.errors import ConfigError
 from worker.health.metrics import metrics
-from worker.partitions.serving import ServingModel
+from worker.log_histogram import LogHistogram
 from worker.ports.log import Output, TopicPartition
-from worker.telemetry import LogHistogram, Telemetry, reject_class
+from worker.telemetry import Health, Telemetry, reject_class
 
 NOW_MS = 1_767_225_600_000
 SOURCE = TopicPartition("flows", 3)
@@ -215,7 +219,7 @@ def test_a_stopped_server_gives_its_port_back(behind: Behind) -> None:
 # Metrics.
 
 
-def judged(flagged: list[bool], delays_ms: list[int]) -> ScoredRows:
+def scored(flagged: list[bool], delays_ms: list[int]) -> ScoredRows:
     """One row per entry, `delays_ms` before now."""
     n = len(flagged)
     times = NOW_MS - np.array(delays_ms, np.int64)
@@ -242,8 +246,19 @@ def decoded(tombstones: int, *reasons: str) -> Decoded:
     return Decoded(np.arange(0), Columns(()), np.empty(0), rejects, tombstones, AttributeNames(None, ()))
 
 
-def output(*headers: tuple[str, bytes]) -> Output:
-    return Output(SOURCE, "topic", None, b"", headers)
+def step(rows: ScoredRows, encoded: Encoded, changes: Sequence[IncidentChange] = ()) -> Step:
+    """A step in which five records were late and four entities evicted."""
+    featurized = Featurized(np.arange(len(rows.offsets)), rows.offsets, rows.offsets, rows.times, rows.columns, 4, 5)
+    return Step(featurized, encoded, cast(Scores, None), rows, list(changes))
+
+
+def held_back() -> IncidentChange:
+    evidence = Evidence(0.01, 1.0, 0.5, 9, 1, "denoising", backfill=False)
+    return IncidentChange(Flagged("a", 0, 0, 0, 0, evidence), False, "update", 0, 0, 0, 2, False)
+
+
+def output(kind: str, status: str = "", severity: str = "") -> Output:
+    return Output(SOURCE, "topic", None, b"", (), kind, status, severity)
 
 
 def test_a_fresh_worker_shows_every_plain_counter_at_zero(server: StatusServer) -> None:
@@ -293,19 +308,16 @@ def test_what_the_loop_counts_is_what_is_shown(server: StatusServer, behind: Beh
     telemetry = behind.telemetry
     missing = [[True, False], [True, True], [False, False]]
     clipped = [[False, False], [False, True], [False, False]]
-    rows = judged([True, False, True], [100, 2_000, -5])
+    rows = scored([True, False, True], [100, 2_000, -5])
     rejects = decoded(1, "not JSON: x", "bytes: missing", "a: b")
-    telemetry.judged(7, rows, encoded(missing, clipped), rejects)
-    telemetry.turn(7, 0.01)
-    telemetry.held_back("cooldown")
-    alert = output(("ce_type", b"offbeat.anomaly.open"), ("ce_severity", b"major"))
-    telemetry.published([alert, alert, output(("offbeat-reason", b"x")), output()])
-    telemetry.entities_evicted, telemetry.late_times = 4, 5
-    telemetry.lag = {SOURCE: 42}
-    telemetry.degraded = {"redis": "unreachable since 12:00"}
+    telemetry.count_step(7, rejects, step(rows, encoded(missing, clipped), [held_back()]))
+    telemetry.count_turn(0.01)
+    alert = output("anomaly", "open", "major")
+    telemetry.count_commit([alert, alert, output("dead_letter"), output("score")])
+    telemetry.set_health(Health(lag={SOURCE: 42}, degraded={"redis": "unreachable since 12:00"}))
     threshold = SimpleNamespace(cut=9.75, alert_rate=0.002)
     model = SimpleNamespace(version=12, created_ms=NOW_MS - 90_000, threshold=threshold)
-    telemetry.swapped(cast(ServingModel, model))
+    telemetry.count_switch(cast(ServingModel, model))
     found = samples(server)
     assert {name: found[name, ()] for name in PLAIN} == PLAIN
     assert {key: found[key] for key in LABELLED} == LABELLED
@@ -315,8 +327,8 @@ def test_the_observed_rate_follows_the_last_events(behind: Behind) -> None:
     telemetry = behind.telemetry
     assert telemetry.observed_rate is None
     for flagged in (True, False):
-        rows = judged([flagged] * 50_000, [0] * 50_000)
-        telemetry.judged(50_000, rows, encoded([], []), decoded(0))
+        rows = scored([flagged] * 50_000, [0] * 50_000)
+        telemetry.count_step(50_000, decoded(0), step(rows, encoded([], [])))
     assert telemetry.observed_rate == pytest.approx(1 / 3)  # 0.5 x 50,000 of 0.5 x 50,000 + 50,000
 
 
@@ -349,11 +361,11 @@ def test_reject_reasons_have_few_labels(reason: str, label: str) -> None:
 
 
 def test_the_summary_is_json_with_the_alerts_by_severity(behind: Behind) -> None:
-    behind.telemetry.published(
+    behind.telemetry.count_commit(
         [
-            output(("ce_type", b"offbeat.anomaly.open"), ("ce_severity", b"major")),
-            output(("ce_type", b"offbeat.anomaly.closed"), ("ce_severity", b"major")),
-            output(("ce_type", b"offbeat.anomaly.open"), ("ce_severity", b"minor")),
+            output("anomaly", "open", "major"),
+            output("anomaly", "closed", "major"),
+            output("anomaly", "open", "minor"),
         ]
     )
     summary = json.loads(json.dumps(behind.telemetry.summary()))

@@ -22,7 +22,7 @@ from tests.scenarios.stream import Stream, await_committed, worker
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 from worker.adapters.redis_keys import Keys
-from worker.ports.stores import Snapshot
+from worker.core.state.snapshot import Snapshot
 
 EXAMPLES = """examples:
   python -m tests.benchmarks.memory

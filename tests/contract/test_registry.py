@@ -17,9 +17,10 @@ from worker.adapters.redis_keys import Keys
 from worker.adapters.redis_lease import RedisLease
 from worker.adapters.redis_registry import RedisRegistry
 from worker.core.model.bundle import Bundle, pack
+from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Provenance, Threshold
 from worker.errors import BundleRefused, ConfigError
-from worker.ports.stores import Champion, MissingPart, Registry, Signatures
+from worker.ports.stores import Champion, MissingPart, Registry
 
 FITTED = fit(SPEC, rows(400), kind="denoising", seed=0)
 HASH = SPEC.spec_hash

@@ -71,12 +71,16 @@ def test_a_call_that_stays_is_given_up_and_commits_nothing_when_it_comes_back(
     sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
     place, topic = TopicPartition(stream, 0), f"{stream}.alerts"
 
+    def publish(value: bytes, offset: int) -> None:
+        commits = {place: Commit(offset, value.decode())}
+        sink.publish([Output(place, topic, b"k", value, (), kind="anomaly")], commits, source.membership())
+
     with pytest.raises(ProducerReplaced, match="did not return"):
-        sink.publish([Output(place, topic, b"k", b"given up", ())], {place: Commit(7, "given up")}, source.membership())
-    sink.publish([Output(place, topic, b"k", b"second", ())], {place: Commit(2, "second")}, source.membership())
+        publish(b"given up", 7)
+    publish(b"second", 2)
     held.left.set()
     assert held.back.wait(30)
-    third = [Output(place, topic, b"k", b"third", ())], {place: Commit(3, "third")}
+    third = [Output(place, topic, b"k", b"third", (), kind="anomaly")], {place: Commit(3, "third")}
     try:
         sink.publish(*third, source.membership())
     except ProducerReplaced:  # an initialisation that comes back late fences the one after it, once

@@ -11,8 +11,9 @@ from tests.services.redis import RedisServer
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.core.state.retention import DAY_MS, HOUR_MS, retained
-from worker.ports.stores import Ancestor, Chunk, MissingPart, Snapshot, SnapshotStore, StoreUnavailable, digest_of
+from worker.core.state.retention import DAY_MS, HOUR_MS, retain
+from worker.core.state.snapshot import Ancestor, Chunk, Snapshot, digest_of
+from worker.ports.stores import MissingPart, SnapshotStore, StoreUnavailable
 
 NOW = 1_800_000_000_000
 
@@ -29,7 +30,7 @@ def snapshot(
     contents = {"head": b"head %d of %d" % (offset, created_ms), **(tables or {})}
     chunks = [chunk for chunk in on.chunks if chunk.table != "head"] if on is not None else []
     chunks += [Chunk(name, offset, 1, digest_of(content), len(content)) for name, content in contents.items()]
-    line = (on.ancestor, *on.line) if on is not None else ()
+    line = (on.ancestor, *on.ancestors) if on is not None else ()
     return Snapshot("t", topic_id, 0, offset, "sha256:s", "b", "t", created_ms, line, tuple(chunks),
                     {digest_of(content): content for content in contents.values()})  # fmt: skip
 
@@ -117,10 +118,10 @@ def test_retention_keeps_the_last_the_hourly_and_the_daily() -> None:
     noon = NOW - NOW % DAY_MS
     ages = [0, 10, 20, 30, 5 * HOUR_MS - 5, 5 * HOUR_MS, 3 * DAY_MS - 5, 3 * DAY_MS, 8 * DAY_MS]
     line = [Ancestor(str(age), 100 - i, noon - age) for i, age in enumerate(ages)]
-    kept = [one.created_ms for one in retained(line, noon, low=0)]
+    kept = [one.created_ms for one in retain(line, noon, low=0)]
     # Of 30 ms ago and 20 the older is the first of its hour; a week ago is too long.
     assert [noon - created for created in kept] == [0, 10, 20, 30, 5 * HOUR_MS, 3 * DAY_MS]
-    assert [one.offset for one in retained(line, noon, low=95)] == [100, 99, 98, 97, 95]
+    assert [one.offset for one in retain(line, noon, low=95)] == [100, 99, 98, 97, 95]
 
 
 def test_samples_are_idempotent_ordered_and_without_overlap(client: redis.Redis, stream: str) -> None:

@@ -103,7 +103,7 @@ def test_commits_carry_their_metadata_and_are_seen_from_outside(cluster: Cluster
     assert reader.source.membership() is not None
     limits = KafkaLimits(bootstrap, {}, [stream])
     sink = PlainSink(bootstrap, {}, limits, reader.source.commit)
-    outputs = [Output(sources[0], stream, None, b"out", [("h", b"v")])]
+    outputs = [Output(sources[0], stream, None, b"out", [("h", b"v")], kind="score")]
     sink.publish(outputs, {sources[1]: Commit(7, "a" * 1_000)}, None)
     assert reader.source.committed(sources)[sources[1]] == Committed(7, "a" * 1_000)
     commits = GroupCommits(bootstrap, f"group-{stream}", [stream], {}).read()

@@ -9,15 +9,15 @@ from typing import Any, cast
 import pytest
 
 from worker.config.settings import Settings
+from worker.core.state.commit_metadata import CommitMetadata
 from worker.core.state.partition_state import PartitionState
+from worker.core.state.snapshot import Snapshot
 from worker.health.degradation import STALE_AFTER_S, HealthSampler
 from worker.health.metrics import metrics
 from worker.health.status import TURN_S, Status
-from worker.loop import Worker
-from worker.partitions.assigned import AssignedPartition, Assignment, Phase
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase, Placed
 from worker.partitions.serving import ModelFeed
-from worker.ports.log import Change, Source, TopicPartition
-from worker.ports.stores import Snapshot
+from worker.ports.log import Change, Commit, Source, TopicPartition
 from worker.telemetry import Telemetry
 
 SOURCES = [TopicPartition("flows", i) for i in range(3)]
@@ -29,28 +29,35 @@ class Bench:
     """Three partitions, live at offset 50 of 60 and committed up to 40, with a snapshot at 50."""
 
     def __init__(self) -> None:
-        changes = [Change(source, gained=True) for source in SOURCES]
-        source = cast(Source, SimpleNamespace(changes=lambda: changes, end=lambda _: 60))
+        self.changes = [Change(source, gained=True) for source in SOURCES]
+        source = cast(Source, SimpleNamespace(changes=self._take_changes, end=lambda _: 60))
         self.now = 1_000.0
         self.assignment = Assignment(source)
-        self.assignment.follow(self.now)
+        self.assignment.apply_changes(self.now)
         self.telemetry = Telemetry("flows", monotonic=lambda: self.now)
         self.feed = SimpleNamespace(latest=None, reachable=True, refused=None)
-        self.worker = SimpleNamespace(assignment=self.assignment, last_turn=self.now)
+        self.last_turn = self.now
         settings = Settings(stream="flows", features=[{"field": "a", "kind": "numeric"}])  # type: ignore[arg-type]
         feed = cast(ModelFeed, self.feed)
-        self.condition = HealthSampler(source, self.assignment, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
-        self.said = Status(settings, cast(Worker, self.worker), feed, self.telemetry, lambda: self.now)
+        self.sampler = HealthSampler(source, self.assignment, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
+        self.said = Status(settings, self.assignment, lambda: self.last_turn, feed, self.telemetry, lambda: self.now)
         for assigned in self.assignment:
-            assigned.committed = (40, "")
             self.place(assigned, Phase.LIVE)
 
-    def place(self, assigned: AssignedPartition, phase: Phase, *, age_s: float = 1.0, at: int = 50) -> None:
-        assigned.phase, assigned.target, assigned.recovering_since = phase, 70, self.now
-        assigned.state = (
-            cast(PartitionState, SimpleNamespace(next_offset=50)) if phase is not Phase.RECOVERING else None
-        )
-        assigned.stored = cast(Snapshot, SimpleNamespace(offset=at, created_ms=WALL_MS - int(age_s * 1000)))
+    def _take_changes(self) -> list[Change]:
+        changes, self.changes = self.changes, []
+        return changes
+
+    def place(self, assigned: AssignedPartition, phase: Phase, *, age_s: float = 1.0, at: int | None = 50) -> None:
+        assigned.recovering_since = self.now
+        if phase is Phase.RECOVERING:
+            assigned.placed = None
+            return
+        state = cast(PartitionState, SimpleNamespace(next_offset=50))
+        created_ms = WALL_MS - int(age_s * 1000)
+        stored = cast(Snapshot, SimpleNamespace(offset=at, created_ms=created_ms)) if at is not None else None
+        metadata = CommitMetadata("id", "spec", 3)
+        assigned.placed = Placed(phase, "id", 0, state, metadata, target=70, committed=Commit(40, ""), stored=stored)
 
     def assigned(self, i: int) -> AssignedPartition:
         assigned = self.assignment.get(SOURCES[i])
@@ -59,8 +66,8 @@ class Bench:
 
     def looked(self, seconds: float = 0.0) -> Bench:
         self.now += seconds
-        self.worker.last_turn = self.now
-        self.condition.look(self.now)
+        self.last_turn = self.now
+        self.sampler.sample(self.now)
         return self
 
     def with_model(self) -> Bench:
@@ -129,7 +136,7 @@ def test_liveness_asks_for_the_loop_and_for_stalled_partitions_alone(bench: Benc
     bench.feed.reachable, bench.feed.refused = False, "bundle b is not in Redis"
     bench.telemetry.unanswered = "timed out"
     for assigned in bench.assignment:
-        assigned.phase = Phase.RECOVERING
+        bench.place(assigned, Phase.RECOVERING)
     bench.looked()
     assert bench.said.live() == (True, "last turn 0.0 s ago")
     bench.telemetry.stalled = {SOURCES[1]: 47}
@@ -143,14 +150,15 @@ def test_a_stalled_partition_has_its_label_only_as_long_as_it_is_stalled(bench: 
     bench.with_model().telemetry.stalled = {SOURCES[1]: 47}
     assert bench.metric("partition_stalled") == {("flows", "1"): 1}
     assert [partition["stalled"] for partition in bench.said.status()["partitions"]] == [False, True, False]
-    assert bench.looked().telemetry.degraded == {"stalled": "flows/1"}
+    assert bench.looked().telemetry.health.degraded == {"stalled": "flows/1"}
     bench.telemetry.stalled = {}
     assert bench.metric("partition_stalled") == {}
 
 
 def test_lag_goes_with_the_partition(bench: Bench) -> None:
     assert bench.looked().metric("lag_records") == {("flows", str(i)): 20 for i in range(3)}
-    bench.assignment._assignment.pop(SOURCES[1])
+    bench.changes.append(Change(SOURCES[1], gained=False))
+    bench.assignment.apply_changes(bench.now)
     assert bench.looked().metric("lag_records") == {("flows", "0"): 20, ("flows", "2"): 20}
 
 
@@ -160,22 +168,22 @@ def test_the_oldest_snapshot_counts_where_it_lacks_records(bench: Bench) -> None
     bench.place(bench.assigned(1), Phase.LIVE, age_s=3.0, at=49)
     bench.place(bench.assigned(2), Phase.CATCHING_UP, age_s=900.0, at=49)
     assert bench.looked().metric("snapshot_age_seconds") == {(): 7.5}
-    bench.assigned(0).stored = None  # none since it went live
+    bench.place(bench.assigned(0), Phase.LIVE, at=None)  # none since it went live
     assert bench.looked(30.0).metric("snapshot_age_seconds") == {(): 30.0}
 
 
 def test_what_degrades_is_named(bench: Bench) -> None:
-    assert bench.looked().telemetry.degraded == {}
+    assert bench.looked().telemetry.health.degraded == {}
     bench.place(bench.assigned(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S, at=49)
-    assert bench.looked().telemetry.degraded == {}
+    assert bench.looked().telemetry.health.degraded == {}
     bench.place(bench.assigned(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S + 1, at=49)
     bench.feed.reachable, bench.feed.refused = False, "bundle b: its content has another digest"
     bench.telemetry.unanswered = "the bounds of a partition: timed out"
-    assert bench.looked().telemetry.degraded == {
+    assert bench.looked().telemetry.health.degraded == {
         "redis": "unreachable: scoring goes on with what is in memory",
         "champion": "bundle b: its content has another digest",
         "snapshots": "none stored for 66 s: a restart replays what came since",
         "kafka": "no answer: the bounds of a partition: timed out",
     }
     assert set(bench.metric("degraded")) == {("redis",), ("champion",), ("snapshots",), ("kafka",)}
-    assert json.loads(json.dumps(bench.said.status()))["degraded"] == bench.telemetry.degraded
+    assert json.loads(json.dumps(bench.said.status()))["degraded"] == bench.telemetry.health.degraded

@@ -7,9 +7,10 @@ from typing import cast
 
 import pytest
 
+from worker.core.state.commit_metadata import CommitMetadata
 from worker.core.state.partition_state import PartitionState
 from worker.health.watchdog import ASK_AFTER_S, ASKS_AT_ONCE, STALL_S, Watchdog
-from worker.partitions.assigned import Assignment, Phase
+from worker.partitions.assigned import Assignment, Phase, Placed
 from worker.ports.log import Change, LogUnavailable, Source, TopicPartition
 from worker.telemetry import Telemetry
 
@@ -51,7 +52,7 @@ class Bench:
     def __init__(self, *sources: TopicPartition) -> None:
         self.source = Told(*sources)
         self.assignment = Assignment(cast(Source, self.source))
-        self.assignment.follow(0.0)
+        self.assignment.apply_changes(0.0)
         self.telemetry = Telemetry("flows")
         self.watchdog = Watchdog(cast(Source, self.source), self.assignment, self.telemetry)
         self.now = 0.0
@@ -61,7 +62,11 @@ class Bench:
     def place(self, source: TopicPartition, offset: int, phase: Phase = Phase.LIVE) -> None:
         assigned = self.assignment.get(source)
         assert assigned is not None
-        assigned.phase, assigned.state = phase, cast(PartitionState, SimpleNamespace(next_offset=offset))
+        if phase is Phase.RECOVERING:
+            assigned.placed = None
+            return
+        state = cast(PartitionState, SimpleNamespace(next_offset=offset))
+        assigned.placed = Placed(phase, "id", 0, state, CommitMetadata("id", "spec", 1))
 
     def phase(self, source: TopicPartition) -> Phase:
         assigned = self.assignment.get(source)
@@ -72,7 +77,7 @@ class Bench:
         until = self.now + count
         while self.now < until:
             self.now += turn
-            self.watchdog.look(self.now)
+            self.watchdog.watch(self.now)
 
 
 @pytest.fixture
@@ -218,7 +223,7 @@ def test_a_released_partition_is_forgotten(bench: Bench) -> None:
     bench.seconds(LATEST_S)
     assert set(bench.telemetry.stalled) == {ZERO, ONE}
     bench.source._changes = [Change(ONE, gained=False)]
-    bench.assignment.follow(bench.now)
+    bench.assignment.apply_changes(bench.now)
     bench.seconds(1)
     assert set(bench.telemetry.stalled) == {ZERO}
 

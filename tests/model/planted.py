@@ -15,18 +15,17 @@ import worker.partitions.snapshots as snapshots
 from tests.model.broker import Broker
 from tests.model.mishaps import PodNet
 from tests.model.source import ModelSource
-from worker.core.state.commit_metadata import CommitMetadata
+from worker.core.state.capture import capture_state
 from worker.core.state.partition_state import PartitionState
+from worker.core.state.snapshot import Ancestor, Snapshot
 from worker.loop import Worker
-from worker.partitions.assigned import AssignedPartition, Assignment, Phase
+from worker.partitions.assigned import AssignedPartition, Assignment, Placed
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import ServingModel
-from worker.partitions.snapshots import taken
+from worker.partitions.snapshot_writer import PendingSnapshot
 from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
-from worker.ports.stores import Ancestor, Snapshot
 
 Bug = Callable[[], AbstractContextManager[object]]
-_go = Recovery._go
+_start_catch_up = Recovery._start_catch_up
 _publish = Worker._publish
 
 
@@ -34,43 +33,33 @@ def _replaced(owner: Any, name: str, by: Any) -> Bug:
     return lambda: patch.object(owner, name, by)
 
 
-def _no_catch_up(
-    self: Recovery,
-    assigned: AssignedPartition,
-    state: PartitionState,
-    model: ServingModel | None,
-    metadata: CommitMetadata,
-    target: int,
-) -> None:
+def _no_catch_up(self: Recovery, place: Any, state: PartitionState, model: Any, metadata: Any, target: int,
+                 stored: Any = None, switches: Any = ()) -> Placed:  # fmt: skip
     state.next_offset = target
-    _go(self, assigned, state, model, metadata, target)
+    return _start_catch_up(self, place, state, model, metadata, target, stored, switches)
 
 
-def _todays(
-    self: Recovery,
-    assigned: AssignedPartition,
-    state: PartitionState,
-    model: ServingModel | None,
-    metadata: CommitMetadata,
-    target: int,
-) -> None:
+def _todays(self: Recovery, place: Any, state: PartitionState, model: Any, metadata: Any, target: int,
+            stored: Any = None, switches: Any = ()) -> Placed:  # fmt: skip
     model = self._feed.latest or model
     if model is not None:
-        assigned.replay = []
+        switches = ()
         state.adopt(model.versions)
-    _go(self, assigned, state, model, metadata, target)
+    return _start_catch_up(self, place, state, model, metadata, target, stored, switches)
 
 
 def _late_membership(self: Worker, outputs: list[tuple[AssignedPartition, list[Output]]], _: object) -> None:
-    _publish(self, outputs, self._parts.source.membership())
+    _publish(self, outputs, self._source.membership())
 
 
 def _early_snapshot(self: Worker, outputs: list[tuple[AssignedPartition, list[Output]]], membership: object) -> None:
-    writer = self._parts.snapshots._writer
     for assigned in self.assignment:
-        if assigned.phase is Phase.LIVE and assigned.state is not None and not assigned.in_flight and any(outputs):
-            writer.submit(taken(assigned, assigned.state, assigned.stored, self._wall_ms()))
-            assigned.in_flight, assigned.snapshot_offset = True, assigned.state.next_offset
+        placed = assigned.live
+        if placed is not None and not placed.in_flight and any(outputs):
+            kept = (placed.stored.ancestor,) if placed.stored is not None else ()
+            captured = capture_state(placed.state, assigned.source.topic, placed.stored, kept, self._wall_ms())
+            self._snapshots._writer.submit(PendingSnapshot(assigned.source, assigned.number, captured))
+            placed.in_flight, placed.captured = True, placed.state.next_offset
     _publish(self, outputs, membership)
 
 
@@ -96,19 +85,19 @@ class _NoTransaction:
     def close(self) -> None: ...
 
 
-def _newest_only(assigned: AssignedPartition, stored: Snapshot, wall_ms: int) -> list[Ancestor]:
-    return [stored.ancestor]
+def _newest_only(stored: Snapshot, named: tuple[str, ...], wall_ms: int, low: int) -> tuple[Ancestor, ...]:
+    return (stored.ancestor,)
 
 
 PLANTED: dict[str, Bug] = {
     "none": nullcontext,
-    "no assignment filter": _replaced(Assignment, "holds", lambda *_: True),
+    "no assignment filter": _replaced(Assignment, "publishes", lambda *_: True),
     "group metadata taken at commit": _replaced(Worker, "_publish", _late_membership),
     "the state of a batch kept whose outputs were dropped": _replaced(Worker, "_recover_all", lambda _: None),
     "read_uncommitted offsets": _replaced(Broker, "stable", Broker.unstable),
-    "no catch-up": _replaced(Recovery, "_go", _no_catch_up),
-    "catch-up with today's versions": _replaced(Recovery, "_go", _todays),
+    "no catch-up": _replaced(Recovery, "_start_catch_up", _no_catch_up),
+    "catch-up with today's versions": _replaced(Recovery, "_start_catch_up", _todays),
     "a snapshot of uncommitted state": _replaced(Worker, "_publish", _early_snapshot),
     "no transaction": _replaced(stage, "transactional", _NoTransaction),
-    "collects what a commit names": _replaced(snapshots, "kept_line", _newest_only),
+    "collects what a commit names": _replaced(snapshots, "ancestors_to_keep", _newest_only),
 }

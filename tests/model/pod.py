@@ -10,6 +10,7 @@ from tests.model.net import Net
 from tests.model.source import ModelSource
 from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS
+from worker.collaborators import Collaborators
 from worker.core.events.decode import Limits, decoder_for
 from worker.decode_ahead import DecodeAhead
 from worker.health.degradation import HealthSampler
@@ -26,7 +27,6 @@ from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots
-from worker.parts import Parts
 from worker.ports.log import Sink
 from worker.ports.stores import SampleBlock
 from worker.telemetry import Telemetry
@@ -80,7 +80,7 @@ class Pod:
         self.writer = Writer(store, self.telemetry)
         self.audit = SnapshotAudit(store, self.assignment, broker.monotonic)
         kafka, telemetry = SETTINGS.kafka, self.telemetry
-        parts = Parts(
+        collaborators = Collaborators(
             source=self.source,
             assignment=self.assignment,
             sink=self.sink,
@@ -89,8 +89,8 @@ class Pod:
             recovery=Recovery(SETTINGS, self.source, store, self.feed, telemetry, self.sink, wall_ms),
             snapshots=Snapshots(self.writer, SETTINGS.state.snapshot_every, broker.monotonic),
             sampler=ColdSampler(_NoSamples(), SETTINGS.spec),
-            publisher=AlertOutputs(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: LIMIT, wall_ms,
-                                telemetry),
+            alerts=AlertOutputs(SETTINGS.stream, kafka.alerts, SETTINGS.alerts.event, lambda _: LIMIT, wall_ms),
+            scores=None,
             dead_letters=DeadLetters(kafka.dead_letters, lambda _: LIMIT, kafka.dead_letter_limit),
             housekeeping=Housekeeping(
                 self.source,
@@ -103,8 +103,8 @@ class Pod:
                 telemetry,
             ),
             telemetry=telemetry,
-        )  # fmt: skip
-        self.worker = Worker(parts, StopToken(), broker.monotonic, wall_ms)
+        )
+        self.worker = Worker(collaborators, StopToken(), broker.monotonic, wall_ms)
 
     def stop(self) -> None:
         """As after a signal: drain, and leave the group."""

@@ -43,7 +43,7 @@ class ModelProducer:
         self._unsent, self._ending, self._on_its_way = [], None, False
 
     def produce(self, topic: str, value: bytes, key: bytes | None, headers: Any = (), **_: Any) -> None:
-        self._unsent.append(Output(TopicPartition("", 0), topic, key, value, headers))
+        self._unsent.append(Output(TopicPartition("", 0), topic, key, value, headers, kind=""))
         if self._net.chance("sent at once"):
             with suppress(Refused):  # the next call says it
                 self._flush()

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.stream import SETTINGS
 from worker.core.events.decode import Limits, decoder_for
-from worker.core.events.event_clock import event_times
+from worker.core.model.serving_model import Versions
+from worker.core.state.capture import restore_state
 from worker.core.state.commit_metadata import EMPTY, Base, CommitMetadata
-from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
+from worker.core.state.partition_state import PartitionState
+from worker.core.state.snapshot import Snapshot
+from worker.core.step import step
 from worker.outputs.alerts import AlertOutputs
-from worker.partitions.assigned import AssignedPartition, Phase
 from worker.partitions.serving import ModelFeed
-from worker.partitions.snapshots import restored
 from worker.ports.log import Commit, Output, TopicPartition
-from worker.ports.stores import Snapshot
-from worker.telemetry import Telemetry
 
 COOLDOWN_MS = int(SETTINGS.alerts.cooldown * 1000)
+ALERTS = AlertOutputs(SETTINGS.stream, SETTINGS.kafka.alerts, SETTINGS.alerts.event, lambda _: 1_000_000, lambda: 0)
 
 
 @dataclass(slots=True)
@@ -86,37 +86,28 @@ class Reference:
         switches = [one for one in metadata.switches if one.offset >= state.next_offset]
         stops = sorted({*(one.offset for one in switches), live_from, end})
         for stop in [stop for stop in stops if state.next_offset <= stop <= end]:
-            self._judge(source, state, stop, live=state.next_offset >= live_from)
+            self._score(source, state, stop, live=state.next_offset >= live_from)
             state.next_offset = stop
             for one in switches:
                 if one.offset == stop:
                     state.adopt(Versions(one.bundle, one.threshold))
 
-    def _judge(self, source: TopicPartition, state: PartitionState, stop: int, *, live: bool) -> None:
+    def _score(self, source: TopicPartition, state: PartitionState, stop: int, *, live: bool) -> None:
         log = self.broker.logs[source]
         found = [(o, one) for o in range(state.next_offset, stop) if (one := log[o]) is not None]
         if not found:
             return
         records, model = fetched(source, found), self.feed.model_of(state.versions)
         decoded = decoder_for("json", SETTINGS.spec, Limits()).decode(records.values)
-        times = event_times(decoded.times, records.timestamps[decoded.index], state.clock_ms)
-        offsets = records.offsets[decoded.index]
-        observed = state.observe(decoded.columns, lambda: decoded.entities(records.key), times, offsets)
-        judged = model.detector.score(model.detector.encoder.transform(observed.columns))
-        errors = judged.errors
-        rows = ScoredRows(offsets, times, observed.columns, errors, model.threshold.p_buckets(errors),
-                      model.threshold.flagged(errors), errors < model.training_cut)  # fmt: skip
-        state.fold(rows)
-        assigned = AssignedPartition(source, 0, Phase.LIVE if live else Phase.CATCHING_UP, TOPIC_ID, model, state)
-        for output in _publisher().outputs(assigned, records, decoded, rows, judged):
-            self.alerts[alert_of(output)] += 1
+        made = step(state, model, decoded, records.offsets, records.timestamps, records.key)
         if live:
+            self.alerts.update(map(alert_of, ALERTS.outputs(TOPIC_ID, records, model, made)))
             self.letters.update((str(source.partition), str(found[one.index][0])) for one in decoded.rejects)
 
     def written(self, snapshot: Snapshot) -> None:
         """Each snapshot holds a state that was committed, to the byte; whether anything names it or not."""
         source = TopicPartition(snapshot.topic, snapshot.partition)
-        held = restored(snapshot, SETTINGS.spec, COOLDOWN_MS, SETTINGS.bounds).encode()
+        held = restore_state(snapshot, SETTINGS.spec, COOLDOWN_MS, SETTINGS.bounds).encode()
         moved = self._moved.get(source) == snapshot.offset and held in self._carried(snapshot)
         if held not in self._states.get(source, {}).get(snapshot.offset, ()) and not moved:
             self.wrong.append(f"snapshot {snapshot.id} of {source} at {snapshot.offset} is no committed state")
@@ -144,9 +135,3 @@ def letter_of(output: Output) -> tuple[str, str]:
     """Partition and offset of the record that was rejected."""
     headers = dict(output.headers)
     return headers["offbeat-partition"].decode(), headers["offbeat-offset"].decode()
-
-
-def _publisher() -> AlertOutputs:
-    kafka = SETTINGS.kafka
-    return AlertOutputs(SETTINGS.stream, kafka.alerts, None, SETTINGS.alerts.event, lambda _: 1_000_000, lambda: 0,
-                     Telemetry(SETTINGS.stream))  # fmt: skip

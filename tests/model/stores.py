@@ -7,18 +7,11 @@ from dataclasses import replace
 
 from worker.adapters.redis_snapshots import STRANGERS_MS
 from worker.core.model.bundle import Bundle
+from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Threshold
+from worker.core.state.snapshot import HEAD, Chunk, Snapshot, digest_of
 from worker.ports.log import TopicPartition
-from worker.ports.stores import (
-    HEAD,
-    BundleInfo,
-    Champion,
-    Chunk,
-    MissingPart,
-    Signatures,
-    Snapshot,
-    digest_of,
-)
+from worker.ports.stores import BundleInfo, Champion, MissingPart
 
 
 class MemorySnapshots:
@@ -72,7 +65,7 @@ class MemorySnapshots:
     def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
         self._up()
         place = TopicPartition(snapshot.topic, snapshot.partition)
-        line = {snapshot.id, *(ancestor.id for ancestor in snapshot.line)}
+        line = {snapshot.id, *(ancestor.id for ancestor in snapshot.ancestors)}
         gone, needed = [], set[str]()
         for one in self._all(place):
             old = one.created_ms < now_ms - STRANGERS_MS

@@ -19,10 +19,11 @@ from tests.model.reference import Reference, alert_of, letter_of
 from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS, Events, versions
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
+from worker.core.state.snapshot import Snapshot
 from worker.partitions.assigned import Phase
 from worker.partitions.serving import ModelFeed
 from worker.ports.log import Commit, TopicPartition
-from worker.ports.stores import Champion, Snapshot, StoreUnavailable
+from worker.ports.stores import Champion, StoreUnavailable
 
 PARTITIONS, PODS = 2, 3
 ACTIONS = 60

@@ -10,17 +10,19 @@ from tests.scenarios.stream import Stream
 from worker.compose import build
 from worker.lifecycle import StopToken
 from worker.loop import Worker
-from worker.partitions.assigned import Phase
-from worker.partitions.serving import ModelFeed
-from worker.telemetry import Telemetry
+from worker.partitions.assigned import Phase, Placed
 
 
 class Turned:
     def __init__(self, made: Stream, instance: str) -> None:
-        self.worker: Worker
-        self.feed: ModelFeed
-        self.telemetry: Telemetry
-        self.worker, self.feed, self.telemetry = build(made.settings, StopToken(), instance)
+        self.collaborators = build(made.settings, StopToken(), instance)
+        self.worker = Worker(self.collaborators, StopToken())
+        self.feed = self.collaborators.feed
+        self.telemetry = self.collaborators.telemetry
+
+    def placed(self) -> list[Placed]:
+        """Of the partitions that are placed."""
+        return [assigned.placed for assigned in self.worker.assignment if assigned.placed is not None]
 
     def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
@@ -35,17 +37,16 @@ class Turned:
 
     def committed(self, records: int) -> None:
         """Until the partitions' commits add up to so many records."""
-        self.until(lambda: sum(max(assigned.committed[0], 0) for assigned in self.worker.assignment) >= records)
+        self.until(lambda: sum(one.committed.offset for one in self.placed() if one.committed) >= records)
 
     def close(self) -> None:
         self.worker.drain()
         self._end()
 
     def _end(self) -> None:
-        parts = self.worker._parts
-        parts.snapshots.stop()
-        parts.source.close()
-        parts.sink.close()
+        self.collaborators.snapshots.stop()
+        self.collaborators.source.close()
+        self.collaborators.sink.close()
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import load
 from worker.config.settings import Settings
 from worker.core.events.columns import from_table
+from worker.core.state.capture import restore_state
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
-from worker.partitions.snapshots import restored
 from worker.ports.log import LogUnavailable
 from worker.ports.stores import Champion
 
@@ -103,7 +103,7 @@ class Stream:
             base = CommitMetadata.decode(answer.metadata).bases[-1]
             snapshot = store.get(source.topic, source.partition, base.snapshot)
             assert snapshot is not None
-            state = restored(snapshot, self.settings.spec, 0, self.settings.bounds)
+            state = restore_state(snapshot, self.settings.spec, 0, self.settings.bounds)
             found[source.partition] = (snapshot.offset, state.encode())
         return found
 

@@ -53,12 +53,15 @@ def champion(made: Stream) -> Any:
 
 def snapshotted(one: Turned) -> bool:
     """Whether every partition's commit names a stored snapshot of all that it has."""
-    return all(
-        assigned.state is not None and assigned.stored is not None and assigned.metadata is not None
-        and assigned.stored.offset == assigned.state.next_offset and assigned.committed[1] == assigned.metadata.encode()
-        and any(base.snapshot == assigned.stored.id for base in assigned.metadata.bases)
-        for assigned in one.worker.assignment
-    )  # fmt: skip
+    placed = one.placed()
+    return len(placed) == len(one.worker.assignment) and all(
+        partition.stored is not None
+        and partition.committed is not None
+        and partition.stored.offset == partition.state.next_offset
+        and partition.committed.metadata == partition.metadata.encode()
+        and any(base.snapshot == partition.stored.id for base in partition.metadata.bases)
+        for partition in placed
+    )
 
 
 def full(client: redis.Redis) -> None:
@@ -115,7 +118,7 @@ def test_an_emptied_redis_gets_back_the_champion_the_counters_and_whole_snapshot
     assert made.registry.threshold(before.threshold).bundle == before.bundle
     keys = Keys(made.settings.stream)
     assert [int(made.client.get(key) or 0) for key in (keys.fence(), keys.version())] == [42, 2]
-    audit = one.worker._parts.housekeeping._audit
+    audit = one.collaborators.housekeeping._audit
 
     def stored() -> bool:  # though not a record comes
         audit.check()
@@ -183,7 +186,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(made: Stream, one: Turned) -> Status:
-    return Status(made.settings, one.worker, one.feed, one.telemetry)
+    return Status(made.settings, one.worker.assignment, lambda: one.worker.last_turn, one.feed, one.telemetry)
 
 
 @pytest.mark.usefixtures("quick")
@@ -192,7 +195,7 @@ def test_a_partition_that_froze_in_the_client_is_positioned_anew(made: Stream, f
     with turned(made) as one:
         one.live()
         frozen = KafkaPartition(made.settings.stream, 1)
-        getattr(one.worker._parts.source._consumer, freeze)([frozen])  # type: ignore[attr-defined]
+        getattr(one.collaborators.source._consumer, freeze)([frozen])  # type: ignore[attr-defined]
         made.kafka.produce(made.settings.stream, encoded(PLAIN))
         one.committed(RECORDS // 2)
         assert one.telemetry.repositioned == 0
@@ -206,7 +209,7 @@ def test_a_partition_that_froze_in_the_client_is_positioned_anew(made: Stream, f
 def test_a_partition_that_stays_frozen_fails_liveness_by_name(made: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     with turned(made) as one:
         one.live()
-        source = one.worker._parts.source
+        source = one.collaborators.source
         frozen, start = TopicPartition(made.settings.stream, 1), source.start
 
         def starts_frozen(which: TopicPartition, offset: int) -> None:
@@ -356,9 +359,7 @@ def test_a_topic_deleted_while_it_is_read_is_let_go_and_read_anew_when_it_is_bac
     with turned(made) as one:
         one.live(1)
         one.committed(100)
-        first = one.worker.assignment.get(TopicPartition(stream, 0))
-        assert first is not None
-        topic_id = first.topic_id
+        [topic_id] = [placed.topic_id for placed in one.placed()]
         kafka.delete_topic(stream)
         if recreated == "later":
             one.until(lambda: len(one.worker.assignment) == 0)
@@ -368,11 +369,9 @@ def test_a_topic_deleted_while_it_is_read_is_let_go_and_read_anew_when_it_is_bac
         kafka.produce(stream, encoded(PLAIN))
 
         def anew() -> bool:
-            assignment = list(one.worker.assignment)
-            return (
-                bool(assignment)
-                and assignment[0].topic_id not in ("", topic_id)
-                and assignment[0].committed[0] >= RECORDS
+            return any(
+                placed.topic_id != topic_id and placed.committed is not None and placed.committed.offset >= RECORDS
+                for placed in one.placed()
             )
 
         one.until(anew)

@@ -40,7 +40,7 @@ def test_an_exception_inside_consume_loses_nothing(made: Stream, monkeypatch: py
     with turned(made) as one:
         one.live()
         made.kafka.produce(made.settings.stream, encoded(PLAIN))
-        source = one.worker._parts.source
+        source = one.collaborators.source
         consumer = source._consumer  # type: ignore[attr-defined]
 
         class Raising:
@@ -88,7 +88,7 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
     monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
     with turned(made) as one:
         one.live()
-        transactional = one.worker._parts.sink._producer  # type: ignore[attr-defined]
+        transactional = one.collaborators.sink._producer  # type: ignore[attr-defined]
         producer = transactional._producer
 
         class Slow:

@@ -19,12 +19,12 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import load
 from worker.core.events.columns import to_bytes
 from worker.core.events.event_clock import EventTimes
+from worker.core.model.serving_model import Versions
+from worker.core.state.capture import capture_state
 from worker.core.state.commit_metadata import Base, CommitMetadata
-from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
+from worker.core.state.partition_state import PartitionState, ScoredRows
 from worker.core.state.reservoir import held_out
 from worker.lifecycle import StopToken
-from worker.partitions.assigned import AssignedPartition
-from worker.partitions.snapshots import taken
 from worker.ports.log import Committed, TopicPartition
 
 SOURCE = TopicPartition("t", 0)
@@ -79,12 +79,13 @@ class Bench:
             offsets = np.arange(offset + start, offset + start + 1_000)
             errors = detector.errors(detector.encoder.transform(columns))
             times = EventTimes(offsets * 10, offsets * 10, 0)
-            state.fold(ScoredRows(offsets, times, columns, errors, threshold.p_buckets(errors),
-                              threshold.flagged(errors), errors < np.inf))  # fmt: skip
+            flagged = threshold.flagged(errors)
+            scored = ScoredRows(offsets, times, columns, errors, threshold.p_buckets(errors), flagged, errors < np.inf)
+            state.fold(scored, ())
         state.next_offset = offset + count
-        made = taken(AssignedPartition(SOURCE, 1, topic_id="id"), state, None, 1).encoded()
+        made = capture_state(state, SOURCE.topic, None, (), 1).encode()
         self.snapshots.put(made)
-        metadata = CommitMetadata("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).based(
+        metadata = CommitMetadata("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).with_base(
             Base(made.id, made.offset)
         )
         self.commits = {SOURCE: Committed(made.offset, metadata.encode())}

@@ -21,9 +21,10 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.events.event_clock import EventTimes
 from worker.core.model.detector import Detector
+from worker.core.model.serving_model import ServingModel, Signatures, Versions
 from worker.core.model.threshold import Threshold
-from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
-from worker.partitions.serving import TRAINING_P
+from worker.core.state.partition_state import PartitionState, ScoredRows
+from worker.core.step import Featurized, score
 
 WARMUP_LEAST, WARMUP_MOST, WARMUP_SHARE = 32, 2_048, 0.05
 _CHUNK = 4_096
@@ -110,8 +111,7 @@ class _Run:
         self._state = PartitionState(settings.spec, f"evaluate-{seed}", 0, 0, 0)
         self._versions = 0
         self._serving: Trained | None = None
-        self._detector: Detector | None = None
-        self._training_cut = 0.0
+        self._model: ServingModel | None = None
 
     def learn_first(self) -> None:
         began = time.perf_counter()
@@ -122,7 +122,6 @@ class _Run:
 
     def learn(self) -> None:
         began = time.perf_counter()
-        assert self._detector is not None
         corpus = corpus_of(self._settings.spec, [("evaluate", self._state)])
         calibrate = corpus.calibrate if len(corpus.calibrate) >= WARMUP_LEAST else corpus.fit
         trained = self._train(corpus.fit, calibrate)
@@ -148,10 +147,11 @@ class _Run:
         )
 
     def _promote(self, trained: Trained) -> None:
-        self._serving, self._detector = trained, trained.bundle.detector()
-        self._training_cut = trained.threshold.error_at(TRAINING_P)
-        self._state.adopt(Versions(trained.bundle.digest, trained.threshold.digest()))
-        self.outcome.served[trained.bundle.manifest.version] = (self._detector, trained.threshold)
+        versions = Versions(trained.bundle.digest, trained.threshold.digest())
+        self._serving = trained
+        self._model = ServingModel.of(versions, trained.bundle, trained.threshold, Signatures(None, None))
+        self._state.adopt(versions)
+        self.outcome.served[self._model.version] = (self._model.detector, trained.threshold)
 
     def score_until(self, stop: int, progress: Progress | None) -> None:
         began = time.perf_counter()
@@ -169,25 +169,20 @@ class _Run:
             progress(self.at, len(self._columns), len(self.outcome.served))
 
     def _fold(self, start: int, stop: int) -> ScoredRows:
-        """Score rows and let the partition's state learn them, as the worker does."""
-        assert self._detector is not None and self._serving is not None
-        columns, offsets = self._columns.take(slice(start, stop)), np.arange(start, stop, dtype=np.int64)
-        encoded = self._detector.encoder.transform(columns)
-        found = self._detector.score(encoded)
-        errors = found.errors
+        """Score rows and fold them into the partition's state, as the worker does."""
+        assert self._model is not None
+        offsets, times = np.arange(start, stop, dtype=np.int64), self._times[start:stop]
+        featurized = Featurized(
+            index=offsets.astype(np.intp),
+            offsets=offsets,
+            timestamps=np.full(stop - start, -1, np.int64),
+            times=EventTimes(times, np.maximum.accumulate(times), 0),
+            columns=self._columns.take(slice(start, stop)),
+        )
+        _, scores, rows = score(self._model, featurized)
         if start >= self.outcome.first:
             place = slice(start - self.outcome.first, stop - self.outcome.first)
-            self.outcome.members[place] = found.members
-        times = self._times[start:stop]
-        judged = ScoredRows(
-            offsets=offsets,
-            times=EventTimes(times, np.maximum.accumulate(times), 0),
-            columns=columns,
-            errors=errors,
-            p_buckets=self._serving.threshold.p_buckets(errors),
-            flagged=self._serving.threshold.flagged(errors),
-            trainable=errors < self._training_cut,
-        )
-        self._state.fold(judged)
+            self.outcome.members[place] = scores.members
+        self._state.fold(rows, ())
         self._state.next_offset = stop
-        return judged
+        return rows

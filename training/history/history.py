@@ -18,10 +18,10 @@ from worker.adapters.kafka_config import consumer_properties, refused
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoder
-from worker.core.events.event_clock import event_times
 from worker.core.state.partition_state import PartitionState
+from worker.core.step import featurize
 from worker.errors import ConfigError, DependencyUnreachable
-from worker.ports.log import Records, TopicPartition
+from worker.ports.log import TopicPartition
 
 ANSWER_S = 10.0
 STALL_S = 30.0
@@ -141,16 +141,10 @@ class _Partition:
         self.last = offsets[len(messages) - 1]
         decoded = decoder.decode([message.value() for message in messages])
         stamps = np.array([message.timestamp()[1] for message in messages], np.int64)
-        times = event_times(decoded.times, stamps[decoded.index], self.state.clock_ms)
-        if len(times.clock):
-            self.state.clock_ms = int(times.clock[-1])
-        records = Records(
-            self.source, np.array(offsets[: len(messages)], np.int64), stamps, [], lambda i: messages[i].key()
-        )
-        places = records.offsets[decoded.index]
-        observed = self.state.observe(decoded.columns, lambda: decoded.entities(records.key), times, places)
-        self.blocks.append(observed.columns)
-        self.times.append(times.times)
+        places = np.array(offsets[: len(messages)], np.int64)
+        featurized = featurize(self.state, decoded, places, stamps, lambda i: messages[i].key())
+        self.blocks.append(featurized.columns)
+        self.times.append(featurized.times.times)
         self.read += len(messages)
         self.rejected += len(decoded.rejects)
         self.tombstones += decoded.tombstones

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from worker.adapters.redis_client import script, translated
 from worker.adapters.redis_keys import HISTORY_LENGTH, Keys
 from worker.core.model.bundle import Bundle, BundleError, Manifest, sign, unpack, verify
+from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Threshold
 from worker.errors import BundleRefused
-from worker.ports.stores import BundleInfo, Champion, MissingPart, Signatures
+from worker.ports.stores import BundleInfo, Champion, MissingPart
 
 # KEYS: champion, history, bundle, threshold, fence. ARGV: spec hash, pair as JSON, token, length of the history.
 _PROMOTE = """

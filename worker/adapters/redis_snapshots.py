@@ -10,7 +10,8 @@ import redis
 
 from worker.adapters.redis_client import translated
 from worker.adapters.redis_keys import Keys
-from worker.ports.stores import HEAD, Chunk, MissingPart, Snapshot, digest_of
+from worker.core.state.snapshot import HEAD, Chunk, Snapshot, digest_of
+from worker.ports.stores import MissingPart
 
 STRANGERS_MS = 86_400_000
 
@@ -68,7 +69,7 @@ class RedisSnapshots:
         topic, partition, keys = snapshot.topic, snapshot.partition, self._keys
         ids = self._ids(topic, partition, "+inf")
         raws = cast(list[bytes | None], self._client.mget([keys.snapshot(topic, partition, i) for i in ids]))
-        line = {ancestor.id for ancestor in snapshot.line}
+        line = {ancestor.id for ancestor in snapshot.ancestors}
         gone, doomed, needed = [], set[str](), set[str]()
         for snapshot_id, manifest in zip(ids, map(_read, raws), strict=True):
             chunks: Iterable[Chunk] = manifest.chunks if manifest is not None else ()

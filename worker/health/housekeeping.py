@@ -1,4 +1,4 @@
-"""What is done now and then between batches: collect garbage, look at every partition, sum up, compare topic ids."""
+"""Periodic work between batches: garbage collection, watchdog, health samples, the summary, and topic ids."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ log = structlog.get_logger()
 
 
 class Housekeeping:
+    """Called by the loop after each turn."""
+
     def __init__(
         self,
         source: Source,
         assignment: Assignment,
-        condition: HealthSampler,
+        sampler: HealthSampler,
         watchdog: Watchdog,
         audit: SnapshotAudit,
         telemetry: Telemetry,
     ) -> None:
         self._source = source
         self._assignment = assignment
-        self._condition = condition
+        self._sampler = sampler
         self._watchdog = watchdog
         self._audit = audit
         self._telemetry = telemetry
@@ -41,12 +43,12 @@ class Housekeeping:
         self._next_topic_check = 0.0
 
     def keep(self, now: float) -> None:
-        """Do what is due; `now` in monotonic seconds."""
+        """Do the work that is due; `now` in monotonic seconds."""
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY_S
-            self._watchdog.look(now)
-            self._audit.look()
-            self._condition.look(now)
+            self._watchdog.watch(now)
+            self._audit.exchange()
+            self._sampler.sample(now)
         if now >= self._next_summary:
             gc.collect()
             self._next_summary = now + SUMMARY_EVERY_S
@@ -58,11 +60,18 @@ class Housekeeping:
     def _summarise(self) -> None:
         telemetry = self._telemetry
         live = sum(assigned.phase is Phase.LIVE for assigned in self._assignment)
-        log.info("summary", partitions=len(self._assignment), live=live, lag=sum(telemetry.lag.values()),
-                 degraded=sorted(telemetry.degraded), **telemetry.summary())  # fmt: skip
+        health = telemetry.health
+        log.info(
+            "summary",
+            partitions=len(self._assignment),
+            live=live,
+            lag=sum(health.lag.values()),
+            degraded=sorted(health.degraded),
+            **telemetry.summary(),
+        )
 
     def _check_topics(self, now: float) -> None:
-        """A topic deleted and created again quickly is otherwise read on without a word."""
+        """A topic that is deleted and recreated quickly would otherwise be read on silently."""
         for topic in {assigned.source.topic for assigned in self._assignment}:
             try:
                 topic_id = self._source.topic_id(topic)
@@ -70,10 +79,7 @@ class Housekeeping:
                 log.warning("topic_not_checked", topic=topic, error=str(error))
                 continue
             for assigned in self._assignment:
-                if (
-                    assigned.source.topic == topic
-                    and assigned.phase is not Phase.RECOVERING
-                    and assigned.topic_id != topic_id
-                ):
+                placed = assigned.placed
+                if assigned.source.topic == topic and placed is not None and placed.topic_id != topic_id:
                     log.warning("topic_recreated", topic=topic, partition=assigned.source.partition)
-                    self._assignment.forget(assigned, now)
+                    self._assignment.recover(assigned, now)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from worker.log_histogram import LogHistogram
 from worker.ports.metrics import Metric, Sample
-from worker.telemetry import LogHistogram, Telemetry
+from worker.telemetry import Telemetry
 
 
 def metrics(now: Telemetry) -> Iterator[Metric]:
@@ -28,7 +29,7 @@ def _flow(now: Telemetry) -> Iterator[Metric]:
     yield _counter("late_times", "Records whose event time is before their entity's last one", now.late_times)
     yield _counter("entities_evicted", "Entities forgotten for their number or their silence", now.entities_evicted)
     yield _counter("catch_up_records", "Records replayed into state, publishing nothing", now.catch_up_records)
-    lag = [((source.topic, str(source.partition)), count) for source, count in now.lag.items()]
+    lag = [((source.topic, str(source.partition)), count) for source, count in now.health.lag.items()]
     yield _gauges("lag_records", "High watermark less committed offset", ("topic", "partition"), lag)
     yield _histogram("batch_seconds", "Time of one batch from poll to commit", now.batch_seconds)
     yield _histogram("event_delay_seconds", "From an event's time to its verdict", now.event_delay)
@@ -52,18 +53,20 @@ def _upkeep(now: Telemetry) -> Iterator[Metric]:
     yield _counter("states_rebuilt", "Partition states built anew from the log", now.rebuilt)
     yield _counter("blind_seconds", "Time that partitions spent recovering, once they are live", now.blind_seconds)
     yield _gauge("blind_now_seconds", "Time that the slowest recovering partition has spent so far", now.blind_now)
-    yield _gauge("recovering_partitions", "Partitions that are recovering or catching up", len(now.blind_since))
-    yield _gauge("catch_up_to_go_records", "Records still to be replayed into state", now.to_catch_up)
-    yield _gauge("catch_up_rate", "Records replayed into state per second", now.catch_up_rate)
+    yield _gauge("recovering_partitions", "Partitions that are recovering or catching up", len(now.health.blind_since))
+    yield _gauge("catch_up_to_go_records", "Records still to be replayed into state", now.health.to_catch_up)
+    yield _gauge("catch_up_rate", "Records replayed into state per second", now.health.catch_up_rate)
     yield _counter("partitions_repositioned", "Stalled partitions recovered by the watchdog", now.repositioned)
     stalled = [((source.topic, str(source.partition)), 1) for source in now.stalled]
     yield _gauges("partition_stalled", "1 where repositioning did not help: liveness fails", ("topic", "partition"),
                   stalled)  # fmt: skip
     snapshots = {"written": now.snapshots_written, "failed": now.snapshots_failed}
     yield _counters("snapshots", "Snapshots of partition states", "outcome", snapshots)
-    yield _gauge("snapshot_age_seconds", "Age of the oldest newest snapshot of a partition", now.snapshot_age)
+    yield _gauge(
+        "snapshot_age_seconds", "Age of the most outdated partition's latest snapshot", now.health.snapshot_age
+    )
     yield _counter("snapshot_bytes", "Bytes of snapshots written", now.snapshot_bytes)
-    degraded = [((reason,), 1) for reason in now.degraded]
+    degraded = [((reason,), 1) for reason in now.health.degraded]
     yield _gauges("degraded", "1 while the worker is degraded for this reason", ("reason",), degraded)
 
 

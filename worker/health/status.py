@@ -1,5 +1,7 @@
-"""What the worker says about itself. Liveness never depends on Redis or a broker: it asks only whether the loop turns
-and no partition stands still for good.
+"""Liveness, readiness and the status document.
+
+Liveness never depends on Redis or a broker: it fails only if the loop does not turn, or if a partition is stalled for
+good.
 """
 
 from __future__ import annotations
@@ -9,38 +11,39 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.config.settings import Settings
-from worker.health.degradation import to_go
-from worker.loop import Worker
-from worker.partitions.assigned import AssignedPartition, Phase
+from worker.health.degradation import records_to_go
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase
 from worker.partitions.serving import ModelFeed
 from worker.telemetry import Telemetry
 
 TURN_S = 120.0
-"""Longer than a turn may take that replaces its producer, publishes, aborts and publishes once more, each with its
-retries while Kafka is away.
+"""Longer than the longest turn: one that replaces its producer, publishes, aborts and publishes once more, each with
+its retries while Kafka is away.
 """
 
 
 class Status:
-    """Read from the HTTP threads; the loop never waits for it."""
+    """Read by the HTTP threads; the loop never waits for it. `last_turn` returns the last turn's monotonic second."""
 
     def __init__(
         self,
         settings: Settings,
-        worker: Worker,
+        assignment: Assignment,
+        last_turn: Callable[[], float],
         feed: ModelFeed,
         telemetry: Telemetry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._worker = worker
+        self._assignment = assignment
+        self._last_turn = last_turn
         self._feed = feed
         self._telemetry = telemetry
         self._monotonic = monotonic
 
     def live(self) -> tuple[bool, str]:
         """The loop turns, and the watchdog has given up on no partition."""
-        idle = self._monotonic() - self._worker.last_turn
+        idle = self._monotonic() - self._last_turn()
         if idle >= TURN_S:
             return False, f"last turn {idle:.1f} s ago"
         stalled = [f"{topic}/{partition} at offset {at}" for (topic, partition), at in self._telemetry.stalled.items()]
@@ -50,7 +53,7 @@ class Status:
 
     def ready(self) -> tuple[bool, str]:
         """Assigned, has a model, caught up, and Kafka answers."""
-        assignment = list(self._worker.assignment)
+        assignment = list(self._assignment)
         if not assignment:
             return False, "no partition assigned"
         if self._feed.latest is None:
@@ -83,31 +86,33 @@ class Status:
                 "alert_rate": latest.threshold.alert_rate,
                 "provenance": latest.threshold.provenance.model_dump(),
             },
-            "partitions": [self._partition(assigned) for assigned in self._worker.assignment],
+            "partitions": [self._partition(assigned) for assigned in self._assignment],
             "recovery": {
                 "blind_seconds_now": round(self._telemetry.blind_now, 3),
-                "records_to_go": self._telemetry.to_catch_up,
-                "records_per_second": round(self._telemetry.catch_up_rate, 1),
+                "records_to_go": self._telemetry.health.to_catch_up,
+                "records_per_second": round(self._telemetry.health.catch_up_rate, 1),
             },
-            "snapshot_age_seconds": round(self._telemetry.snapshot_age, 3),
+            "snapshot_age_seconds": round(self._telemetry.health.snapshot_age, 3),
             "counts": self._telemetry.summary(),
-            "degraded": dict(self._telemetry.degraded),
+            "degraded": dict(self._telemetry.health.degraded),
             "settings": self._settings.public(),
         }
 
     def _partition(self, assigned: AssignedPartition) -> dict[str, Any]:
-        state = assigned.state
+        placed = assigned.placed
+        committed = placed.committed if placed is not None else None
+        model = placed.model if placed is not None else None
         return {
             "topic": assigned.source.topic,
             "partition": assigned.source.partition,
             "phase": assigned.phase.value,
-            "next_offset": state.next_offset if state else None,
-            "committed": assigned.committed[0] if assigned.committed[0] >= 0 else None,
-            "lag": self._telemetry.lag.get(assigned.source),
+            "next_offset": placed.state.next_offset if placed is not None else None,
+            "committed": committed.offset if committed is not None else None,
+            "lag": self._telemetry.health.lag.get(assigned.source),
             "stalled": assigned.source in self._telemetry.stalled,
-            "catching_up_to": assigned.target if assigned.phase is Phase.CATCHING_UP else None,
+            "catching_up_to": placed.target if placed is not None and placed.phase is Phase.CATCHING_UP else None,
             "waiting_for": assigned.waiting_for or None,
-            "version": assigned.model.version if assigned.model else None,
+            "version": model.version if model is not None else None,
         }
 
 
@@ -116,7 +121,7 @@ def _behind(assigned: AssignedPartition, now: float) -> str:
     if assigned.phase is Phase.COLD:
         return text
     if assigned.phase is Phase.CATCHING_UP:
-        text = f"{text}, {to_go(assigned)} records to go"
+        text = f"{text}, {records_to_go(assigned)} records to go"
     elif assigned.waiting_for:
         text = f"{text}: {assigned.waiting_for}"
     return f"{text}, blind for {now - assigned.recovering_since:.1f} s"

@@ -1,7 +1,7 @@
-"""Partitions that stand still though there is more to read: clients have been known to freeze one in silence.
+"""Finds partitions that stand still although there is more to read: clients have been known to freeze one silently.
 
-The first remedy is in process: the partition is recovered from its commit, which positions the client anew. Where that
-does not help, it is said to be stalled, and liveness fails by it.
+The first remedy is in process: the partition is recovered from its commit, which positions the client anew. If that
+does not help, the partition is reported as stalled and `/livez` fails.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Seen:
-    """What a partition looked like; times in watched seconds. `place` is the next record's offset and the client's
-    position, which also passes transaction markers and aborted records.
+    """What was last seen of a partition. Times are in seconds of the watchdog's own clock.
+
+    `place` holds the next record's offset and the client's position, which also passes transaction markers and aborted
+    records. `behind_since` is set while Kafka is known to have more. `positioned_at` is where the partition stood when
+    it was recovered for standing still.
     """
 
     place: tuple[int, int]
@@ -56,7 +59,7 @@ class Watchdog:
         self._last_look: float | None = None
         self._quiet_until = 0.0
 
-    def look(self, now: float) -> None:
+    def watch(self, now: float) -> None:
         """Called about once a second from the loop's thread; `now` in monotonic seconds.
 
         Kafka is queried only about partitions that did not move for `ASK_AFTER_S`.
@@ -68,27 +71,30 @@ class Watchdog:
         reading = [assigned for assigned in assignment.values() if assigned.phase in (Phase.LIVE, Phase.CATCHING_UP)]
         for source in self._seen.keys() - {assigned.source for assigned in reading}:
             self._seen[source].moved, self._seen[source].behind_since = self._clock, None
-        standing = [assigned for assigned in reading if self._stands(assigned)]
+        standing = [assigned for assigned in reading if self._stands_still(assigned)]
         if now >= self._quiet_until:
             for assigned in sorted(standing, key=lambda assigned: self._seen[assigned.source].asked)[:ASKS_AT_ONCE]:
                 if not self._ask(assigned, now):
                     break
         watched = {assigned.source: self._seen[assigned.source] for assigned in reading}
-        self._telemetry.stalled = {source: max(seen.place) for source, seen in watched.items() if seen.stalled}
-        self._telemetry.unanswered = next((seen.unanswered for seen in watched.values() if seen.unanswered), "")
+        self._telemetry.set_stalled(
+            {source: max(seen.place) for source, seen in watched.items() if seen.stalled},
+            next((seen.unanswered for seen in watched.values() if seen.unanswered), ""),
+        )
 
-    def _stands(self, assigned: AssignedPartition) -> bool:
-        assert assigned.state is not None
-        place = (assigned.state.next_offset, self._source.position(assigned.source) or 0)
+    def _stands_still(self, assigned: AssignedPartition) -> bool:
+        """Whether the partition has not moved, nor been queried, for `ASK_AFTER_S`."""
+        assert assigned.placed is not None
+        place = (assigned.placed.state.next_offset, self._source.position(assigned.source) or 0)
         seen = self._seen.setdefault(assigned.source, _Seen(place, self._clock, self._clock))
         if place != seen.place:
             seen.place, seen.moved, seen.behind_since, seen.unanswered = place, self._clock, None, ""
             if seen.positioned_at is not None and max(place) > seen.positioned_at:
-                self._goes_on(assigned, seen)
+                self._clear(assigned, seen)
         return self._clock - max(seen.moved, seen.asked) >= ASK_AFTER_S
 
     def _ask(self, assigned: AssignedPartition, now: float) -> bool:
-        """Where the partition ends; False where Kafka does not answer, which is known and no stall."""
+        """Query the partition's end. False if Kafka does not answer, which is a known cause and no stall."""
         seen = self._seen[assigned.source]
         seen.asked = self._clock
         try:
@@ -103,14 +109,14 @@ class Watchdog:
         if end <= max(seen.place):
             seen.behind_since = None
             if seen.positioned_at is not None:
-                self._goes_on(assigned, seen)
+                self._clear(assigned, seen)
         elif seen.behind_since is None:
             seen.behind_since = self._clock
         elif self._clock - seen.behind_since >= STALL_S:
-            self._stalled(assigned, seen, end, now)
+            self._handle_stall(assigned, seen, end, now)
         return True
 
-    def _stalled(self, assigned: AssignedPartition, seen: _Seen, end: int, now: float) -> None:
+    def _handle_stall(self, assigned: AssignedPartition, seen: _Seen, end: int, now: float) -> None:
         again = seen.positioned_at is not None
         seen.behind_since = None
         seen.positioned_at = max(seen.place)
@@ -120,10 +126,11 @@ class Watchdog:
         if again:
             seen.stalled = True
         else:
-            self._telemetry.repositioned += 1
-            self._assignment.forget(assigned, now)
+            self._telemetry.count_repositioned()
+            self._assignment.recover(assigned, now)
 
-    def _goes_on(self, assigned: AssignedPartition, seen: _Seen) -> None:
+    def _clear(self, assigned: AssignedPartition, seen: _Seen) -> None:
+        """The partition moves again."""
         seen.positioned_at, seen.stalled = None, False
         log.info(
             "partition_goes_on",

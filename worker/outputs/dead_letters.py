@@ -70,4 +70,4 @@ class DeadLetters:
                 ("offbeat-sha256", hashlib.sha256(value).hexdigest().encode()),
             ]
             value = value[:room]
-        return Output(records.source, self._topic, key, value, headers)
+        return Output(records.source, self._topic, key, value, headers, kind="dead_letter")

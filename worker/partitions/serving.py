@@ -1,51 +1,27 @@
-"""The versions that judge: the champion as it changes, and the recorded pairs that a replay needs."""
+"""The models that score: the champion as it changes, and the recorded versions that a replay needs."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
-from worker.core.model.bundle import Bundle
-from worker.core.model.detector import Detector
-from worker.core.model.threshold import Threshold
-from worker.core.state.partition_state import Versions
+from worker.core.model.serving_model import ServingModel, Versions
 from worker.errors import BundleRefused
-from worker.ports.stores import Champion, MissingPart, Registry, Signatures, StoreUnavailable
+from worker.ports.stores import Champion, MissingPart, Registry, StoreUnavailable
 
 POLL_S = 1.0
 _CACHED_MODELS = 8
-TRAINING_P = 0.05
-"""Events above this quantile of the error stay out of the long-term sample (design section 5, step 4)."""
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ServingModel:
-    """A bundle and a threshold, ready to judge with. Immutable, and the same on every replica. `bundle` and
-    `signatures` are for a store that has lost them.
-    """
-
-    versions: Versions
-    version: int
-    kind: str
-    spec_hash: str
-    created_ms: int
-    detector: Detector
-    threshold: Threshold
-    training_cut: float
-    bundle: Bundle
-    signatures: Signatures
-
-
 class ModelFeed:
-    """Watches the champion in a thread of its own; the loop takes `latest` between batches and never waits for
-    Redis.
+    """Watches the champion in a thread of its own.
+
+    The loop takes `latest` between batches, and never waits for Redis.
     """
 
     def __init__(self, registry: Registry, spec_hash: str) -> None:
@@ -55,15 +31,15 @@ class ModelFeed:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._also: list[Callable[[], None]] = []
+        self._checks: list[Callable[[], None]] = []
         self._champion: Champion | None = None
         self.latest: ServingModel | None = None
         self.reachable = True
         self.refused: str | None = None
 
-    def also(self, check: Callable[[], None]) -> None:
-        """Something else that waits for Redis now and then, after each reading of the champion."""
-        self._also.append(check)
+    def add_check(self, check: Callable[[], None]) -> None:
+        """Call `check` after each reading of the champion: something else that may wait for Redis."""
+        self._checks.append(check)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
@@ -75,7 +51,7 @@ class ModelFeed:
             self._thread.join(5.0)
 
     def refresh(self) -> None:
-        """Read the champion once; what is wrong is kept in `reachable` and `refused`, the last good pair serves on."""
+        """Read the champion once. Failures are kept in `reachable` and `refused`; the last good model serves on."""
         try:
             champion = self._registry.champion(self._spec_hash)
             held = self._champion
@@ -98,7 +74,7 @@ class ModelFeed:
             self.refused = str(error)
 
     def _give_back(self, held: Champion, found: Champion | None) -> None:
-        """Redis was emptied, or restored from an old backup: what serves here is later than what it has."""
+        """Redis was emptied or restored from an old backup, and the model that serves here is newer than Redis's."""
         model = self.latest
         assert model is not None
         if self._registry.restore(self._spec_hash, held, model.bundle, model.threshold, model.signatures):
@@ -106,7 +82,7 @@ class ModelFeed:
                         redis_had=None if found is None else found.version)  # fmt: skip
 
     def model_of(self, versions: Versions) -> ServingModel:
-        """A recorded pair. Raises MissingPart where Redis has lost it, StoreUnavailable, BundleRefused."""
+        """The model of recorded versions. Raises MissingPart if Redis has lost it, StoreUnavailable, BundleRefused."""
         latest = self.latest
         if latest is not None and latest.versions == versions:
             return latest
@@ -126,18 +102,8 @@ class ModelFeed:
             )
         if threshold.bundle != versions.bundle:
             raise BundleRefused(f"threshold {versions.threshold} belongs to bundle {threshold.bundle}")
-        model = ServingModel(
-            versions,
-            bundle.manifest.version,
-            bundle.manifest.kind,
-            bundle.manifest.spec_hash,
-            int(datetime.fromisoformat(bundle.manifest.created_at).timestamp() * 1000),
-            bundle.detector(),
-            threshold,
-            threshold.error_at(TRAINING_P),
-            bundle,
-            self._registry.signatures(versions.bundle, versions.threshold),
-        )
+        signatures = self._registry.signatures(versions.bundle, versions.threshold)
+        model = ServingModel.of(versions, bundle, threshold, signatures)
         with self._lock:
             self._models[versions] = model
             while len(self._models) > _CACHED_MODELS:
@@ -147,5 +113,5 @@ class ModelFeed:
     def _watch(self) -> None:
         while not self._stop.wait(POLL_S):
             self.refresh()
-            for check in self._also:
+            for check in self._checks:
                 check()

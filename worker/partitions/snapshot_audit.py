@@ -1,5 +1,7 @@
-"""Whether Redis still has the snapshots that commits build on. Where it has lost one (it was emptied, or restored from
-an old backup), the partition's next snapshot is a whole one, even if no record comes.
+"""Checks that Redis still has the snapshots that commits build on.
+
+If Redis has lost one (it was emptied, or restored from an old backup), the partition's next snapshot is a whole one,
+even if no record comes.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.partitions.assigned import Assignment, Phase
+from worker.core.state.snapshot import Snapshot
+from worker.partitions.assigned import Assignment
 from worker.ports.log import TopicPartition
-from worker.ports.stores import Snapshot, SnapshotStore, StoreUnavailable
+from worker.ports.stores import SnapshotStore, StoreUnavailable
 
 CHECK_EVERY_S = 20.0
 CHECKS_AT_ONCE = 50
@@ -21,7 +24,7 @@ log = structlog.get_logger()
 
 
 class SnapshotAudit:
-    """`look` belongs to the loop's thread, `check` to one that may wait for Redis."""
+    """`exchange` belongs to the loop's thread, `check` to one that may wait for Redis."""
 
     def __init__(
         self, store: SnapshotStore, assignment: Assignment, monotonic: Callable[[], float] = time.monotonic
@@ -33,29 +36,34 @@ class SnapshotAudit:
         self._checked: dict[TopicPartition, float] = {}
         self._lost: deque[Snapshot] = deque()
 
-    def look(self) -> None:
-        """Take what was found, and say what there is to check."""
+    def exchange(self) -> None:
+        """Handle the losses that were found, and hand over the snapshots that are to be checked."""
         while self._lost:
-            lost = self._lost.popleft()
-            assigned = self._assignment.get(TopicPartition(lost.topic, lost.partition))
-            if (
-                assigned is not None
-                and assigned.stored is not None
-                and assigned.stored.id == lost.id
-                and not assigned.in_flight
-            ):
-                log.error("snapshot_lost", topic=lost.topic, partition=lost.partition, snapshot=lost.id,
-                          offset=lost.offset, effect="stored anew")  # fmt: skip
-                assigned.stored = None
-                assigned.snapshot_offset = -1
+            self._store_anew(self._lost.popleft())
         self._stored = {
-            assigned.source: assigned.stored
+            assigned.source: placed.stored
             for assigned in self._assignment
-            if assigned.phase is Phase.LIVE and assigned.stored is not None
+            if (placed := assigned.live) is not None and placed.stored is not None
         }
 
+    def _store_anew(self, lost: Snapshot) -> None:
+        assigned = self._assignment.get(TopicPartition(lost.topic, lost.partition))
+        placed = assigned.placed if assigned is not None else None
+        if placed is None or placed.in_flight or placed.stored is None or placed.stored.id != lost.id:
+            return
+        log.error(
+            "snapshot_lost",
+            topic=lost.topic,
+            partition=lost.partition,
+            snapshot=lost.id,
+            offset=lost.offset,
+            effect="stored anew",
+        )
+        placed.stored = None
+        placed.captured = -1
+
     def check(self) -> None:
-        """Ask Redis for those that were not asked for longest."""
+        """Query Redis for the snapshots that were checked longest ago."""
         now, stored = self._monotonic(), self._stored
         self._checked = {source: self._checked.get(source, now) for source in stored}
         due = sorted(stored, key=lambda source: self._checked[source])[:CHECKS_AT_ONCE]

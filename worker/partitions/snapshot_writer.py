@@ -1,4 +1,4 @@
-"""The thread that encodes, writes and collects snapshots: what Redis does to it, the loop does not feel."""
+"""The thread that encodes, writes and collects snapshots. A slow or failing Redis never blocks the loop."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
-from worker.core.state.segments import Fresh
+from worker.core.state.capture import CapturedState
+from worker.core.state.snapshot import Snapshot
 from worker.ports.log import TopicPartition
-from worker.ports.stores import HEAD, Chunk, MissingPart, Snapshot, SnapshotStore, StoreUnavailable, digest_of
+from worker.ports.stores import MissingPart, SnapshotStore, StoreUnavailable
 from worker.telemetry import Telemetry
 
 _FIRST_RETRY_S = 0.2
@@ -23,43 +24,29 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A partition's state as the loop copied it: `bare` has the chunks that are shared, the rest is to be encoded."""
+class PendingSnapshot:
+    """A captured state that is to be encoded and written; `number` is that of the assignment it was captured under."""
 
     source: TopicPartition
-    assignment_number: int
-    bare: Snapshot
-    head: bytes
-    fresh: tuple[tuple[str, Fresh], ...]
-
-    def encoded(self) -> Snapshot:
-        """With its new chunks, and with their contents only."""
-        chunks, contents = list(self.bare.chunks), {}
-        for table, segment in self.fresh:
-            parts = [encode() for encode in segment.parts]
-            for part in parts:
-                rows = -(-segment.rows // len(parts))  # shared evenly: only their sum matters
-                chunks.append(Chunk(table, segment.since, rows, digest_of(part), len(part)))
-                contents[chunks[-1].sha256] = part
-        chunks.append(Chunk(HEAD, self.bare.offset, 0, digest_of(self.head), len(self.head)))
-        contents[chunks[-1].sha256] = self.head
-        return replace(self.bare, chunks=tuple(chunks), contents=contents)
+    number: int
+    captured: CapturedState
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A snapshot that Redis has, without its contents: the next commit of the same assignment may name it. None where
-    it could not be stored, since Redis has lost what it shares.
+class StoredSnapshot:
+    """A snapshot that Redis has, without its contents: the next commit of the same assignment may name it.
+
+    `snapshot` is None if it could not be stored because Redis has lost a chunk that it shares.
     """
 
     source: TopicPartition
-    assignment_number: int
+    number: int
     snapshot: Snapshot | None
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What may go now that a commit names `snapshot`; `ours` is asked just before anything is deleted."""
+    """Ancestors that may be deleted now that a commit names `snapshot`; `ours` is checked just before deleting."""
 
     snapshot: Snapshot
     kept: Container[str]
@@ -68,14 +55,14 @@ class Collection:
 
 
 class SnapshotWriter:
-    """Holds at most one snapshot a partition, and tries again, with growing pauses, until Redis has it."""
+    """Holds at most one snapshot per partition, and retries with growing pauses until Redis has it."""
 
     def __init__(self, store: SnapshotStore, telemetry: Telemetry) -> None:
         self._store = store
         self._telemetry = telemetry
-        self._waiting: dict[TopicPartition, tuple[Taken, Snapshot | None]] = {}
+        self._waiting: dict[TopicPartition, tuple[PendingSnapshot, Snapshot | None]] = {}
         self._collections: dict[TopicPartition, Collection] = {}
-        self._stored: deque[Stored] = deque()
+        self._stored: deque[StoredSnapshot] = deque()
         self._wake = threading.Condition()
         self._busy = False
         self._stopping = False
@@ -85,9 +72,9 @@ class SnapshotWriter:
         self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
         self._thread.start()
 
-    def submit(self, taken: Taken) -> None:
+    def submit(self, pending: PendingSnapshot) -> None:
         with self._wake:
-            self._waiting[taken.source] = (taken, None)
+            self._waiting[pending.source] = (pending, None)
             self._wake.notify()
 
     def collect(self, collection: Collection) -> None:
@@ -96,15 +83,15 @@ class SnapshotWriter:
             self._collections[TopicPartition(snapshot.topic, snapshot.partition)] = collection
             self._wake.notify()
 
-    def stored(self) -> list[Stored]:
-        """What has reached Redis since the last call."""
+    def stored(self) -> list[StoredSnapshot]:
+        """The snapshots that have reached Redis since the last call."""
         done = []
         while self._stored:
             done.append(self._stored.popleft())
         return done
 
     def flush(self, seconds: float) -> None:
-        """Wait until nothing is waiting, at most this long."""
+        """Wait until all submitted snapshots are written, at most this long."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with self._wake:
@@ -136,28 +123,28 @@ class SnapshotWriter:
             self._busy = False
 
     def step(self) -> bool:
-        """Write one snapshot, or collect for one partition; False where Redis did not take it."""
+        """Write one snapshot, or collect for one partition; False if Redis did not take it."""
         with self._wake:
             source = next(iter(self._waiting), None)
-            taken, snapshot = self._waiting.pop(source) if source is not None else (None, None)
-        if taken is None:
+            pending, snapshot = self._waiting.pop(source) if source is not None else (None, None)
+        if pending is None:
             return self._collect_one()
+        topic, partition = pending.source
         try:
-            snapshot = snapshot or taken.encoded()
+            snapshot = snapshot or pending.captured.encode()
             self._store.put(snapshot)
         except StoreUnavailable as error:
-            self._telemetry.snapshots_failed += 1
-            log.warning("snapshot_failed", topic=taken.source.topic, partition=taken.source.partition, error=str(error))
+            self._telemetry.count_failed_snapshot()
+            log.warning("snapshot_failed", topic=topic, partition=partition, error=str(error))
             with self._wake:
-                self._waiting.setdefault(taken.source, (taken, snapshot))
+                self._waiting.setdefault(pending.source, (pending, snapshot))
             return False
         except MissingPart as error:
             log.warning("snapshot_whole_next", reason=str(error))
-            self._stored.append(Stored(taken.source, taken.assignment_number, None))
+            self._stored.append(StoredSnapshot(pending.source, pending.number, None))
             return True
-        self._telemetry.snapshots_written += 1
-        self._telemetry.snapshot_bytes += sum(map(len, snapshot.contents.values()))
-        self._stored.append(Stored(taken.source, taken.assignment_number, replace(snapshot, contents={})))
+        self._telemetry.count_snapshot(sum(map(len, snapshot.contents.values())))
+        self._stored.append(StoredSnapshot(pending.source, pending.number, snapshot.without_contents()))
         return True
 
     def _collect_one(self) -> bool:
@@ -166,7 +153,7 @@ class SnapshotWriter:
         if collection is not None:
             try:
                 self._store.collect(collection.snapshot, collection.kept, collection.now_ms, collection.ours)
-            except StoreUnavailable as error:  # the next snapshot's collection takes it along
+            except StoreUnavailable as error:  # the next snapshot's collection includes it
                 log.warning("collection_failed", error=str(error))
                 return False
         return True

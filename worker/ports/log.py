@@ -21,8 +21,8 @@ class TopicPartition(NamedTuple):
 class Records:
     """n records of one partition in offset order.
 
-    `offsets` and `timestamps` (n,) int64, timestamps in ms since 1970 or -1; `values` None for tombstones; `key(i)`
-    is lazy, since only records that alert or are rejected need one.
+    `offsets` and `timestamps` (n,) int64, timestamps in ms since 1970 or -1. The value of a tombstone is None. `key(i)`
+    is lazy, because only records that raise an alert or are rejected need it.
     """
 
     source: TopicPartition
@@ -35,12 +35,12 @@ class Records:
         return len(self.values)
 
     def pieces(self, rows: int) -> list[Records]:
-        """All of them, in pieces of about so many."""
+        """All of them, in pieces of about `rows` records."""
         count = max(round(len(self) / rows), 1)
         cuts = [len(self) * i // count for i in range(count + 1)]
-        return [self.part(start, stop) for start, stop in pairwise(cuts)]
+        return [self.slice(start, stop) for start, stop in pairwise(cuts)]
 
-    def part(self, start: int, stop: int) -> Records:
+    def slice(self, start: int, stop: int) -> Records:
         if start == 0 and stop == len(self.values):
             return self
         key = self.key
@@ -54,7 +54,7 @@ class Records:
 
 
 class Fault(Enum):
-    """What a partition can report instead of records."""
+    """An error that a partition reports instead of records."""
 
     OFFSET_GONE = "offset gone"
     TOPIC_GONE = "topic gone"
@@ -63,7 +63,10 @@ class Fault(Enum):
 
 @dataclass(slots=True)
 class Polled:
-    """What one poll brought. `ends` are partitions read up to that offset; `raised` an exception out of the client."""
+    """The result of one poll.
+
+    `ends` are partitions that were read to their end, with the offset there. `raised` is an exception of the client.
+    """
 
     records: list[Records] = field(default_factory=list)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class Polled:
 
 
 class Change(NamedTuple):
-    """An assignment (`gained`) or its end, in the order in which the group protocol told."""
+    """An assignment (`gained`) or its end, in the order of the rebalance callbacks."""
 
     source: TopicPartition
     gained: bool
@@ -81,7 +84,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A committed offset; `offset` None where the group has none. `metadata` is empty where nobody wrote any."""
+    """What the group has committed: `offset` is None if there is none, and `metadata` empty if nobody wrote any."""
 
     offset: int | None
     metadata: str = ""
@@ -89,53 +92,63 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
+    """An offset (the next record's) and its metadata, to be committed."""
+
     offset: int
     metadata: str
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A record to publish, and the partition whose records it came from."""
+    """A record to publish, and the partition whose records it came from.
+
+    `kind` is an alert's kind, or `dead_letter` or `score`; `status` and `severity` are an alert's, else empty. They are
+    for counting, and are not published.
+    """
 
     source: TopicPartition
     topic: str
     key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]]
+    kind: str
+    status: str = ""
+    severity: str = ""
 
 
 class Source(Protocol):
-    """The group's consumer. Everything is called from the loop's thread; nothing here blocks for more than seconds."""
+    """The group's consumer. All calls come from the loop's thread, and none may block for more than seconds."""
 
     def poll(self, limit: int, timeout: float, linger: float) -> Polled:
-        """Up to `limit` records: waits `timeout` seconds for the first (not at all for 0), then `linger` for more."""
+        """Up to `limit` records. Waits `timeout` seconds for the first one, then `linger` seconds for more."""
 
     def changes(self) -> list[Change]: ...
     def membership(self) -> object | None:
         """The group metadata that fences a transaction; None while the group has not admitted this member."""
 
     def committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
-        """Per partition, at once; None where a transaction is still pending on it."""
+        """What is committed per partition, at once; None for a partition with a pending transaction."""
 
     def start(self, source: TopicPartition, offset: int) -> None:
-        """Fetch this assigned partition from `offset` on, whatever state it was in."""
+        """Fetch this assigned partition from `offset` on, whether it was fetched or held before."""
 
     def hold(self, source: TopicPartition) -> None:
         """Stop fetching this partition; polling goes on."""
 
     def bounds(self, source: TopicPartition, seconds: float = 5.0) -> tuple[int, int]:
-        """First offset and the offset after the last, as Kafka has them now."""
+        """The first offset and the offset after the last, queried from Kafka now. Raises LogUnavailable."""
 
     def position(self, source: TopicPartition) -> int | None:
-        """The offset after what the client has passed, which may be no record of ours: markers and aborted records have
-        offsets too. None before anything was read since the last start.
+        """The offset after the last one that the client has passed; None if it has read nothing since the last start.
+
+        This may be past the last record that was delivered: transaction markers and aborted records have offsets too.
         """
 
     def end(self, source: TopicPartition) -> int | None:
-        """The offset after the last, as far as the client knows without asking."""
+        """The offset after the last, as far as the client knows without a query."""
 
     def offset_at(self, source: TopicPartition, timestamp_ms: int) -> int:
-        """The first offset whose record is at or after this time; the end where there is none."""
+        """The first offset whose record is at or after this time; the end if there is none. Raises LogUnavailable."""
 
     def partitions(self, topic: str) -> int: ...
     def topic_id(self, topic: str) -> str: ...
@@ -151,18 +164,18 @@ class Sink(Protocol):
         """Returns once committed. Raises `PublishAborted` or `ProducerReplaced`; any other error ends the worker."""
 
     def limit(self, topic: str) -> int:
-        """The largest record, in bytes with headers, that this output topic takes."""
+        """The largest record that this output topic takes, in bytes with headers."""
 
     def close(self) -> None: ...
 
 
 class PublishAborted(Exception):
-    """Nothing of the publish happened; the same outputs may be published again under a fresh membership."""
+    """The transaction was aborted: the same outputs may be published again under a fresh membership."""
 
 
 class ProducerReplaced(Exception):
-    """The outcome is unknown or the producer died: read the committed offsets back and recover from there."""
+    """The outcome is unknown or the producer failed: read the committed offsets back and recover from there."""
 
 
 class LogUnavailable(Exception):
-    """Kafka did not answer a question about a topic or an offset in time; ask again."""
+    """Kafka did not answer a query about a topic or an offset in time; repeat it."""

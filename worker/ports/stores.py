@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Protocol
 
 from worker.core.model.bundle import Bundle
+from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Threshold
+from worker.core.state.snapshot import Snapshot
 
 
 class StoreUnavailable(Exception):
@@ -37,13 +35,6 @@ class Champion:
         return self.token, self.version
 
 
-class Signatures(NamedTuple):
-    """Of a bundle and a threshold; None where that is not signed."""
-
-    bundle: str | None
-    threshold: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
     """A bundle in the registry, without its weights."""
@@ -55,102 +46,6 @@ class BundleInfo:
     created_at: str
     parent: str | None
     metrics: dict[str, float]
-
-
-HEAD = "head"
-
-
-class Ancestor(NamedTuple):
-    """A snapshot that another one grew from, and that was still kept then."""
-
-    id: str
-    offset: int
-    created_ms: int
-
-
-class Chunk(NamedTuple):
-    """An immutable part of a snapshot: rows of a state's table from offset `since` on, or the head."""
-
-    table: str
-    since: int
-    rows: int
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A partition's state at `offset` (the next record's), as a manifest of chunks. Immutable; `id` is a digest over
-    the manifest, which holds the chunks' digests.
-
-    `line`, newest first, are the kept ones of those that it grew from: an owner collects these alone. `contents` by
-    sha256 are the chunks' bytes: all of them as read, only the new ones as written. They are not part of the identity.
-    """
-
-    topic: str
-    topic_id: str
-    partition: int
-    offset: int
-    spec_hash: str
-    bundle: str
-    threshold: str
-    created_ms: int
-    line: tuple[Ancestor, ...]
-    chunks: tuple[Chunk, ...]
-    contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
-
-    @cached_property
-    def manifest(self) -> bytes:
-        """Canonical JSON."""
-        plain = {name: getattr(self, name) for name in _MANIFEST}
-        return json.dumps({"format": SNAPSHOT_FORMAT, **plain}, sort_keys=True, separators=(",", ":")).encode()
-
-    @staticmethod
-    def from_manifest(raw: bytes) -> Snapshot:
-        """Without contents. Raises ValueError for a manifest of another format."""
-        try:
-            plain: dict[str, Any] = json.loads(raw)
-            if plain["format"] != SNAPSHOT_FORMAT:
-                raise ValueError(f"snapshot of format {plain['format']}; this release reads {SNAPSHOT_FORMAT}")
-            kept = {name: plain[name] for name in _MANIFEST}
-            kept["line"] = tuple(Ancestor(*ancestor) for ancestor in kept["line"])
-            kept["chunks"] = tuple(Chunk(*chunk) for chunk in kept["chunks"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a snapshot's manifest: {error}") from error
-        return Snapshot(**kept)
-
-    @cached_property
-    def id(self) -> str:
-        digest = hashlib.sha256(self.manifest).digest()[:16]
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-    @property
-    def ancestor(self) -> Ancestor:
-        return Ancestor(self.id, self.offset, self.created_ms)
-
-    def chunks_of(self, table: str) -> list[Chunk]:
-        """The chunks of one table, older first."""
-        return [chunk for chunk in self.chunks if chunk.table == table]
-
-
-SNAPSHOT_FORMAT = 2
-_MANIFEST = (
-    "topic",
-    "topic_id",
-    "partition",
-    "offset",
-    "spec_hash",
-    "bundle",
-    "threshold",
-    "created_ms",
-    "line",
-    "chunks",
-)
-
-
-def digest_of(content: bytes) -> str:
-    """A chunk's name."""
-    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

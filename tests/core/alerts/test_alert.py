@@ -49,7 +49,7 @@ def opened(
 ) -> Alert:
     record = Flagged(entity, 182_733, timestamp, T0, T0, EVIDENCE)
     change = Incidents(60_000).flag(record)
-    return anomaly(origin, record, change, detected_ms=T0 + 120, features=features, event=event)
+    return anomaly(origin, change, detected_ms=T0 + 120, features=features, event=event)
 
 
 def test_an_open_alert_is_the_json_of_the_design_in_its_order() -> None:
@@ -95,7 +95,7 @@ def test_an_incident_ties_open_update_and_closed_alerts_which_never_share_an_id(
     for offset, p in [(7, 1e-4), (8, 1e-7)]:
         record = Flagged("a", offset, -1, T0 + offset, T0 + offset, EVIDENCE._replace(p_value=p))
         change = incidents.flag(record)
-        alerts.append(anomaly(ORIGIN, record, change, detected_ms=T0, features=(), event=None))
+        alerts.append(anomaly(ORIGIN, change, detected_ms=T0, features=(), event=None))
     incidents.flag(Flagged("b", 9, -1, T0 + 8, T0 + 8, EVIDENCE))
     alerts += [closing(ORIGIN, closed, detected_ms=T0 + 1) for closed in incidents.advance(T0 + 10_000_000)]
     assert [alert.alert_id for alert in alerts] == [
@@ -118,7 +118,7 @@ def test_an_incident_ties_open_update_and_closed_alerts_which_never_share_an_id(
 )
 def test_severities_follow_the_p_value(p: float, severity: str) -> None:
     record = Flagged("a", 0, T0, T0, T0, EVIDENCE._replace(p_value=p))
-    alert = anomaly(ORIGIN, record, Incidents(0).flag(record), detected_ms=T0, features=(), event=None)
+    alert = anomaly(ORIGIN, Incidents(0).flag(record), detected_ms=T0, features=(), event=None)
     assert alert.severity == severity
     assert not math.copysign(1, alert.score) < 0  # never "-0.0"
 
@@ -127,7 +127,7 @@ def test_severities_follow_the_p_value(p: float, severity: str) -> None:
 def test_a_number_that_is_none_is_refused(bad: dict[str, float]) -> None:
     record = Flagged("a", 0, T0, T0, T0, EVIDENCE._replace(**bad))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not the evidence"):
-        anomaly(ORIGIN, record, Incidents(0).flag(record), detected_ms=T0, features=(), event=None)
+        anomaly(ORIGIN, Incidents(0).flag(record), detected_ms=T0, features=(), event=None)
 
 
 def test_times_are_rfc3339_with_milliseconds_and_stay_in_its_range() -> None:

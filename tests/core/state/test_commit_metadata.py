@@ -13,25 +13,25 @@ def test_cold_and_full_trails_round_trip() -> None:
     cold = CommitMetadata(TOPIC_ID, "0" * 16, 4)
     assert CommitMetadata.decode(cold.encode()) == cold
     assert cold.cold
-    metadata = cold.based(Base(EMPTY, 10)).switched(Switch(10, DIGEST, "B" * 22)).based(Base(DIGEST, 500))
+    metadata = cold.with_base(Base(EMPTY, 10)).with_switch(Switch(10, DIGEST, "B" * 22)).with_base(Base(DIGEST, 500))
     assert CommitMetadata.decode(metadata.encode() + "\0") == metadata
     assert not metadata.cold
 
 
 def test_the_newest_two_snapshots_and_the_switches_since_the_older_are_kept() -> None:
-    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).based(Base(EMPTY, 0))
+    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).with_base(Base(EMPTY, 0))
     for offset in (0, 100, 200, 300):
-        metadata = metadata.switched(Switch(offset, DIGEST, f"{offset:022}"))
-    metadata = metadata.based(Base("snap-100", 100)).based(Base("snap-250", 250))
+        metadata = metadata.with_switch(Switch(offset, DIGEST, f"{offset:022}"))
+    metadata = metadata.with_base(Base("snap-100", 100)).with_base(Base("snap-250", 250))
     assert [base.snapshot for base in metadata.bases] == ["snap-100", "snap-250"]
     assert [switch.offset for switch in metadata.switches] == [100, 200, 300]
 
 
 def test_a_full_trail_takes_no_more_and_stays_within_its_budget() -> None:
-    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).based(Base(DIGEST, 10**15)).based(Base(DIGEST, 10**15 + 1))
+    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).with_base(Base(DIGEST, 10**15)).with_base(Base(DIGEST, 10**15 + 1))
     switches = 0
     while not metadata.full:
-        metadata = metadata.switched(Switch(10**15 + switches, DIGEST, DIGEST))
+        metadata = metadata.with_switch(Switch(10**15 + switches, DIGEST, DIGEST))
         switches += 1
     assert switches > 10
     assert len(metadata.encode()) <= BUDGET
@@ -39,8 +39,8 @@ def test_a_full_trail_takes_no_more_and_stays_within_its_budget() -> None:
 
 
 def test_a_switch_at_the_same_offset_replaces_the_earlier() -> None:
-    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).based(Base(EMPTY, 0))
-    metadata = metadata.switched(Switch(5, "old", "t")).switched(Switch(5, "new", "t"))
+    metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).with_base(Base(EMPTY, 0))
+    metadata = metadata.with_switch(Switch(5, "old", "t")).with_switch(Switch(5, "new", "t"))
     assert [switch.bundle for switch in metadata.switches] == ["new"]
 
 

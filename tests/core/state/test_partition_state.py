@@ -13,14 +13,20 @@ from hypothesis import strategies as st
 
 from tests.core.examples import SPEC, judged, rows
 from worker.core.model.histogram import BUCKETS
+from worker.core.model.serving_model import Versions
 from worker.core.state.incidents import Evidence, Flagged
-from worker.core.state.partition_state import RECENT_LEAST, RING_HOURS, HistogramRing, PartitionState, Versions
+from worker.core.state.partition_state import RECENT_LEAST, RING_HOURS, HistogramRing, PartitionState, ScoredRows
 from worker.core.state.reservoir import Reservoir, draw_uniform, held_out, partition_seed
-from worker.core.state.segments import plan
+from worker.core.state.segments import plan_segments
 
 N = 400
 COLUMNS = rows(N, missing=0.05)
 OFFSETS = np.arange(1_000, 1_000 + 3 * N, 3)
+
+
+def flagged(batch: ScoredRows, row: int) -> Flagged:
+    time = int(batch.times.times[row])
+    return Flagged("e", int(batch.offsets[row]), time, time, time, Evidence(0.01, 9.9, 9.5, 100, 1, "k", False))
 
 
 def folded(cuts: list[int], restore_at: int | None = None) -> PartitionState:
@@ -29,13 +35,7 @@ def folded(cuts: list[int], restore_at: int | None = None) -> PartitionState:
     for start, stop in zip([0, *cuts], [*cuts, N], strict=True):
         part = slice(start, stop)
         batch = judged(COLUMNS.take(part), OFFSETS[part])
-        state.fold(batch)
-        for row in np.flatnonzero(batch.flagged).tolist():
-            time = int(batch.times.times[row])
-            state.incidents.advance(time)
-            state.incidents.flag(
-                Flagged("e", int(batch.offsets[row]), time, time, time, Evidence(0.01, 9.9, 9.5, 100, 1, "k", False))
-            )
+        state.fold(batch, [flagged(batch, row) for row in np.flatnonzero(batch.flagged).tolist()])
         if restore_at is not None and start <= restore_at < stop:
             state = PartitionState.decode(state.encode(), SPEC, 60_000)
     return state
@@ -54,7 +54,7 @@ def test_the_ring_counts_p_values_across_versions_and_forgets_old_hours() -> Non
     assert (state.ring.total() == expected).all()
     assert (HistogramRing.merged([state.ring, state.ring]).total() == 2 * expected).all()
     for hour in range(200, 200 + RING_HOURS):
-        state.fold(judged(COLUMNS.take(slice(0, 10)), np.arange(10) + hour * 3_600))
+        state.fold(judged(COLUMNS.take(slice(0, 10)), np.arange(10) + hour * 3_600), ())
     assert state.ring.total().sum() == 10 * RING_HOURS
 
 
@@ -151,12 +151,12 @@ def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[
     for step in steps:
         stop = min(first + step, N)
         if first < stop:
-            state.fold(judged(COLUMNS.take(slice(first, stop)), offsets[first:stop]))
+            state.fold(judged(COLUMNS.take(slice(first, stop)), offsets[first:stop]), ())
             first = stop
             state.next_offset = int(offsets[stop - 1]) + 1
         for name, table in state.tables.items():
-            shared, fresh = plan(table, parts.get(name, []), at)
-            written = [_Part(fresh.since, fresh.rows, encode()) for encode in fresh.parts] if fresh else []
+            shared, fresh = plan_segments(table, parts.get(name, []), at)
+            written = [_Part(fresh.since, fresh.rows, encode()) for encode in fresh.encoders] if fresh else []
             parts[name] = shared + written
             # Each is at least twice what comes after it: few of them, and not many times the rows that are alive.
             assert len(parts[name]) <= 2 + np.log2(max(table.changed(0), 1))
@@ -173,7 +173,7 @@ def test_many_small_changes_are_written_few_times_and_in_few_segments() -> None:
         part = slice(start, start + 10)
         offsets = np.arange(start, start + 10)
         sample.offer(draws[part], offsets, offsets, np.zeros(10, np.uint8), columns.take(part))
-        shared, fresh = plan(sample, kept, start)
+        shared, fresh = plan_segments(sample, kept, start)
         assert fresh is not None
         written += fresh.rows
         kept = [*shared, _Part(fresh.since, fresh.rows, b"")]

@@ -41,8 +41,9 @@ from worker.config.load import load
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns, from_table
 from worker.core.events.decode import Limits, decoder_for
+from worker.core.model.serving_model import ServingModel
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
-from worker.partitions.serving import ModelFeed, ServingModel
+from worker.partitions.serving import ModelFeed
 from worker.ports.stores import Champion
 
 OPTIONS = Options(file=None, rows=None, since_ms=None, label=None, seed=0, replace=False, promote=True)

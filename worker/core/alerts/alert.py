@@ -165,7 +165,6 @@ def _contribution(name: str, actual: Any, expected: Any, share: float) -> Contri
 
 def anomaly(
     origin: Origin,
-    record: Flagged,
     change: IncidentChange,
     *,
     detected_ms: int,
@@ -176,7 +175,7 @@ def anomaly(
 
     Raises ValueError for a p-value outside (0, 1] and an error that is not finite, which JSON could not hold.
     """
-    return _alert(origin, record, change.status, change, detected_ms, features, event)
+    return _alert(origin, change.record, change.status, change, detected_ms, features, event)
 
 
 def closing(origin: Origin, closed: Closed, *, detected_ms: int) -> Alert:

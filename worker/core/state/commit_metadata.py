@@ -1,12 +1,12 @@
-"""The metadata of an offset commit: which snapshots the state builds on and which versions judged since.
+"""The metadata of an offset commit: the snapshots that the state builds on, and the versions in force since.
 
-One line of ASCII, well under Kafka's 4,095 characters::
+It is one line of ASCII, well under Kafka's limit of 4,095 characters::
 
     1;<topic id>;<spec hash, 16 hex>;<partitions>;<older id>@<offset>;<newer
     id>@<offset>;<offset>:<bundle>:<threshold>;…
 
-A snapshot id of ``-`` is the empty state at that offset. ``cold`` in place of the snapshots marks a group that has read
-nothing yet. Readers in other languages find a trailing NUL, which the client adds.
+A snapshot id of ``-`` stands for the empty state at that offset. ``cold`` instead of the snapshots marks a group that
+has not read anything yet. Readers in other languages see a trailing NUL, which the client library adds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 BUDGET = 1_000
 EMPTY = "-"
 _COLD = "cold"
+_SWITCH_LENGTH = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """From `offset` on, records are judged by this bundle and threshold (digests)."""
+    """From `offset` on, records are scored with this bundle and threshold (digests)."""
 
     offset: int
     bundle: str
@@ -37,7 +38,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class CommitMetadata:
-    """What one partition's commit says about its state. `bases` oldest first; empty means cold."""
+    """What one partition's commit says about its state. `bases` are oldest first; none of them means cold."""
 
     topic_id: str
     spec: str
@@ -49,13 +50,13 @@ class CommitMetadata:
     def cold(self) -> bool:
         return not self.bases
 
-    def switched(self, switch: Switch) -> CommitMetadata:
-        """With one more version switch; a switch at the same offset replaces the earlier one."""
+    def with_switch(self, switch: Switch) -> CommitMetadata:
+        """Adds a version switch; it replaces an earlier one at the same offset."""
         kept = tuple(s for s in self.switches if s.offset != switch.offset)
         return replace(self, switches=(*kept, switch))
 
-    def based(self, base: Base) -> CommitMetadata:
-        """With a newer snapshot: the newest two are kept, and the switches that a replay from the older one needs."""
+    def with_base(self, base: Base) -> CommitMetadata:
+        """Adds a newer snapshot; keeps the newest two, and the switches that a replay from the older one needs."""
         if self.bases and self.bases[-1].offset == base.offset:
             bases = (*self.bases[:-1], base)[-2:]
         else:
@@ -64,20 +65,20 @@ class CommitMetadata:
 
     @property
     def full(self) -> bool:
-        """No room for another switch: a new version waits for a snapshot."""
-        return len(self.encode()) + 72 > BUDGET
+        """There is no room for another switch: a new version has to wait for a snapshot."""
+        return len(self.encode()) + _SWITCH_LENGTH > BUDGET
 
     def encode(self) -> str:
         head = ["1", self.topic_id, self.spec, str(self.partitions)]
         if self.cold:
             return ";".join([*head, _COLD])
         bases = self.bases if len(self.bases) == 2 else (self.bases[0], self.bases[0])
-        named = [f"{base.snapshot}@{base.offset}" for base in bases]
-        return ";".join([*head, *named, *(f"{s.offset}:{s.bundle}:{s.threshold}" for s in self.switches)])
+        snapshots = [f"{base.snapshot}@{base.offset}" for base in bases]
+        return ";".join([*head, *snapshots, *(f"{s.offset}:{s.bundle}:{s.threshold}" for s in self.switches)])
 
     @staticmethod
     def decode(text: str) -> CommitMetadata:
-        """Raises ValueError on anything that `encode` does not write."""
+        """Raises ValueError for any text that `encode` does not write."""
         version, topic_id, spec, partitions, *rest = text.rstrip("\0").split(";")
         if version != "1":
             raise ValueError(f"commit metadata of version {version!r}; this release reads version 1")

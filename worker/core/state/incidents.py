@@ -55,12 +55,13 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class IncidentChange:
-    """What becomes of a flagged record: an `open` or `update` alert, or held back by the cooldown (`publish`
-    False).
+    """How a flagged record changed its entity's incident: it opened or updated it.
 
-    `flagged` counts the incident's flagged records so far. `evicted`: another entity's incident made room.
+    If `publish` is False, the cooldown holds the alert back. `flagged` counts the incident's flagged records so far.
+    `evicted` says that another entity's incident was dropped to make room.
     """
 
+    record: Flagged
     publish: bool
     status: Literal["open", "update"]
     opened_offset: int
@@ -91,6 +92,9 @@ class Closed(NamedTuple):
 
     entity: str | None
     incident: Incident
+
+
+Change = IncidentChange | Closed
 
 
 class _Due(NamedTuple):
@@ -135,9 +139,9 @@ class Incidents:
     def flag(self, record: Flagged) -> IncidentChange:
         """Fold one flagged record.
 
-        It opens an incident, or belongs to its entity's open one: then it is held back while its event time
-        is less than the cooldown past that of the last alert (late ones too), and published as an update
-        after it. Held back or not, it keeps the incident open.
+        It opens an incident, or belongs to the open incident of its entity. In that case its alert is held back until
+        the cooldown since the last alert has passed in event time, and published as an update from then on. Held back
+        or not, the record keeps the incident open.
         """
         # A late record counts from the clock, one ahead of the bounded clock from its own time: neither
         # closes at once.
@@ -154,7 +158,7 @@ class Incidents:
         publish = record.time_ms >= incident.alerted_ms + self._cooldown_ms
         if publish:
             incident.alerted_ms = record.time_ms
-        return _judgement(incident, "update", publish=publish)
+        return _change(record, incident, "update", publish=publish)
 
     def _opened(self, record: Flagged, expires_ms: int) -> IncidentChange:
         incident = Incident(
@@ -168,7 +172,7 @@ class Incidents:
         self._watch(record.entity, incident)
         if len(self._due) > 2 * self._capacity:  # mostly of evicted incidents
             self._rebuild_due()
-        return _judgement(incident, "open", publish=True, evicted=evicted)
+        return _change(record, incident, "open", publish=True, evicted=evicted)
 
     def _watch(self, entity: str | None, incident: Incident) -> None:
         heapq.heappush(self._due, _due(entity, incident))
@@ -233,10 +237,11 @@ def _due(entity: str | None, incident: Incident) -> _Due:
     return _Due(incident.expires_ms, entity is not None, entity or "")
 
 
-def _judgement(
-    incident: Incident, status: Literal["open", "update"], *, publish: bool, evicted: bool = False
+def _change(
+    record: Flagged, incident: Incident, status: Literal["open", "update"], *, publish: bool, evicted: bool = False
 ) -> IncidentChange:
     return IncidentChange(
+        record=record,
         publish=publish,
         status=status,
         opened_offset=incident.opened_offset,

@@ -18,8 +18,9 @@ from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_clock import HOUR_MS, EventTimes
 from worker.core.events.spec import Bounds, FeatureSpec
 from worker.core.model.histogram import BUCKETS
+from worker.core.model.serving_model import Versions
 from worker.core.state.entities import Entities, ObservedColumns
-from worker.core.state.incidents import Incidents
+from worker.core.state.incidents import Change, Flagged, Incidents
 from worker.core.state.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
 from worker.core.state.segments import Table
 
@@ -34,19 +35,11 @@ DEFAULT_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
-class Versions:
-    """The pair in force: digests of bundle and threshold."""
-
-    bundle: str
-    threshold: str
-
-
-@dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """n scored rows of one partition in offset order, under one pair of versions.
+    """n scored rows of one partition in offset order, all scored by the same model.
 
-    `offsets` (n,) int64; `times` of the rows; `columns` n rows; `errors` (n,) float32; `p_buckets` (n,) int64 buckets
-    of their held-out p-values; `flagged` and `trainable` (n,) bool.
+    `offsets` (n,) int64; `times` their event times; `columns` n rows; `errors` (n,) float32; `p_buckets` (n,) int64,
+    the histogram buckets of their held-out p-values; `flagged` and `trainable` (n,) bool.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -130,23 +123,34 @@ class PartitionState:
 
     def observe(self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes,
                 offsets: npt.NDArray[np.int64]) -> ObservedColumns:  # fmt: skip
-        """n decoded events as the model sees them, from what was known of their entities before each; then they are
-        known. `names` are their entities, asked for only where the columns depend on them.
+        """The columns of n decoded events as the model sees them, each from the state before it; moves the clock.
+
+        `names` returns their entities; it is called only if the columns depend on them.
         """
+        if len(offsets):
+            self.clock_ms = int(times.clock[-1])
         if not self.spec.stateful:
             return ObservedColumns(columns, 0, 0)
         return self.entities.observe(columns, names(), times.times, times.clock, offsets)
 
-    def fold(self, rows: ScoredRows) -> None:
-        """Learn n judged rows: clock, histogram and samples. Incidents are folded by `worker.outputs.alerts`."""
+    def fold(self, rows: ScoredRows, flagged: Sequence[Flagged]) -> list[Change]:
+        """Add n scored rows to histogram, samples and incidents; returns how the incidents changed, in log order.
+
+        `flagged` are the flagged rows among them, in offset order.
+        """
         if not len(rows.offsets):
-            return
-        self.clock_ms = int(rows.times.clock[-1])
+            return []
         self.ring.count(rows.times.clock, rows.p_buckets)
         marks = rows.flagged * FLAGGED | rows.trainable * TRAINABLE
         uniform = draw_uniform(self._seed, rows.offsets)
         self.recent.offer(uniform, rows.offsets, rows.times.times, marks, rows.columns)
         self.lasting.offer(uniform, rows.offsets, rows.times.times, marks, rows.columns, among=rows.trainable)
+        changes: list[Change] = []
+        for record in flagged:
+            changes += self.incidents.advance(record.clock_ms)
+            changes.append(self.incidents.flag(record))
+        changes += self.incidents.advance(int(rows.times.clock[-1]))
+        return changes
 
     # Bytes: a head, and tables of rows by the offset of their last change.
 

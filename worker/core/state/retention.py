@@ -1,4 +1,4 @@
-"""Which of the snapshots that one grew from are kept: pure, so that every owner decides alike."""
+"""Which of a snapshot's ancestors are kept. Pure, so that every owner decides alike."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ class Dated(Protocol):
 D = TypeVar("D", bound=Dated)
 
 
-def retained(line: Sequence[D], now_ms: int, low: int) -> list[D]:
-    """Of a line, newest first: the last three, and while the log still reaches their offset (from `low` on) the first
-    of each hour of the last day and of each day of the last week.
+def retain(snapshots: Sequence[D], now_ms: int, low: int) -> list[D]:
+    """The snapshots to keep, of a sequence from new to old.
+
+    Kept are the last three, and, if the log (which begins at offset `low`) still reaches their offset, the first of
+    each hour of the last day and the first of each day of the last week.
     """
-    kept = set(range(min(LAST, len(line))))
+    kept = set(range(min(LAST, len(snapshots))))
     for width, span in ((HOUR_MS, DAY_MS), (DAY_MS, WEEK_MS)):
-        firsts = {}  # by slot, the oldest in it: the line goes from new to old
-        for i, one in enumerate(line):
+        firsts = {}  # by slot: later assignments are older snapshots
+        for i, one in enumerate(snapshots):
             if one.offset >= low and now_ms - one.created_ms < span:
                 firsts[one.created_ms // width] = i
         kept |= set(firsts.values())
-    return [one for i, one in enumerate(line) if i in kept]
+    return [one for i, one in enumerate(snapshots) if i in kept]

@@ -1,10 +1,10 @@
-"""Which rows of a state's tables a snapshot must hold anew, so that its cost follows what changed.
+"""Which rows of a state table a snapshot must write anew, so that its cost follows the number of changed rows.
 
-A table's rows carry the offset of the record that changed them last. A snapshot holds a table as segments, each the
-rows that changed from one offset to the next segment's; a row that changed again is in a later segment too, and the
-later one counts. A segment that is not twice as large as what comes after it is merged with it (the logarithmic method
-of Bentley and Saxe, J. Algorithms 1, 1980): a row is written again O(log n) times, and all segments together hold at
-most a few times the rows that are alive.
+Each row of a table carries the offset of the record that changed it last. A snapshot holds a table as segments; a
+segment holds the rows that changed from its offset to the next segment's. A row that changed again is also in a later
+segment, and the later one counts. A segment that is less than twice as large as the rows after it is merged with them
+(the logarithmic method of Bentley and Saxe, J. Algorithms 1, 1980): a row is written O(log n) times, and all segments
+together hold at most a few times the number of live rows.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ RATIO = 2
 
 
 class Table(Protocol):
-    """Rows by the offset of their last change."""
+    """Rows ordered by the offset of their last change."""
 
     def changed(self, since: int) -> int:
-        """How many rows changed at or after this offset."""
+        """The number of rows that changed at or after this offset."""
 
     def capture(self, since: int) -> list[Callable[[], bytes]]:
-        """Those rows: copied now, each part encoded by a call later, in any thread."""
+        """Copy those rows now; each of the returned functions encodes a piece of them later, in any thread."""
 
 
 class Segment(Protocol):
-    """A part of a table as an earlier snapshot has it; parts of one segment begin at the same offset."""
+    """A chunk of a table in an earlier snapshot. Chunks of one segment have the same `since`."""
 
     @property
     def since(self) -> int: ...
@@ -39,26 +39,26 @@ S = TypeVar("S", bound=Segment)
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
-    """`rows` rows that changed since offset `since`, to be encoded by `parts`."""
+class NewSegment:
+    """`rows` rows that changed since offset `since`, to be encoded by `encoders`."""
 
     since: int
     rows: int
-    parts: list[Callable[[], bytes]]
+    encoders: list[Callable[[], bytes]]
 
 
-def plan(table: Table, kept: Sequence[S], until: int) -> tuple[list[S], Fresh | None]:
-    """What of an earlier snapshot's segments is shared, and what is written.
+def plan_segments(table: Table, kept: Sequence[S], until: int) -> tuple[list[S], NewSegment | None]:
+    """The chunks of an earlier snapshot that a new one shares, and the segment that it writes.
 
-    `kept` are its parts, older first, and `until` the offset that it was taken at.
+    `kept` are the earlier snapshot's chunks of this table, older first; `until` is the offset of that snapshot.
     """
     shared, since = list(kept), until if kept else 0
     rows = table.changed(since)
     while shared and rows:
         start = shared[-1].since
-        if sum(part.rows for part in shared if part.since == start) >= RATIO * rows:
+        if sum(chunk.rows for chunk in shared if chunk.since == start) >= RATIO * rows:
             break
-        shared = [part for part in shared if part.since != start]
+        shared = [chunk for chunk in shared if chunk.since != start]
         since = start if shared else 0
         rows = table.changed(since)
-    return shared, Fresh(since, rows, table.capture(since)) if rows else None
+    return shared, NewSegment(since, rows, table.capture(since)) if rows else None

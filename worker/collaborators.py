@@ -1,4 +1,4 @@
-"""What the loop works with."""
+"""The objects that the loop works with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from worker.decode_ahead import DecodeAhead
 from worker.health.housekeeping import Housekeeping
 from worker.outputs.alerts import AlertOutputs
 from worker.outputs.dead_letters import DeadLetters
+from worker.outputs.scores import ScoreOutputs
 from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
 from worker.partitions.recovery import Recovery
@@ -18,8 +19,8 @@ from worker.telemetry import Telemetry
 
 
 @dataclass(slots=True)
-class Parts:
-    """What the composition root puts together."""
+class Collaborators:
+    """Built by the composition root. `scores` is None unless `kafka.scores` is set."""
 
     source: Source
     assignment: Assignment
@@ -29,7 +30,8 @@ class Parts:
     recovery: Recovery
     snapshots: Snapshots
     sampler: ColdSampler
-    publisher: AlertOutputs
+    alerts: AlertOutputs
+    scores: ScoreOutputs | None
     dead_letters: DeadLetters
     housekeeping: Housekeeping
     telemetry: Telemetry
