@@ -1,6 +1,6 @@
 """The state of one partition: a pure fold over the committed prefix of its log and the recorded versions.
 
-Two runs over the same log give the same bytes: no wall clock, no batch boundary and no unseeded chance enters here.
+Two runs over the same log give the same bytes: no wall clock, no batch boundary and no unseeded chance enters it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from worker.core.state.segments import Table
 FORMAT = 3
 RECENT_ROWS = 8_192
 RECENT_VERSIONS = 3.0
-"""A recent row's weight halves while so many versions come and go: what is recent follows how often is learnt."""
+"""Half-life of a recent row's weight, in model versions: the more often we train, the shorter "recent" becomes."""
 RECENT_LEAST = 256.0
 LASTING_ROWS = 2_048
 RING_HOURS = 24
@@ -109,7 +109,7 @@ class PartitionState:
         self._seed = partition_seed(topic_id, partition)
 
     def adopt(self, versions: Versions) -> None:
-        """From the next record on these versions judge; a new bundle sets the pace of the recent sample."""
+        """These versions score from the next record on. A new bundle also sets the half-life of the recent sample."""
         if versions.bundle != self.versions.bundle:
             served = self.next_offset - self.bundle_since
             self.recent.pace(max(RECENT_LEAST, RECENT_VERSIONS * served), self.next_offset)
@@ -118,7 +118,7 @@ class PartitionState:
 
     @property
     def seed(self) -> np.uint64:
-        """What every draw of this partition is keyed by."""
+        """The seed that keys every random draw of this partition."""
         return self._seed
 
     def observe(self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes,
@@ -152,7 +152,7 @@ class PartitionState:
         changes += self.incidents.advance(int(rows.times.clock[-1]))
         return changes
 
-    # Bytes: a head, and tables of rows by the offset of their last change.
+    # The encoding: a head, and tables of rows by the offset of their last change.
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -177,13 +177,13 @@ class PartitionState:
         )
 
     def encode(self) -> bytes:
-        """Canonical bytes: equal states give equal bytes."""
+        """Canonical bytes: equal states have equal bytes."""
         tables = {name: [encode() for encode in table.capture(0)] for name, table in self.tables.items()}
         return msgspec.msgpack.encode([self.head(), tables])
 
     @staticmethod
     def decode(raw: bytes, spec: FeatureSpec, cooldown_ms: int, bounds: Bounds = DEFAULT_BOUNDS) -> PartitionState:
-        """`encode` undone; raises as `restore`."""
+        """The inverse of `encode`; raises as `restore`."""
         try:
             head, tables = msgspec.msgpack.decode(raw, type=tuple[bytes, dict[str, list[bytes]]])
         except msgspec.MsgspecError as error:
@@ -198,9 +198,9 @@ class PartitionState:
         cooldown_ms: int,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> PartitionState:
-        """From a head and the segments of its tables, older first; a table that is not given stays empty.
+        """From a head and the segments of the tables, older first; a table that is not given stays empty.
 
-        Raises ValueError on bytes of another format or feature spec, or with a part missing.
+        Raises ValueError for bytes that are damaged, incomplete, or of another format or feature spec.
         """
         try:
             plain: dict[str, Any] = msgspec.msgpack.decode(head)
