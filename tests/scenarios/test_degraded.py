@@ -182,7 +182,7 @@ def test_a_redis_that_may_evict_state_is_refused_at_start(made: Stream, tmp_path
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A watchdog that acts after seconds."""
     monkeypatch.setattr(watchdog, "STALL_S", 2.0)
-    monkeypatch.setattr(watchdog, "ASK_AFTER_S", 1.0)
+    monkeypatch.setattr(watchdog, "QUERY_AFTER_S", 1.0)
 
 
 def said(made: Stream, one: Turned) -> Status:

@@ -163,9 +163,15 @@ class Incidents:
 
     def _opened(self, record: Flagged, expires_ms: int) -> IncidentChange:
         incident = Incident(
-            record.offset, record.timestamp_ms, record.time_ms, record.time_ms, expires_ms, 1, record.offset,
-            record.evidence,
-        )  # fmt: skip
+            opened_offset=record.offset,
+            opened_timestamp_ms=record.timestamp_ms,
+            opened_ms=record.time_ms,
+            alerted_ms=record.time_ms,
+            expires_ms=expires_ms,
+            flagged=1,
+            last_offset=record.offset,
+            peak=record.evidence,
+        )
         self._open[record.entity] = incident
         evicted = len(self._open) > self._capacity
         if evicted:
@@ -224,8 +230,16 @@ class Incidents:
         self._rebuild_due()
 
 
-_PLAIN = attrgetter("opened_offset", "opened_timestamp_ms", "opened_ms", "alerted_ms", "expires_ms", "flagged",
-                    "last_offset")  # fmt: skip
+_COLUMNS = (
+    "opened_offset",
+    "opened_timestamp_ms",
+    "opened_ms",
+    "alerted_ms",
+    "expires_ms",
+    "flagged",
+    "last_offset",
+)
+_PLAIN = attrgetter(*_COLUMNS)
 _Row = tuple[str | None, tuple[int, int, int, int, int, int, int], tuple[float, float, float, int, int, str, bool]]
 
 

@@ -121,8 +121,9 @@ class PartitionState:
         """The seed that keys every random draw of this partition."""
         return self._seed
 
-    def observe(self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes,
-                offsets: npt.NDArray[np.int64]) -> ObservedColumns:  # fmt: skip
+    def observe(
+        self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes, offsets: npt.NDArray[np.int64]
+    ) -> ObservedColumns:
         """The columns of n decoded events as the model sees them, each from the state before it; moves the clock.
 
         `names` returns their entities; it is called only if the columns depend on them.
