@@ -14,11 +14,12 @@ from training.learn.closed_form import fit_conditional, fit_marginal
 from training.learn.warm_start import rebased
 from worker.core.events.columns import Columns
 from worker.core.events.spec import FeatureSpec
-from worker.core.model.autoencoder import Autoencoder, Layout, feature_errors
+from worker.core.model.autoencoder import Autoencoder, feature_errors
 from worker.core.model.conditional import Conditional
 from worker.core.model.detector import Detector
 from worker.core.model.encoder import Encoded, Encoder
 from worker.core.model.kinds import KINDS
+from worker.core.model.layout import Layout
 from worker.core.model.tiles import tiled
 
 LEAST_ROWS = 16
@@ -74,18 +75,17 @@ def fit(
     if parent is not None and warm:
         network, steps, rate = rebased(parent, encoder, generator), _STEPS_WARM, _RATE_WARM
     else:
-        layout = Layout.of(encoder)
-        network = KINDS[kind](encoder.inputs, layout.width, layout.features, generator)
+        network = KINDS[kind](encoder.layout, generator)
         steps, rate = min(max(_STEPS_COLD, _PASSES * len(columns) // _BATCH), _STEPS_MOST), _RATE_COLD
-    loss = descend(network, encoder, encoded, steps, rate, generator, progress)
+    loss = descend(network, encoder.layout, encoded, steps, rate, generator, progress)
     tensors = {f"autoencoder.{name}": tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    tensors |= fit_conditional(encoder, encoded) | fit_marginal(encoder, encoded)
+    tensors |= fit_conditional(encoder.layout, encoded) | fit_marginal(encoder.layout, encoded)
     return Fitted(encoder, kind, tensors, loss)
 
 
 def descend(
     network: Autoencoder,
-    encoder: Encoder,
+    layout: Layout,
     encoded: Encoded,
     steps: int,
     rate: float,
@@ -97,7 +97,6 @@ def descend(
     A feature's error e counts as log(1 + e / v) v, v = `FREEDOM`: the likelihood of a Student t in place of the
     Gaussian one (Lange et al., JASA 84, 1989), so that a few wild rows do not pull the network.
     """
-    layout = Layout.of(encoder)
     x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * _RATE_LAST)
@@ -105,7 +104,7 @@ def descend(
     last = []
     for step in range(steps):
         rows = torch.randint(len(x), (min(_BATCH, len(x)),), generator=generator)
-        out, extra = network.trained(network.corrupt(x[rows], encoder, generator), generator)
+        out, extra = network.trained(network.corrupt(x[rows], layout, generator), generator)
         errors = feature_errors(out, x[rows], codes[rows], layout)
         loss = (torch.log1p(errors / FREEDOM) * FREEDOM).mean() + extra.mean() / layout.features
         optimiser.zero_grad(set_to_none=True)
@@ -124,7 +123,7 @@ def _without_worst(spec: FeatureSpec, columns: Columns) -> Columns:
     """Without the rows that a first, robust look finds worst, in order."""
     encoder = Encoder.fit(spec, columns)
     encoded = encoder.transform(columns)
-    conditional = Conditional(encoder, fit_conditional(encoder, encoded))
+    conditional = Conditional(encoder.layout, fit_conditional(encoder.layout, encoded))
     parts = conditional.feature_errors(conditional.residuals(tiled(encoded.x)), encoded.codes)
     return columns.take(least(parts.sum(1), WORST_SHARE))
 

@@ -87,7 +87,7 @@ def _reference(detector: Detector, other: Detector, columns: Columns, normal: np
     encoded = detector.encoder.transform(columns.take(np.flatnonzero(normal)))
     x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
     with torch.inference_mode():
-        raw = feature_errors(detector.network(x), x, codes, detector.layout)
+        raw = feature_errors(detector.network(x), x, codes, detector.encoder.layout)
     units = [_unit(own, its) for own, its in zip(detector.encoder.transforms, other.encoder.transforms, strict=True)]
     return float((raw * torch.tensor(units)).clamp_max(_FEATURE_CAP).mean())
 

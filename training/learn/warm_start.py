@@ -9,27 +9,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worker.core.model.autoencoder import Autoencoder, Layout
+from worker.core.model.autoencoder import Autoencoder
 from worker.core.model.detector import Detector
-from worker.core.model.encoder import Block, Encoder
+from worker.core.model.encoder import Encoder
 from worker.core.model.kinds import KINDS
+from worker.core.model.layout import Block
 from worker.core.model.scaling import Scaling
 from worker.core.model.vocabulary import Vocabulary
 
 
 def rebased(champion: Detector, encoder: Encoder, generator: torch.Generator) -> Autoencoder:
     """The champion's network for rows of `encoder`, a newer fit of the same feature spec."""
-    old, layout = champion.encoder, Layout.of(encoder)
-    network = KINDS[champion.kind](encoder.inputs, layout.width, layout.features, generator)
+    old = champion.encoder
+    network = KINDS[champion.kind](encoder.layout, generator)
     state = {name: tensor.clone() for name, tensor in champion.network.state_dict().items()}
     columns, scale, shift = _inputs(old, encoder)
-    first = state["layers.0.weight"].view(-1, old.spec.window, old.width)
+    first = state["layers.0.weight"].view(-1, old.layout.window, old.layout.width)
     # Column by column: z_old = scale z_new + shift.
     folded = torch.where(columns >= 0, first[..., columns.clamp_min(0)] * scale, 0.0)
     moved = torch.where(columns >= 0, first[..., columns.clamp_min(0)] * shift, 0.0)
     state["layers.0.bias"] = state["layers.0.bias"] + moved.sum((1, 2))
     state["layers.0.weight"] = folded.reshape(len(folded), -1)
-    rows, factor, offset = _outputs(champion.layout, layout, old, encoder)
+    rows, factor, offset = _outputs(old, encoder)
     state["layers.3.weight"] = state["layers.3.weight"][rows] * factor[:, None]
     state["layers.3.bias"] = state["layers.3.bias"][rows] * factor + offset
     network.load_state_dict(state)
@@ -58,7 +59,7 @@ def _levels(old: Encoder, new: Encoder, block: Block) -> list[int]:
 def _inputs(old: Encoder, new: Encoder) -> tuple[Tensor, Tensor, Tensor]:
     """Per column of a new row: the old column (-1 for none), its scale and its shift."""
     columns, scale, shift = [], [], []
-    for before, after in zip(old.blocks, new.blocks, strict=True):
+    for before, after in zip(old.layout.blocks, new.layout.blocks, strict=True):
         a, b = _change(old, new, after.feature)
         inside = _levels(old, new, after) if after.kind == "categorical" else list(range(after.width))
         columns += [before.start + i for i in inside]
@@ -71,16 +72,16 @@ def _inputs(old: Encoder, new: Encoder) -> tuple[Tensor, Tensor, Tensor]:
     return torch.tensor(columns), torch.tensor(scale), torch.tensor(shift)
 
 
-def _outputs(old_layout: Layout, layout: Layout, old: Encoder, new: Encoder) -> tuple[Tensor, Tensor, Tensor]:
+def _outputs(old: Encoder, new: Encoder) -> tuple[Tensor, Tensor, Tensor]:
     """Per new output: the old output, and the factor and offset that turn it into the new scale."""
-    rows = list(range(len(layout.value_inputs)))
+    rows = list(range(len(new.layout.value_columns)))
     factor, offset = [], []
-    for feature in layout.value_feature.tolist():
+    for feature in new.layout.value_features.tolist():
         a, b = _change(old, new, feature)
         factor.append(1.0 / a)
         offset.append(-b / a)
-    for block, start in zip(layout.categorical, old_layout.first_logits(), strict=True):
-        rows += [start + level for level in _levels(old, new, block)]
+    for before, block in zip(old.layout.categorical, new.layout.categorical, strict=True):
+        rows += [old.layout.first_logit(before) + level for level in _levels(old, new, block)]
         factor += [1.0] * block.levels
         offset += [0.0] * block.levels
     return torch.tensor(rows), torch.tensor(factor), torch.tensor(offset)

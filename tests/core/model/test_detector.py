@@ -106,7 +106,7 @@ def test_the_marginal_error_of_a_number_is_its_tail() -> None:
     spec = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}]})
     columns = Columns((np.arange(2_000.0),))
     encoder = Encoder.fit(spec, columns)
-    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
+    marginal = Marginal(encoder.layout, fit_marginal(encoder.layout, encoder.transform(columns)))
     at = Columns((np.array([1_000.0, 1_900.0, 99.0, 1e9, np.nan]),))
     found = marginal.feature_errors(encoder.transform(at))[:, 0]
     # A cell is a fiftieth of a standard deviation, 12 of these values.
@@ -117,7 +117,7 @@ def test_the_marginal_error_of_a_category_is_its_frequency() -> None:
     spec = FeatureSpec.model_validate({"features": [{"field": "c", "kind": "categorical"}]})
     columns = Columns((objects(["a"] * 900 + ["b"] * 100),))
     encoder = Encoder.fit(spec, columns)
-    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
+    marginal = Marginal(encoder.layout, fit_marginal(encoder.layout, encoder.transform(columns)))
     found = marginal.feature_errors(encoder.transform(Columns((objects(["a", "b", "never"]),))))[:, 0]
     assert found == pytest.approx([-np.log(0.9), -np.log(0.1), np.log(2 * 1_002.5)], abs=0.01)
 
@@ -173,12 +173,12 @@ def test_weights_of_another_shape_are_refused() -> None:
 def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
     """The padded tiles against the module itself, row by row."""
     detector = fit(SPEC, rows(400), kind=kind, seed=3).detector()
-    encoded = detector.encoder.transform(rows(300, seed=8))
+    encoded, layout = detector.encoder.transform(rows(300, seed=8)), detector.encoder.layout
     with torch.inference_mode():
         x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
-        plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
+        plain = feature_errors(detector.network(x), x, codes, layout).clamp_max(PART_MOST).mean(1).numpy()
         code = detector.network.encode(x).numpy()
-    known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
+    known = (encoded.codes != [block.unseen for block in layout.categorical]).all(1)
     assert detector.score(encoded).members[known, 0] == pytest.approx(
         np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
     )

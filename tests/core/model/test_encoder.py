@@ -54,14 +54,14 @@ def test_missing_is_masked_and_imputed_by_the_median() -> None:
     columns.values[0][0] = np.nan
     encoder = Encoder.fit(SPEC, rows(300, missing=0.1))
     encoded = encoder.transform(columns)
-    block = encoder.blocks[0]
+    block = encoder.layout.blocks[0]
     assert encoded.x[0, block.start] == 0.0
     assert encoded.x[:, block.start + 1].tolist() == [1.0, 0.0]
     assert encoded.missing[:, 0].tolist() == [True, False]
     # Without a missing value in training there is no mask: its column would be noise that nobody trained.
     unmasked = ENCODER.transform(columns)
-    assert not any(block.has_mask for block in ENCODER.blocks)
-    assert unmasked.x[0, ENCODER.blocks[0].start] == 0.0
+    assert not any(block.has_mask for block in ENCODER.layout.blocks)
+    assert unmasked.x[0, ENCODER.layout.blocks[0].start] == 0.0
     assert unmasked.missing[:, 0].tolist() == [True, False]
 
 
@@ -97,7 +97,7 @@ def test_an_encoder_round_trips_to_the_same_bits() -> None:
 
 
 def test_expected_values_are_plausible() -> None:
-    top = np.zeros((2, ENCODER.blocks[2].levels), np.float32)
+    top = np.zeros((2, ENCODER.layout.blocks[2].levels), np.float32)
     top[0, 0] = top[1, 1] = 4.0
     likelier, second = ENCODER.expected(2, top)
     assert second[0]["value"] != "x"

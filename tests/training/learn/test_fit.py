@@ -11,7 +11,6 @@ from training.learn.fit import fit
 from training.learn.gate import judge
 from training.learn.warm_start import rebased
 from worker.core.events.columns import Columns
-from worker.core.model.autoencoder import Layout
 from worker.core.model.detector import Detector
 from worker.core.model.encoder import Encoder
 from worker.core.model.kinds import KINDS
@@ -96,7 +95,7 @@ def test_a_new_encoder_is_folded_in_so_that_the_output_stays(kind: str) -> None:
         )
     words, then = encoder.transforms[2], champion.encoder.transforms[2]
     assert isinstance(words, Vocabulary) and isinstance(then, Vocabulary)
-    first_old, first_new = champion.layout.first_logits()[0], Layout.of(encoder).first_logits()[0]
+    first_old, first_new = (of.first_logit(of.categorical[0]) for of in (champion.encoder.layout, encoder.layout))
     for level, text in enumerate(words.top):
         source = then.top.index(text) if text in then.top else len(then.top)
         assert new[:, first_new + level].numpy() == pytest.approx(old[:, first_old + source].numpy(), abs=1e-3)

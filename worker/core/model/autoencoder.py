@@ -14,48 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from worker.core.model.encoder import Block, Encoder
+from worker.core.model.layout import Layout
 
 CODE_MOST = 16
 HIDDEN_MOST = 64
 Activation = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where targets lie: `value_inputs` (M,) columns of x that are reconstructed by value, M first in the output; after
-    them the logits of each categorical in turn. `value_feature` (M,) and `logit_feature` (K,) name their features.
-    """
-
-    value_inputs: Tensor
-    value_feature: Tensor
-    logit_feature: Tensor
-    categorical: tuple[Block, ...]
-    features: int
-    width: int
-
-    @staticmethod
-    def of(encoder: Encoder) -> Layout:
-        values = [(block.start + i, block.feature) for block in encoder.blocks if block.kind != "categorical"
-                  for i in range(block.width)]  # fmt: skip
-        categorical = tuple(block for block in encoder.blocks if block.kind == "categorical")
-        logits = [block.feature for block in categorical for _ in range(block.levels)]
-        return Layout(
-            torch.tensor([start for start, _ in values], dtype=torch.long),
-            torch.tensor([feature for _, feature in values], dtype=torch.long),
-            torch.tensor(logits, dtype=torch.long),
-            categorical,
-            len(encoder.blocks),
-            len(values) + len(logits),
-        )
-
-    def first_logits(self) -> list[int]:
-        """Where each categorical's logits begin in the output."""
-        starts, at = [], len(self.value_inputs)
-        for block in self.categorical:
-            starts.append(at)
-            at += block.levels
-        return starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +40,11 @@ class Autoencoder(nn.Module):
     activation: Activation | None = staticmethod(torch.tanh)
     code_activation: Activation | None = staticmethod(torch.tanh)
 
-    def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, layout: Layout, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        hidden = min(HIDDEN_MOST, max(16, 2 * features))
-        self.code_width = self.width_of_code(features, hidden)
-        sizes = (inputs, hidden, self.code_width, hidden, outputs)
+        hidden = min(HIDDEN_MOST, max(16, 2 * layout.features))
+        self.code_width = self.width_of_code(layout.features, hidden)
+        sizes = (layout.inputs, hidden, self.code_width, hidden, layout.outputs)
         self.layers = nn.ModuleList(dense(a, b, generator) for a, b in pairwise(sizes))
 
     @staticmethod
@@ -100,7 +63,7 @@ class Autoencoder(nn.Module):
         out: Tensor = self.layers[3](_applied(self.activation, self.layers[2](code)))
         return out
 
-    def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
+    def corrupt(self, x: Tensor, layout: Layout, generator: torch.Generator) -> Tensor:
         """What training shows the network in place of `x` (n, inputs)."""
         return x
 
@@ -140,11 +103,12 @@ def feature_errors(out: Tensor, x: Tensor, codes: Tensor, layout: Layout) -> Ten
     `out` (n, outputs), `x` (n, inputs) the clean rows, `codes` (n, C) int64. Weighted by feature, not by column.
     """
     errors = out.new_zeros(len(out), layout.features)
-    values = len(layout.value_inputs)
+    values = len(layout.value_columns)
     if values:
-        squares = 0.5 * (out[:, :values] - x[:, layout.value_inputs]) ** 2
-        errors = errors.index_add(1, layout.value_feature, squares)
-    for block, start in zip(layout.categorical, layout.first_logits(), strict=True):
+        squares = 0.5 * (out[:, :values] - x[:, torch.from_numpy(layout.value_columns)]) ** 2
+        errors = errors.index_add(1, torch.from_numpy(layout.value_features), squares)
+    for block in layout.categorical:
+        start = layout.first_logit(block)
         logits = out[:, start : start + block.levels]
         nll = nn.functional.cross_entropy(logits, codes[:, block.code], reduction="none")
         errors = errors.index_add(1, torch.tensor([block.feature]), nll[:, None])

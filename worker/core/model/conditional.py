@@ -17,9 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.model.encoder import Encoder
 from worker.core.model.error_kernel import residual_parts
-from worker.core.model.feature_table import feature_table
+from worker.core.model.layout import Layout
 from worker.core.model.tiles import TILE, flat, padded
 
 COLUMNS_MOST = 512
@@ -28,20 +27,17 @@ COLUMNS_MOST = 512
 PREFIX = "conditional."
 
 
-def columns_of(encoder: Encoder) -> Tensor:
+def columns_of(layout: Layout) -> npt.NDArray[np.int64]:
     """(D,) int64: the columns of x that take part, those of the event itself first; masks take no part."""
-    own = [block.start + i for block in encoder.blocks for i in range(block.width)]
-    lags = min(encoder.spec.window, max(1, COLUMNS_MOST // len(own)))
-    return torch.tensor([lag * encoder.width + column for lag in range(lags) for column in own], dtype=torch.long)
+    return layout.lagged(layout.own_columns, min(layout.window, max(1, COLUMNS_MOST // layout.outputs)))
 
 
 class Conditional:
     """`location`, `spread` (D,), `matrix` (D, own columns) and `variance` (own columns,) as training fits them."""
 
-    def __init__(self, encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
         """Raises ValueError for tensors that are missing or of other shapes."""
-        columns = columns_of(encoder)
-        own = sum(block.width for block in encoder.blocks)
+        columns, own = torch.from_numpy(columns_of(layout)), layout.outputs
         shapes = {"location": (len(columns),), "spread": (len(columns),),
                   "matrix": (len(columns), own), "variance": (own,)}  # fmt: skip
         parts = {}
@@ -55,14 +51,14 @@ class Conditional:
         wide = padded(own)
         # (y - m) M with y = (x - mean) / spread: one product with x itself, residuals in units of x.
         matrix = parts["matrix"] / parts["spread"][:, None] * parts["spread"][:own]
-        self._matrix = torch.zeros(1, encoder.inputs, wide)
+        self._matrix = torch.zeros(1, layout.inputs, wide)
         self._matrix[0, columns, :own] = matrix
         self._shift = torch.zeros(1, 1, wide)
         self._shift[0, 0, :own] = -(parts["location"] @ matrix)
-        widths = torch.tensor([float(block.width) for block in encoder.blocks for _ in range(block.width)])
+        widths = torch.tensor([float(block.width) for block in layout.blocks for _ in range(block.width)])
         variance = parts["variance"] * parts["spread"][:own] ** 2
         self._weight: npt.NDArray[np.float32] = (0.5 / widths / variance).numpy()
-        self._features = feature_table(encoder)
+        self._features = layout.table
 
     @torch.inference_mode()
     def residuals(self, x: Tensor) -> npt.NDArray[np.float32]:

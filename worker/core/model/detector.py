@@ -16,11 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.model.autoencoder import Autoencoder, Layout
+from worker.core.model.autoencoder import Autoencoder
 from worker.core.model.conditional import Conditional
 from worker.core.model.encoder import Encoded, Encoder
-from worker.core.model.error_kernel import LEAST, LOGIT_BOUND, OWN, WIDTH, fuse, network_parts
-from worker.core.model.feature_table import feature_table
+from worker.core.model.error_kernel import LEAST, LOGIT_BOUND, fuse, network_parts
 from worker.core.model.kinds import KINDS
 from worker.core.model.marginal import Marginal
 from worker.core.model.serving_layers import stacked
@@ -74,16 +73,15 @@ class Detector:
         self.encoder = encoder
         self.kind = kind
         self.tensors = dict(tensors)
-        self.layout = Layout.of(encoder)
         self.network = self._loaded(kind).eval()
-        self.conditional = Conditional(encoder, tensors)
-        self.marginal = Marginal(encoder, tensors)
-        self._features = feature_table(encoder)
-        self._own = np.array([block.start + i for block in encoder.blocks for i in range(block.width)])
-        self._layers = stacked(self.network.serving(), encoder.inputs, len(self.layout.value_inputs))
+        self.conditional = Conditional(encoder.layout, tensors)
+        self.marginal = Marginal(encoder.layout, tensors)
+        self._features = encoder.layout.table
+        self._own = encoder.layout.own_columns
+        self._layers = stacked(self.network.serving(), encoder.layout.inputs, len(encoder.layout.value_columns))
 
     def _loaded(self, kind: str) -> Autoencoder:
-        network = KINDS[kind](self.encoder.inputs, self.layout.width, self.layout.features)
+        network = KINDS[kind](self.encoder.layout)
         weights = {name.removeprefix(_AUTOENCODER): tensor for name, tensor in self.tensors.items()
                    if name.startswith(_AUTOENCODER)}  # fmt: skip
         try:
@@ -120,8 +118,7 @@ class Detector:
 
     def expected(self, feature: int, rows: npt.NDArray[np.float32]) -> list[Any]:
         """What the model expected of a feature, from n rows of `Explanation.expected`."""
-        start = self._features[feature, OWN]
-        return self.encoder.expected(feature, rows[:, start : start + self._features[feature, WIDTH]])
+        return self.encoder.expected(feature, rows[:, self.encoder.layout.blocks[feature].own_slice])
 
     @torch.inference_mode()
     def _reconstruct(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,31 +15,13 @@ import numpy.typing as npt
 from worker.core.events.columns import Columns, category
 from worker.core.events.spec import BooleanFeature, CategoricalFeature, CyclicFeature, FeatureSpec, NumericFeature
 from worker.core.model.encoder_kernel import clip, mark
+from worker.core.model.layout import Transform, layout_of
 from worker.core.model.scaling import Scaling
 from worker.core.model.vocabulary import Lookup, Vocabulary
 
 _SECONDS = {"hour": 3_600.0, "day": 86_400.0, "week": 604_800.0, "year": 31_556_952.0}
 _MONDAY = 345_600.0  # 1970-01-05, so that weeks begin on a Monday
 _LIKELIER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Where one feature lies in the input: `width` columns from `start` are to be reconstructed, then its mask
-    column, if any.
-
-    `levels` counts the levels of a categorical (0 otherwise); `code` is its place in `Encoded.codes`; `unseen` the
-    level that training never shows.
-    """
-
-    feature: int
-    kind: Literal["numeric", "categorical", "cyclic"]
-    start: int
-    width: int
-    has_mask: bool
-    levels: int = 0
-    code: int = -1
-    unseen: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +39,15 @@ class Encoded:
 class Encoder:
     """Immutable once fitted; `to_json` and `from_json` round-trip to the same bits."""
 
-    def __init__(
-        self, spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...], masked: tuple[bool, ...]
-    ) -> None:
+    def __init__(self, spec: FeatureSpec, parts: tuple[Transform, ...], masked: tuple[bool, ...]) -> None:
         self.spec = spec
         self._parts = parts
         self._masked = masked
         self._lookups: list[Lookup | None] = [p.lookup() if isinstance(p, Vocabulary) else None for p in parts]
-        self.blocks = _layout(spec, parts, masked)
-        last = self.blocks[-1]
-        self.width = last.start + last.width + last.has_mask
-        self.inputs = self.width * spec.window
-        numbers = [block for block in self.blocks if block.kind == "numeric"]
-        self._numbers = np.array([block.feature for block in numbers], np.int64)
-        self._starts = np.array([block.start for block in numbers], np.int64)
-        self._masks = np.array([block.start + 1 if block.has_mask else -1 for block in numbers], np.int64)
-        categories = [block for block in self.blocks if block.kind == "categorical"]
-        self.code_count = len(categories)
+        self.layout = layout_of(spec, parts, masked)
+        blocks, categories = self.layout.blocks, self.layout.categorical
+        masks = [block.start + 1 if block.has_mask else -1 for block in blocks if block.kind == "numeric"]
+        self._masks = np.array(masks, np.int64)
         self._categories = np.array([block.feature for block in categories], np.int64)
         self._first_levels = np.array([block.start for block in categories], np.int64)
         absent = [part.missing for part in parts if isinstance(part, Vocabulary)]
@@ -86,7 +60,7 @@ class Encoder:
         """
         if not len(columns):
             raise ValueError("no rows to fit an encoder on")
-        parts: list[Scaling | Vocabulary | None] = []
+        parts: list[Transform] = []
         masked = []
         known = parent._parts if parent is not None else (None,) * len(spec.columns)
         for feature, column, before in zip(spec.columns, columns.newest().values, known, strict=True):
@@ -103,7 +77,7 @@ class Encoder:
         return Encoder(spec, tuple(parts), tuple(masked))
 
     @property
-    def transforms(self) -> tuple[Scaling | Vocabulary | None, ...]:
+    def transforms(self) -> tuple[Transform, ...]:
         """One per feature: how a number is scaled, what the levels are; None for a time."""
         return self._parts
 
@@ -116,16 +90,16 @@ class Encoder:
                 return rows
             return Encoded(np.tile(rows.x, (1, self.spec.window)), rows.codes, rows.missing, rows.out_of_range)
         rows, newest = self._rows(Columns(columns.values)), lags[:, 0]
-        x = rows.x[lags].reshape(len(lags), self.inputs)
+        x = rows.x[lags].reshape(len(lags), self.layout.inputs)
         return Encoded(x, rows.codes[newest], rows.missing[newest], rows.out_of_range[newest])
 
     def _rows(self, columns: Columns) -> Encoded:
-        n, features = len(columns), len(self.blocks)
-        x = np.zeros((n, self.width), np.float32)
-        codes = np.empty((n, self.code_count), np.int64)
+        n, features = len(columns), self.layout.features
+        x = np.zeros((n, self.layout.width), np.float32)
+        codes = np.empty((n, len(self._categories)), np.int64)
         missing = np.zeros((n, features), np.bool_)
         out_of_range = np.zeros((n, features), np.bool_)
-        for block, lookup, column in zip(self.blocks, self._lookups, columns.values, strict=True):
+        for block, lookup, column in zip(self.layout.blocks, self._lookups, columns.values, strict=True):
             i = block.feature
             if block.kind == "categorical":
                 codes[:, block.code] = lookup.codes(column) if lookup and column.dtype == object else _truth(column)
@@ -138,12 +112,13 @@ class Encoder:
                 if block.has_mask:
                     x[:, block.start + block.width] = absent
         mark(codes, self._categories, self._first_levels, self._absent_levels, x, missing)
-        scaled = np.empty((len(self._numbers), n))
-        for row, i in zip(scaled, self._numbers.tolist(), strict=True):
+        numbers, starts = self.layout.numeric_features, self.layout.numeric_starts
+        scaled = np.empty((len(numbers), n))
+        for row, i in zip(scaled, numbers.tolist(), strict=True):
             part = self._parts[i]
             assert isinstance(part, Scaling)
             row[:] = part.apply(columns.values[i])
-        clip(scaled, self._numbers, self._starts, self._masks, x, missing, out_of_range)
+        clip(scaled, numbers, starts, self._masks, x, missing, out_of_range)
         return Encoded(x, codes, missing, out_of_range)
 
     def _angle(self, feature: int, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -198,7 +173,7 @@ class Encoder:
             plain, masked = state["parts"], tuple(bool(mask) for mask in state["masked"])
             if not len(plain) == len(masked) == len(spec.columns):
                 raise ValueError(f"{len(plain)} parts and {len(masked)} masks for {len(spec.columns)} features")
-            parts: list[Scaling | Vocabulary | None] = []
+            parts: list[Transform] = []
             for feature, part in zip(spec.columns, plain, strict=True):
                 if feature.kind == "numeric":
                     parts.append(Scaling(**part))
@@ -229,25 +204,6 @@ def _likelier(part: Vocabulary, odds: npt.NDArray[np.float64]) -> list[list[dict
 def _truth(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Levels of a boolean column: false 0, true 1, missing 3 (after `other`)."""
     return np.where(np.isnan(column), 3, np.nan_to_num(column) != 0).astype(np.int64)
-
-
-def _layout(
-    spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...], masked: tuple[bool, ...]
-) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    start = code = 0
-    for i, (feature, part, mask) in enumerate(zip(spec.columns, parts, masked, strict=True)):
-        has_mask = mask and feature.missing == "mask" and not isinstance(part, Vocabulary)
-        if isinstance(part, Vocabulary):
-            unseen = part.unseen if part.unseen is not None else -1
-            blocks.append(Block(i, "categorical", start, part.levels, has_mask, part.levels, code, unseen))
-            code += 1
-        elif isinstance(part, Scaling):
-            blocks.append(Block(i, "numeric", start, 1, has_mask))
-        else:
-            blocks.append(Block(i, "cyclic", start, 2, has_mask))
-        start += blocks[-1].width + has_mask
-    return tuple(blocks)
 
 
 def _place(seconds: float, period: float) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.core.model.autoencoder import CODE_MOST, Activation, Autoencoder, dense
-from worker.core.model.encoder import Encoder
+from worker.core.model.layout import Layout
 
 
 class LinearAutoencoder(Autoencoder):
@@ -45,15 +45,13 @@ class DenoisingAutoencoder(Autoencoder):
     noise = 1.0
     swap = 0.5
 
-    def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
-        window, width = encoder.spec.window, encoder.width
-        numeric = [block.start for block in encoder.blocks if block.kind == "numeric"]
-        values = [lag * width + start for lag in range(window) for start in numeric]
+    def corrupt(self, x: Tensor, layout: Layout, generator: torch.Generator) -> Tensor:
+        numbers = torch.from_numpy(layout.lagged(layout.numeric_starts, layout.window))
         noisy = x.clone()
-        noisy[:, values] += self.noise * torch.randn(len(x), len(values), generator=generator)
-        swapped = torch.rand(len(x), window * len(encoder.blocks), generator=generator) < self.swap
+        noisy[:, numbers] += self.noise * torch.randn(len(x), len(numbers), generator=generator)
+        swapped = torch.rand(len(x), layout.window * layout.features, generator=generator) < self.swap
         partners = torch.randint(len(x), (len(x),), generator=generator)
-        widths = torch.tensor([block.width + block.has_mask for block in encoder.blocks]).repeat(window)
+        widths = torch.tensor([block.width + block.has_mask for block in layout.blocks]).repeat(layout.window)
         return torch.where(swapped.repeat_interleave(widths, dim=1), x[partners], noisy)
 
 
@@ -95,8 +93,8 @@ class VariationalAutoencoder(Autoencoder):
     code_activation = None
     free = 0.25
 
-    def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
-        super().__init__(inputs, outputs, features, generator)
+    def __init__(self, layout: Layout, generator: torch.Generator | None = None) -> None:
+        super().__init__(layout, generator)
         self.log_variance = dense(self.layers[0].out_features, self.code_width, generator)  # type: ignore[arg-type]
         nn.init.constant_(self.log_variance.bias, -2.0)
 

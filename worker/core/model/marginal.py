@@ -7,7 +7,7 @@ value's -log of how often training missed it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,28 +15,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.model.encoder import Block, Encoded, Encoder
+from worker.core.model.encoder import Encoded
 from worker.core.model.encoder_kernel import CELLS, cells_of_numbers
+from worker.core.model.layout import Layout
 
 ARCS = 24
 """Of a time: an hour each, where the period is a day."""
 TABLE = "marginal.table"
 
 
-def sizes(blocks: Sequence[Block]) -> list[int]:
+def sizes(layout: Layout) -> list[int]:
     """Entries of each feature in the table; the last of a number or time stands for missing."""
     entries = {"numeric": CELLS + 1, "cyclic": ARCS + 1}
-    return [block.levels if block.kind == "categorical" else entries[block.kind] for block in blocks]
+    return [block.levels if block.kind == "categorical" else entries[block.kind] for block in layout.blocks]
 
 
-def cells(blocks: Sequence[Block], encoded: Encoded) -> npt.NDArray[np.int64]:
+def cells(layout: Layout, encoded: Encoded) -> npt.NDArray[np.int64]:
     """(n, F): which entry of its feature each value falls into; with a window, the newest record's."""
-    found = np.empty((len(encoded.x), len(blocks)), np.int64)
-    numbers = [block for block in blocks if block.kind == "numeric"]
-    features = np.array([block.feature for block in numbers], np.int64)
-    starts = np.array([block.start for block in numbers], np.int64)
-    cells_of_numbers(encoded.x, encoded.missing, features, starts, found)
-    for block in blocks:
+    found = np.empty((len(encoded.x), layout.features), np.int64)
+    cells_of_numbers(encoded.x, encoded.missing, layout.numeric_features, layout.numeric_starts, found)
+    for block in layout.blocks:
         if block.kind == "categorical":
             found[:, block.feature] = encoded.codes[:, block.code]
         elif block.kind == "cyclic":
@@ -49,19 +47,19 @@ def cells(blocks: Sequence[Block], encoded: Encoded) -> npt.NDArray[np.int64]:
 class Marginal:
     """`table` (entries of all features in a row,) float32, nats."""
 
-    def __init__(self, encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
         """Raises ValueError for a table that is missing, of another length, negative or not finite."""
-        counts = sizes(encoder.blocks)
+        counts = sizes(layout)
         table = tensors.get(TABLE)
         if table is None or tuple(table.shape) != (sum(counts),):
             raise ValueError(f"{TABLE}: not of shape ({sum(counts)},)")
         if not bool((torch.isfinite(table) & (table >= 0)).all()):
             raise ValueError(f"{TABLE}: values that are no -log probabilities")
-        self._blocks = encoder.blocks
+        self._layout = layout
         self._table: npt.NDArray[Any] = table.to(torch.float32).numpy()
         self._first = np.cumsum([0, *counts[:-1]])
 
     def feature_errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n, F) float32 nats per feature."""
-        parts: npt.NDArray[np.float32] = self._table[cells(self._blocks, encoded) + self._first]
+        parts: npt.NDArray[np.float32] = self._table[cells(self._layout, encoded) + self._first]
         return parts
