@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.learn.tail import fit_tail
-from worker.core.model.histogram import BUCKETS, count, edges
+from worker.core.model.histogram import BUCKETS, HistogramRing, count, edges
 from worker.core.model.threshold import Provenance, Tail, Threshold, inflated
-from worker.core.state.partition_state import HistogramRing
 
 TAIL_SHARE = 0.05
 TAIL_ERRORS = 50

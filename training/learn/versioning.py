@@ -15,8 +15,8 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.model.bundle import Bundle, pack
 from worker.core.model.detector import Detector
+from worker.core.model.histogram import HistogramRing
 from worker.core.model.threshold import Threshold
-from worker.core.state.partition_state import HistogramRing
 
 CALIBRATE_EVERY = 4
 """One block in so many of a first model's rows is kept to calibrate on."""

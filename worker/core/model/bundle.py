@@ -6,7 +6,6 @@ manifest, which holds the sha256 of the weights; with a key, the manifest is sig
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -18,6 +17,7 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.core.events.spec import FeatureSpec
+from worker.core.model.digest import digest_of
 
 if TYPE_CHECKING:  # torch takes seconds to import, and an operator who lists or rolls back needs none of it
     from torch import Tensor
@@ -63,8 +63,8 @@ class Bundle:
 
     @cached_property
     def digest(self) -> str:
-        """22 characters, base64url of the first 16 bytes of the manifest's sha256."""
-        return base64.urlsafe_b64encode(hashlib.sha256(self.manifest_bytes).digest()[:16]).decode().rstrip("=")
+        """The bundle's name: `digest_of` its manifest."""
+        return digest_of(self.manifest_bytes)
 
     def detector(self) -> Detector:
         """Raises BundleError where encoder and weights do not fit each other."""

@@ -4,8 +4,6 @@ digest.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import cached_property
 from typing import Literal
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.core.model.digest import digest_of
 from worker.core.model.histogram import BUCKETS, bucket_of, edges
 
 Severity = Literal["critical", "major", "minor", "warning"]
@@ -84,8 +83,8 @@ class Threshold(BaseModel):
     provenance: Provenance
 
     def digest(self) -> str:
-        """22 characters, base64url of the first 16 bytes of the sha256 of `to_bytes`."""
-        return base64.urlsafe_b64encode(hashlib.sha256(self.to_bytes()).digest()[:16]).decode().rstrip("=")
+        """The threshold's name: `digest_of` its bytes."""
+        return digest_of(self.to_bytes())
 
     def to_bytes(self) -> bytes:
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
