@@ -23,7 +23,6 @@ from worker.core.events.event_clock import EventTimes
 from worker.core.model.detector import Detector
 from worker.core.model.threshold import Threshold
 from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
-from worker.partitions.serving import TRAINING_P
 
 WARMUP_LEAST, WARMUP_MOST, WARMUP_SHARE = 32, 2_048, 0.05
 _CHUNK = 4_096
@@ -149,7 +148,7 @@ class _Run:
 
     def _promote(self, trained: Trained) -> None:
         self._serving, self._detector = trained, trained.bundle.detector()
-        self._training_cut = trained.threshold.error_at(TRAINING_P)
+        self._training_cut = trained.threshold.training_cut()
         self._state.adopt(Versions(trained.bundle.digest, trained.threshold.digest()))
         self.outcome.served[trained.bundle.manifest.version] = (self._detector, trained.threshold)
 

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from training.learn.tail import fit_tail
 from worker.core.model.histogram import BUCKETS, HistogramRing, count, edges
-from worker.core.model.threshold import Provenance, Tail, Threshold, inflated
+from worker.core.model.tail import Tail
+from worker.core.model.threshold import Provenance, Threshold, inflate
 
 TAIL_SHARE = 0.05
 TAIL_ERRORS = 50
@@ -99,7 +100,7 @@ def _corrected(threshold: Threshold, inflation: float) -> Threshold:
     """With this inflation, or the nearest one whose cut is within the bound of the calibrated cut."""
     counts, tail, rate = threshold.counts(), threshold.tail, threshold.alert_rate
     calibrated = _cut(counts, tail, rate)
-    cut = _cut(counts, tail, float(inflated(np.array([rate]), 1.0 / inflation)[0]))
+    cut = _cut(counts, tail, float(inflate(np.array([rate]), 1.0 / inflation)[0]))
     within = float(np.clip(cut, calibrated / WITHIN, calibrated * WITHIN))
     if within != cut:
         cut = within

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.model.threshold import Tail
+from worker.core.model.tail import Tail
 
 _LEAST_EXCESSES = 10
 _SHAPE_MOST = 0.9

@@ -19,8 +19,6 @@ from worker.ports.stores import Champion, MissingPart, Registry, Signatures, Sto
 
 POLL_S = 1.0
 _CACHED_MODELS = 8
-TRAINING_P = 0.05
-"""Events above this quantile of the error stay out of the long-term sample (design section 5, step 4)."""
 
 log = structlog.get_logger()
 
@@ -134,7 +132,7 @@ class ModelFeed:
             int(datetime.fromisoformat(bundle.manifest.created_at).timestamp() * 1000),
             bundle.detector(),
             threshold,
-            threshold.error_at(TRAINING_P),
+            threshold.training_cut(),
             bundle,
             self._registry.signatures(versions.bundle, versions.threshold),
         )
