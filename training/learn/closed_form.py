@@ -1,6 +1,4 @@
-"""Fits what stands beside the autoencoder: the conditional and the marginal error. Both in closed form, from the same
-encoded rows.
-"""
+"""Fits the conditional and the marginal error, in closed form, from the rows that the autoencoder is trained on."""
 
 from __future__ import annotations
 
@@ -15,12 +13,14 @@ from worker.core.model.layout import Layout
 from worker.core.model.marginal import TABLE, cells, sizes
 
 RIDGE, RIDGE_MOST = 2.0, 0.4
-"""Times the square root of columns over rows: a correlation is believed as far as the rows can tell it from none."""
+"""The ridge is `RIDGE` times the square root of columns over rows, at most `RIDGE_MOST`: the fewer rows there are, the
+less they can tell a correlation from none.
+"""
 _LEAST_SPREAD_VALUE, _LEAST_SPREAD_LEVEL = 0.05, 0.1
 
 
 def fit_conditional(layout: Layout, encoded: Encoded) -> dict[str, Tensor]:
-    """The tensors of `worker.core.model.conditional.Conditional`, from n encoded rows."""
+    """Fit the tensors of `worker.core.model.conditional.Conditional` on n encoded rows."""
     columns = columns_of(layout)
     x = encoded.x[:, columns].astype(np.float64)
     levels = np.repeat([block.kind == "categorical" for block in layout.blocks], [b.width for b in layout.blocks])
@@ -40,7 +40,10 @@ def fit_conditional(layout: Layout, encoded: Encoded) -> dict[str, Tensor]:
 
 
 def fit_marginal(layout: Layout, encoded: Encoded) -> dict[str, Tensor]:
-    """The table of `worker.core.model.marginal.Marginal`, from n encoded rows."""
+    """Fit the table of `worker.core.model.marginal.Marginal` on n encoded rows.
+
+    Every entry begins with half a row, so that none has the probability 0.
+    """
     found = cells(layout, encoded)
     n = len(found)
     table = []

@@ -20,7 +20,7 @@ from worker.core.model.encoder import Encoded, Encoder
 from worker.core.model.error_kernel import PART_MOST
 from worker.core.model.kinds import KINDS
 from worker.core.model.marginal import Marginal
-from worker.core.model.tiles import tiled
+from worker.core.model.tiles import to_tiles
 
 DETECTOR = fit(SPEC, rows(1_200), kind="denoising", seed=0).detector()
 ROWS = rows(3_000, seed=5, missing=0.03)
@@ -74,9 +74,10 @@ def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_er
     columns = rows(200, seed=11)
     columns.values[0][:] = 30.0
     encoded, detector = DETECTOR.encoder.transform(columns), DETECTOR
-    conditional = detector.conditional.feature_errors(detector.conditional.residuals(tiled(encoded.x)), encoded.codes)
+    residuals = detector.conditional.residuals(to_tiles(encoded.x))
+    conditional = detector.conditional.feature_errors(residuals, encoded.codes)
     marginal = detector.marginal.feature_errors(encoded)
-    shares = sum(part / part.sum(1, keepdims=True) for part in (conditional, marginal)) / 2
+    shares = sum(errors / errors.sum(1, keepdims=True) for errors in (conditional, marginal)) / 2
     why, error = explained(columns)
     assert why.per_feature / error[:, None] == pytest.approx(shares, abs=0.05)
 

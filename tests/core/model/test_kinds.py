@@ -129,6 +129,6 @@ def test_the_variational_kind_draws_while_it_trains_and_never_when_it_serves() -
     network, encoded = trained("variational")
     x = torch.from_numpy(encoded.x[:50])
     with torch.inference_mode():
-        first, second = (network.trained(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 2))  # type: ignore[operator]
+        first, second = (network.training_pass(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 2))  # type: ignore[operator]
         assert not torch.equal(first, second)
         assert torch.equal(network(x), network(x))

@@ -8,8 +8,8 @@ import torch
 
 from tests.core.examples import SPEC, rows
 from training.learn.fit import fit
-from training.learn.gate import judge
-from training.learn.warm_start import rebased
+from training.learn.gate import compare
+from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
 from worker.core.model.detector import Detector
 from worker.core.model.encoder import Encoder
@@ -79,7 +79,7 @@ def test_a_new_encoder_is_folded_in_so_that_the_output_stays(kind: str) -> None:
     moved = shifted(600, 4)
     moved.values[2][moved.values[2] == "z"] = "brand new"
     encoder = Encoder.fit(SPEC, moved, champion.encoder)
-    network = rebased(champion, encoder, torch.Generator().manual_seed(0))
+    network = rebase(champion, encoder, torch.Generator().manual_seed(0))
     block = rows(200, seed=6)
     # What an encoder clips, or what one knows by name and the other does not, is not the same input to both.
     same = ~champion.encoder.transform(block).out_of_range.any(1) & ~encoder.transform(block).out_of_range.any(1)
@@ -131,18 +131,18 @@ def changed(scale: float = 1.0, weight: float | None = None) -> Detector:
 
 def test_an_honest_fine_tune_passes() -> None:
     tuned = fit(SPEC, rows(3_000, seed=21), kind="denoising", seed=2, parent=DETECTOR).detector()
-    result = judge(DETECTOR, threshold(DETECTOR), tuned, threshold(tuned), rows(1_500, seed=22))
+    result = compare(DETECTOR, threshold(DETECTOR), tuned, threshold(tuned), rows(1_500, seed=22))
     assert result.refusals == []
 
 
 def test_a_model_that_forgot_everything_is_refused_for_its_error() -> None:
     blank = changed(scale=0.0)
-    result = judge(DETECTOR, threshold(DETECTOR), blank, threshold(blank), rows(1_500, seed=22))
+    result = compare(DETECTOR, threshold(DETECTOR), blank, threshold(blank), rows(1_500, seed=22))
     assert any("normal error" in reason for reason in result.refusals)
 
 
 def test_a_model_with_broken_weights_is_refused() -> None:
-    result = judge(
+    result = compare(
         DETECTOR, threshold(DETECTOR), changed(weight=float("nan")), threshold(DETECTOR), rows(1_500, seed=22)
     )
     assert result.refusals == ["errors are not finite"]
@@ -150,7 +150,7 @@ def test_a_model_with_broken_weights_is_refused() -> None:
 
 def test_a_threshold_that_floods_is_refused() -> None:
     low = threshold(DETECTOR).model_copy(update={"cut": 0.3})
-    result = judge(DETECTOR, threshold(DETECTOR), DETECTOR, low, rows(1_500, seed=22))
+    result = compare(DETECTOR, threshold(DETECTOR), DETECTOR, low, rows(1_500, seed=22))
     assert any("flags" in reason for reason in result.refusals)
 
 
@@ -161,5 +161,5 @@ def test_a_model_that_gives_every_row_the_same_error_is_refused() -> None:
     flat = {name: torch.full_like(tensor, constant[name]) if name in constant else tensor
             for name, tensor in BASE.tensors.items()}  # fmt: skip
     same = Detector(BASE.encoder, "denoising", flat)
-    result = judge(DETECTOR, threshold(DETECTOR), same, threshold(same), rows(1_500, seed=22))
+    result = compare(DETECTOR, threshold(DETECTOR), same, threshold(same), rows(1_500, seed=22))
     assert any("diversity" in reason for reason in result.refusals)
