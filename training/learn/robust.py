@@ -1,6 +1,7 @@
 """A robust location and scatter: the maximum likelihood of a multivariate Student t.
 
-Rows far out weigh little, so contamination distorts neither mean nor covariance, and no row has to be discarded.
+Rows far out weigh little, so a few per cent of outliers hardly move the location and the covariance, and no row has to
+be discarded.
 Sources: Kent and Tyler, "Redescending M-estimates of multivariate location and scatter", Annals of Statistics 19(4),
 1991; Lange, Little and Taylor, "Robust statistical modeling using the t distribution", JASA 84, 1989.
 """
