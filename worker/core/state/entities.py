@@ -23,7 +23,7 @@ import numpy.typing as npt
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames, pack_names
 from worker.core.events.spec import Bounds, FeatureSpec, RateFeature
-from worker.core.model.scaling import inverted, transformed
+from worker.core.model.scaling import apply_transform, undo_transform
 from worker.core.state.entity_kernel import M2, MEAN, PER_RATE, WEIGHT, advance
 from worker.core.state.entity_table import EntityTable
 from worker.core.state.entity_table_kernel import EVICTED, HEAD, LAST_CLOCK, LAST_OFFSET, LAST_TIME, LATE, SEEN
@@ -91,7 +91,7 @@ class Entities:
         values = np.empty((rates, n))
         read = [i for i, feature in enumerate(self._spec.features) if isinstance(feature, RateFeature)]
         for r, (i, rate) in enumerate(zip(read, self._spec.rates, strict=True)):
-            values[r] = np.clip(transformed(columns.values[i], rate.transform), -_LARGEST, _LARGEST)
+            values[r] = np.clip(apply_transform(columns.values[i], rate.transform), -_LARGEST, _LARGEST)
         before = {"gap": np.empty(n), "count": np.empty((len(self._half_lives), n))}
         before |= {name: np.empty((rates, n)) for name in ("mean", "deviation", "change")}
         fresh = np.empty(n, np.bool_)
@@ -111,7 +111,7 @@ class Entities:
             if not isinstance(feature, RateFeature):
                 made.append(column)
                 continue
-            made += [inverted(found["mean"][r], feature.transform), found["deviation"][r], found["change"][r]]
+            made += [undo_transform(found["mean"][r], feature.transform), found["deviation"][r], found["change"][r]]
             half_life = int(self._half_life_of[r])
             if half_life not in counted:
                 counted.add(half_life)

@@ -5,8 +5,8 @@ Two runs over the same log give the same bytes: no wall clock, no batch boundary
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames
-from worker.core.events.event_clock import HOUR_MS, EventTimes
+from worker.core.events.event_clock import EventTimes
 from worker.core.events.spec import Bounds, FeatureSpec
-from worker.core.model.histogram import BUCKETS
+from worker.core.model.histogram import BUCKETS, HistogramRing
 from worker.core.model.serving_model import Versions
 from worker.core.state.entities import Entities, ObservedColumns
 from worker.core.state.incidents import Change, Flagged, Incidents
@@ -30,7 +30,6 @@ RECENT_VERSIONS = 3.0
 """Half-life of a recent row's weight, in model versions: the more often we train, the shorter "recent" becomes."""
 RECENT_LEAST = 256.0
 LASTING_ROWS = 2_048
-RING_HOURS = 24
 DEFAULT_BOUNDS = Bounds()
 
 
@@ -49,37 +48,6 @@ class ScoredRows:
     p_buckets: npt.NDArray[np.int64]
     flagged: npt.NDArray[np.bool_]
     trainable: npt.NDArray[np.bool_]
-
-
-@dataclass(slots=True)
-class HistogramRing:
-    """Histograms of held-out p-values by hour of the partition's clock: the last 24 hours that had events.
-
-    Flagged events count too: left out, they would make the threshold erode itself.
-    """
-
-    hours: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
-
-    def count(self, clock: npt.NDArray[np.int64], buckets: npt.NDArray[np.int64]) -> None:
-        slots = clock // HOUR_MS
-        for hour in np.unique(slots[[0, -1]] if slots[0] == slots[-1] else slots).tolist():
-            inside = buckets if slots[0] == slots[-1] else buckets[slots == hour]
-            counts = np.bincount(inside, minlength=BUCKETS)
-            self.hours[hour] = self.hours[hour] + counts if hour in self.hours else counts
-        for hour in sorted(self.hours)[:-RING_HOURS]:
-            del self.hours[hour]
-
-    def total(self) -> npt.NDArray[np.int64]:
-        return sum(self.hours.values(), np.zeros(BUCKETS, np.int64))
-
-    @staticmethod
-    def merged(rings: Iterable[HistogramRing]) -> HistogramRing:
-        """The sum of several partitions' rings, exactly."""
-        hours: dict[int, npt.NDArray[np.int64]] = {}
-        for ring in rings:
-            for hour, counts in ring.hours.items():
-                hours[hour] = hours[hour] + counts if hour in hours else counts
-        return HistogramRing(hours)
 
 
 class PartitionState:
