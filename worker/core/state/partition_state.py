@@ -16,9 +16,10 @@ import numpy.typing as npt
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_clock import EventTimes
-from worker.core.events.spec import Bounds, FeatureSpec
+from worker.core.events.spec import FeatureSpec
 from worker.core.model.histogram import BUCKETS, HistogramRing
 from worker.core.model.serving_model import Versions
+from worker.core.state.bounds import Bounds
 from worker.core.state.entities import Entities, ObservedColumns
 from worker.core.state.incidents import Change, Flagged, Incidents
 from worker.core.state.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
