@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from worker.core.events.spec import Bounds, FeatureSpec
+from worker.core.events.spec import FeatureSpec
+from worker.core.state.bounds import Bounds
 from worker.core.state.commit_metadata import Base
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.retention import retained

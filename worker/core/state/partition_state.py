@@ -16,8 +16,9 @@ import numpy.typing as npt
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_clock import HOUR_MS, EventTimes
-from worker.core.events.spec import Bounds, FeatureSpec
+from worker.core.events.spec import FeatureSpec
 from worker.core.model.histogram import BUCKETS
+from worker.core.state.bounds import Bounds
 from worker.core.state.entities import Entities, ObservedColumns
 from worker.core.state.incidents import Incidents
 from worker.core.state.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
