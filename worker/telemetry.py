@@ -13,22 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.events.decode import Decoded, Reject
+from worker.core.events.decode import Decoded
 from worker.core.model.encoder import Encoded
 from worker.core.state.partition_state import ScoredRows
 from worker.partitions.serving import ServingModel
 from worker.ports.log import Output, TopicPartition
 
 _RATE_EVENTS = 50_000.0
-_REJECTED_WHOLE = {
-    "empty ": "empty",
-    "nested deeper than ": "too_deep",
-    "not a JSON object ": "not_an_object",
-    "not JSON: ": "not_json",
-    "not UTF-8 ": "not_utf8",
-    "too large: ": "too_large",
-}
-"""How the reasons that concern a whole record begin, a space after them (see `worker.core.events.rejects`)."""
 
 
 class LogHistogram:
@@ -120,7 +111,7 @@ class Telemetry:
         self.scored += scored
         self.flagged += flagged
         self.tombstones += decoded.tombstones
-        self.rejects.update(reject_class(reject) for reject in decoded.rejects)
+        self.rejects.update(reject.code for reject in decoded.rejects)
         self.missing_values += int(np.count_nonzero(encoded.missing))
         self.out_of_range_values += int(np.count_nonzero(encoded.out_of_range))
         self.future_times += rows.times.future
@@ -186,14 +177,6 @@ class Telemetry:
             "switches": self.switches,
             "observed_rate": self.observed_rate,
         }
-
-
-def reject_class(reject: Reject) -> str:
-    """One of a few words for why a record was rejected: its metric label; `field` where single fields are at
-    fault.
-    """
-    reason = f"{reject.reasons[0]} "
-    return next((label for start, label in _REJECTED_WHOLE.items() if reason.startswith(start)), "field")
 
 
 def _by_severity(alerts: Mapping[tuple[str, str, str], int]) -> dict[str, int]:
