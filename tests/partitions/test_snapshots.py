@@ -43,9 +43,9 @@ class Taking(Bench):
     def take(self, seconds: float = 0.0) -> bool:
         """Whether a snapshot is taken `seconds` later."""
         self.now += seconds
-        before = self.live.captured
+        before = self.assigned.snapshot_at
         self.snapshots.take(self.assignment, self.now, START_MS + int(1_000 * self.now))
-        return self.live.captured != before
+        return self.assigned.snapshot_at != before
 
     def store_snapshot(self) -> Snapshot:
         """Let the writer store what was taken, and the next commit name it."""
