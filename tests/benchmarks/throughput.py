@@ -22,7 +22,7 @@ import torch
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.benchmarks.load import configured, fill
-from tests.scenarios.inprocess import Turned
+from tests.scenarios.inprocess import InProcessWorker
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
@@ -56,7 +56,7 @@ def bare(made: Stream, records: int) -> float:
 
 def worked(made: Stream, records: int, profile: cProfile.Profile | None = None, after: int = 1) -> float:
     """Records per second of the worker's turns, from the first record, or `after` so many, to the last commit."""
-    one = Turned(made, uuid.uuid4().hex)
+    one = InProcessWorker(made, uuid.uuid4().hex)
     one.until(lambda: one.telemetry.records >= after)
     already = one.telemetry.records
     gc.collect()

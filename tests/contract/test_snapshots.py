@@ -11,8 +11,8 @@ from tests.services.redis import RedisServer
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.core.state.retention import DAY_MS, HOUR_MS, retain
-from worker.core.state.snapshot import Ancestor, Chunk, Snapshot, digest_of
+from worker.core.state.retention import DAY_MS
+from worker.core.state.snapshot import Chunk, Snapshot, digest_of
 from worker.ports.stores import MissingPart, SnapshotStore, StoreUnavailable
 
 NOW = 1_800_000_000_000
@@ -112,16 +112,6 @@ def test_what_someone_else_made_since_is_not_collected(store: SnapshotStore) -> 
     store.collect(stale, {stale.id}, NOW, ours)
     assert store.get("t", 0, base.id) is None
     assert store.get("t", 0, fresh.id) == fresh
-
-
-def test_retention_keeps_the_last_the_hourly_and_the_daily() -> None:
-    noon = NOW - NOW % DAY_MS
-    ages = [0, 10, 20, 30, 5 * HOUR_MS - 5, 5 * HOUR_MS, 3 * DAY_MS - 5, 3 * DAY_MS, 8 * DAY_MS]
-    line = [Ancestor(str(age), 100 - i, noon - age) for i, age in enumerate(ages)]
-    kept = [one.created_ms for one in retain(line, noon, low=0)]
-    # Of 30 ms ago and 20 the older is the first of its hour; a week ago is too long.
-    assert [noon - created for created in kept] == [0, 10, 20, 30, 5 * HOUR_MS, 3 * DAY_MS]
-    assert [one.offset for one in retain(line, noon, low=95)] == [100, 99, 98, 97, 95]
 
 
 def test_samples_are_idempotent_ordered_and_without_overlap(client: redis.Redis, stream: str) -> None:

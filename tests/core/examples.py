@@ -39,7 +39,7 @@ def rows(count: int, seed: int = 0, missing: float = 0.0) -> Columns:
     return Columns(tuple(values))
 
 
-def judged(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> ScoredRows:
+def scored_rows(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> ScoredRows:
     """Rows with errors and verdicts that depend on their offsets alone."""
     errors = ((offsets * 2_654_435_761 % 1_000) / 100 + 0.01).astype(np.float32)
     times = offsets * 1_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
+from training.learn.versioning import Trained
 from worker.adapters.redis_snapshots import STRANGERS_MS
 from worker.core.model.bundle import Bundle
 from worker.core.model.serving_model import Signatures
@@ -128,6 +129,19 @@ class MemoryRegistry:
     def put_threshold(self, threshold: Threshold) -> None:
         self._up()
         self._thresholds[threshold.digest()] = threshold
+
+    def put_version(self, version: Trained) -> None:
+        """Both parts of a trained version."""
+        self.put_bundle(version.bundle)
+        self.put_threshold(version.threshold)
+
+    def promote_version(self, spec_hash: str, version: Trained) -> Champion:
+        """Store a trained version and make it the champion, as an operator would."""
+        bundle, threshold = version.bundle, version.threshold
+        champion = Champion(bundle.digest, threshold.digest(), bundle.manifest.version, self.next_token())
+        self.put_version(version)
+        self.promote(spec_hash, champion)
+        return champion
 
     def promote(self, spec_hash: str, champion: Champion) -> bool:
         self._up()

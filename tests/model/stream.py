@@ -9,11 +9,14 @@ from functools import cache
 import numpy as np
 
 from tests.model.broker import Record
+from tests.model.stores import MemoryRegistry
 from tests.scenarios.stream import FEATURES, anomalous, normal
 from training.history.lookback import with_pasts
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
 from worker.core.events.columns import from_table
+from worker.core.model.serving_model import ServingModel, Versions
+from worker.partitions.serving import ModelFeed
 
 START_MS = 1_800_000_000_000
 STEP_MS = 7_000
@@ -53,6 +56,10 @@ class Events:
         event["ts"] = (START_MS + self._count * STEP_MS - late) / 1_000
         return Record(timestamp, b"k", json.dumps(event).encode())
 
+    def many(self, count: int) -> list[Record | None]:
+        """`count` records or markers, a second apart."""
+        return [self.next(START_MS + 1_000 * i) for i in range(count)]
+
 
 @cache
 def versions() -> tuple[Trained, ...]:
@@ -77,3 +84,12 @@ def versions() -> tuple[Trained, ...]:
         )
         for number in (1, 2, 3)
     )
+
+
+@cache
+def serving_model(number: int) -> ServingModel:
+    """Version `number`, ready to score with."""
+    version, registry = versions()[number - 1], MemoryRegistry()
+    registry.put_version(version)
+    feed = ModelFeed(registry, SETTINGS.spec.spec_hash)
+    return feed.model_of(Versions(version.bundle.digest, version.threshold.digest()))

@@ -23,7 +23,7 @@ from worker.core.state.snapshot import Snapshot
 from worker.partitions.assigned import Phase
 from worker.partitions.serving import ModelFeed
 from worker.ports.log import Commit, TopicPartition
-from worker.ports.stores import Champion, StoreUnavailable
+from worker.ports.stores import StoreUnavailable
 
 PARTITIONS, PODS = 2, 3
 ACTIONS = 60
@@ -66,10 +66,9 @@ class World:
         self._wiped: list[str] = []
         self.wrong: list[str] = []
         always = MemoryRegistry()
-        for one in versions():
+        for version in versions():
             for registry in (always, self.registry):
-                registry.put_bundle(one.bundle)
-                registry.put_threshold(one.threshold)
+                registry.put_version(version)
         self.reference = Reference(self.broker, ModelFeed(always, SETTINGS.spec.spec_hash))
         self.broker.committed = self._committed
         self._watch_store()
@@ -170,12 +169,7 @@ class World:
         return self.redis_up
 
     def _promote(self) -> None:
-        chosen = self.rng.choice(versions())
-        champion = Champion(chosen.bundle.digest, chosen.threshold.digest(), chosen.bundle.manifest.version,
-                            self.registry.next_token())  # fmt: skip
-        self.registry.put_bundle(chosen.bundle)
-        self.registry.put_threshold(chosen.threshold)
-        self.registry.promote(SETTINGS.spec.spec_hash, champion)
+        self.registry.promote_version(SETTINGS.spec.spec_hash, self.rng.choice(versions()))
 
     def wait(self) -> bool:
         self.clock.sleep(self.rng.choice((0.05, 0.3, 1.0, 1.0, 6.0, 12.0)))
@@ -283,9 +277,8 @@ class World:
         for net in self.nets.values():
             net.dies_in = -1
         self.finish()
-        for one in versions():
-            self.registry.put_bundle(one.bundle)
-            self.registry.put_threshold(one.threshold)
+        for version in versions():
+            self.registry.put_version(version)
         if self.registry.champion(SETTINGS.spec.spec_hash) is None and not self._pods:
             self._promote()
         known = {pod.source._member for pod in self._pods.values()}

@@ -13,9 +13,9 @@ from worker.loop import Worker
 from worker.partitions.assigned import Phase, Placed
 
 
-class Turned:
-    def __init__(self, made: Stream, instance: str) -> None:
-        self.collaborators = build(made.settings, StopToken(), instance)
+class InProcessWorker:
+    def __init__(self, setup: Stream, instance: str) -> None:
+        self.collaborators = build(setup.settings, StopToken(), instance)
         self.worker = Worker(self.collaborators, StopToken())
         self.feed = self.collaborators.feed
         self.telemetry = self.collaborators.telemetry
@@ -50,9 +50,9 @@ class Turned:
 
 
 @contextmanager
-def turned(made: Stream, instance: str = "turned") -> Iterator[Turned]:
+def in_process(setup: Stream, instance: str = "turned") -> Iterator[InProcessWorker]:
     """Drained at the end, unless the test fails."""
-    one = Turned(made, instance)
+    one = InProcessWorker(setup, instance)
     try:
         yield one
     except BaseException:

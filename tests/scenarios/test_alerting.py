@@ -16,14 +16,14 @@ from tests.services.kafka import KafkaCluster
 def test_each_anomaly_alerts_once_and_names_the_feature(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream)
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream)
+    setup.train()
     plain = events(2_000, every=100)
     kafka.produce(stream, encoded(plain))
-    with worker(made, "a", tmp_path) as process:
-        await_committed(made, 2_000, process)
+    with worker(setup, "a", tmp_path) as process:
+        await_committed(setup, 2_000, process)
         assert process.stop() == 0
-    alerts = {alert["event"]["id"]: alert for alert in made.alerts()}
+    alerts = {alert["event"]["id"]: alert for alert in setup.alerts()}
     truth = {event["id"] for event in plain if event["duration"] == 60.0}
     assert truth <= set(alerts)
     # alert_rate is 0.001: a handful of the 1,980 normal events may be flagged too.
@@ -42,19 +42,19 @@ def test_each_anomaly_alerts_once_and_names_the_feature(
 def test_poison_is_set_aside_whole_and_the_rest_is_scored(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream, partitions=1)
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream, partitions=1)
+    setup.train()
     rng = np.random.default_rng(0)
     bad = [b"", b"{", b"\xff\xfe", b"[1]", b'{"bytes": "many"}', b"[" * 9_000, b'{"bytes": 1e999}', b'{"bytes": NaN}',
            b'{"proto": 5}', b"x" * 1_048_300]  # fmt: skip
     good = [anomalous(rng, i) for i in range(len(bad))]
     mixed = [value for model in zip(bad, encoded(good), strict=True) for value in model]
     kafka.produce(stream, [*mixed, None], timestamp_ms=1_750_000_000_000)
-    with worker(made, "a", tmp_path) as process:
-        await_committed(made, len(mixed) + 1, process)
+    with worker(setup, "a", tmp_path) as process:
+        await_committed(setup, len(mixed) + 1, process)
         assert process.stop() == 0
-    assert made.flagged_ids() == [event["id"] for event in good]
-    letters = kafka.read_committed(made.settings.kafka.dead_letters)
+    assert setup.flagged_ids() == [event["id"] for event in good]
+    letters = kafka.read_committed(setup.settings.kafka.dead_letters)
     assert len(letters) == len(bad)
     for i, letter in enumerate(letters):
         headers = headers_of(letter)
@@ -78,11 +78,11 @@ def test_scores_topic_has_every_event_once(
 ) -> None:
     scores = f"{stream}.scores"
     kafka.create_topic(scores, 1)
-    made = make(kafka, redis_url, tmp_path, stream, kafka={"scores": scores, "delivery": delivery})
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream, kafka={"scores": scores, "delivery": delivery})
+    setup.train()
     kafka.produce(stream, encoded(events(300, every=50)))
-    with worker(made, "a", tmp_path) as process:
-        await_committed(made, 300, process)
+    with worker(setup, "a", tmp_path) as process:
+        await_committed(setup, 300, process)
         assert process.stop() == 0
     records = [json.loads(m.value() or b"") for m in kafka.read_committed(scores)]
     assert sorted((r["partition"], r["offset"]) for r in records) == [(p, o) for p in range(2) for o in range(150)]

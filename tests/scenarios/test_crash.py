@@ -20,31 +20,31 @@ RECORDS = 3_000
 
 def undisturbed(cluster: KafkaCluster, redis_url: str, folder: Path, topic: str) -> Stream:
     """The same log read by another group without an incident: what must come out."""
-    made = make(cluster, redis_url, folder, f"{topic}-reference", kafka={"events": [topic]})
-    made.train()
-    with worker(made, "reference", folder) as process:
-        await_committed(made, RECORDS, process)
+    setup = make(cluster, redis_url, folder, f"{topic}-reference", kafka={"events": [topic]})
+    setup.train()
+    with worker(setup, "reference", folder) as process:
+        await_committed(setup, RECORDS, process)
         assert process.stop() == 0
-    return made
+    return setup
 
 
-def same(made: Stream, reference: Stream) -> None:
-    ours, theirs = made.comparable(), reference.comparable()
+def same(setup: Stream, reference: Stream) -> None:
+    ours, theirs = setup.comparable(), reference.comparable()
     assert ours.keys() == theirs.keys()
     for alert_id, alert in theirs.items():
         assert ours[alert_id] == alert
-    assert made.state_bytes() == reference.state_bytes()
+    assert setup.state_bytes() == reference.state_bytes()
 
 
 @pytest.mark.parametrize("point", ["produced", "offsets_sent", "committed"])
 def test_killed_at_a_point_of_the_transaction(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, point: str
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream)
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream)
+    setup.train()
     plain = encoded(events(RECORDS, every=60))
     kafka.produce(stream, plain[:1_500])
-    with worker(made, "pod-0", tmp_path, dies=(point, 3)) as dying:
+    with worker(setup, "pod-0", tmp_path, dies=(point, 3)) as dying:
         while dying.process.poll() is None:  # more input, until its third transaction with alerts
             done = min(1_500 + 30 * len(dying.events("batch")), RECORDS)
             sent = sum(kafka.bounds(stream, p)[1] for p in range(2))
@@ -52,30 +52,30 @@ def test_killed_at_a_point_of_the_transaction(
         assert dying.wait() == -signal.SIGKILL
     sent = sum(kafka.bounds(stream, p)[1] for p in range(2))
     kafka.produce(stream, plain[sent:])
-    with worker(made, "pod-0", tmp_path) as successor:
-        await_committed(made, RECORDS, successor)
+    with worker(setup, "pod-0", tmp_path) as successor:
+        await_committed(setup, RECORDS, successor)
         assert successor.stop() == 0
-    same(made, undisturbed(kafka, redis_url, tmp_path, stream))
+    same(setup, undisturbed(kafka, redis_url, tmp_path, stream))
 
 
 def test_sigterm_mid_stream_leaves_nothing_to_replay(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream)
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream)
+    setup.train()
     plain = encoded(events(RECORDS, every=60))
-    with worker(made, "pod-0", tmp_path) as first:
+    with worker(setup, "pod-0", tmp_path) as first:
         first.wait_for("first_start", 2)
         kafka.produce(stream, plain[:1_000])
         first.signal(signal.SIGTERM)
         assert first.wait() == 0
     kafka.produce(stream, plain[1_000:])
-    with worker(made, "pod-1", tmp_path) as second:
+    with worker(setup, "pod-1", tmp_path) as second:
         for restored in second.wait_for("restored", 2):
             assert restored["behind"] == 0
-        await_committed(made, RECORDS, second)
+        await_committed(setup, RECORDS, second)
         assert second.stop() == 0
-    same(made, undisturbed(kafka, redis_url, tmp_path, stream))
+    same(setup, undisturbed(kafka, redis_url, tmp_path, stream))
 
 
 @pytest.mark.parametrize(("planted", "behind"), [(None, 0), (("handler_raises", 1), 1_000)])
@@ -83,14 +83,14 @@ def test_what_a_drain_leaves_finds_a_signal_handler_that_raises(
     planted: tuple[str, int] | None, behind: int, kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
     """Only a drain takes a snapshot here. Raising out of the loop passes it by, though the process ends with 0."""
-    made = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
-    made.train()
-    with worker(made, "pod-0", tmp_path, planted) as first:
+    setup = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
+    setup.train()
+    with worker(setup, "pod-0", tmp_path, planted) as first:
         first.wait_for("first_start", 2)
         kafka.produce(stream, encoded(events(1_000, every=60)))
-        await_committed(made, 1_000, first)
+        await_committed(setup, 1_000, first)
         assert first.stop() == 0
-    with worker(made, "pod-1", tmp_path) as second:
+    with worker(setup, "pod-1", tmp_path) as second:
         assert sum(restored["behind"] for restored in second.wait_for("restored", 2)) == behind
         assert second.stop() == 0
 
@@ -100,43 +100,43 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
 ) -> None:
     """Catch-up judges with what judged before: the state is the one that the dead worker would have had."""
     # Only the state at the first commit is named, so that catch-up replays the switch.
-    made = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
-    made.train()
-    first_version = made.registry.champion(made.settings.spec.spec_hash)
+    setup = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
+    setup.train()
+    first_version = setup.registry.champion(setup.settings.spec.spec_hash)
     plain = encoded(events(RECORDS, every=60))
     kafka.produce(stream, plain[:1_000])
-    with worker(made, "pod-0", tmp_path) as first:
-        await_committed(made, 1_000, first)
-        made.train(version=2, seed=7)
+    with worker(setup, "pod-0", tmp_path) as first:
+        await_committed(setup, 1_000, first)
+        setup.train(version=2, seed=7)
         time.sleep(3.0)
         kafka.produce(stream, plain[1_000:2_000])
         switches = {event["partition"]: event["offset"] for event in first.wait_for("switched", 2)}
-        await_committed(made, 2_000, first)
-        before = made.comparable()
+        await_committed(setup, 2_000, first)
+        before = setup.comparable()
         first.kill9()
     assert switches == {0: 500, 1: 500}
     assert {alert["model"]["version"] for alert in before.values()} == {1, 2}
-    second_version = made.registry.champion(made.settings.spec.spec_hash)
+    second_version = setup.registry.champion(setup.settings.spec.spec_hash)
     assert first_version is not None and second_version is not None
-    made.train(version=3, seed=9)  # today's champion is another one
-    with worker(made, "pod-1", tmp_path) as second:
+    setup.train(version=3, seed=9)  # today's champion is another one
+    with worker(setup, "pod-1", tmp_path) as second:
         for restored in second.wait_for("restored", 2):
             assert restored["snapshot_offset"] <= 500
             assert restored["committed"] == 1_000
         second.wait_for("live", 2)
         assert second.stop() == 0
-    assert made.comparable() == before
-    for offset, chunk in made.state_bytes().values():
+    assert setup.comparable() == before
+    for offset, chunk in setup.state_bytes().values():
         # The histogram has each record as the version scored it that was in force then; none is the third's.
-        state = PartitionState.decode(chunk, made.settings.spec, 0)
+        state = PartitionState.decode(chunk, setup.settings.spec, 0)
         assert offset == 1_000
         assert state.versions.bundle == second_version.bundle
         sample, expected = state.recent, np.zeros(BUCKETS, np.int64)
         assert len(sample) == 1_000
         for champion, part in ((first_version, slice(0, 500)), (second_version, slice(500, 1_000))):
-            detector = made.registry.bundle(champion.bundle).detector()
+            detector = setup.registry.bundle(champion.bundle).detector()
             errors = detector.errors(detector.encoder.transform(sample.columns.take(part)))
-            buckets = made.registry.threshold(champion.threshold).p_buckets(errors)
+            buckets = setup.registry.threshold(champion.threshold).p_buckets(errors)
             expected += np.bincount(buckets, minlength=BUCKETS)
         assert (state.ring.total() == expected).all()
 
@@ -144,13 +144,13 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
 def test_redis_unreachable_at_start_is_waited_for(
     kafka: KafkaCluster, own_redis: RedisServer, stream: str, tmp_path: Path
 ) -> None:
-    made = make(kafka, own_redis.url, tmp_path, stream)
+    setup = make(kafka, own_redis.url, tmp_path, stream)
     own_redis.stop()
     kafka.produce(stream, encoded(events(300, every=60)))
-    with worker(made, "pod-0", tmp_path) as process:
+    with worker(setup, "pod-0", tmp_path) as process:
         process.wait_for("waiting_for_redis")
         own_redis.start()
-        made.train()
-        await_committed(made, 300, process)
+        setup.train()
+        await_committed(setup, 300, process)
         assert process.stop() == 0
-    assert len(made.alerts()) >= 5
+    assert len(setup.alerts()) >= 5

@@ -37,17 +37,17 @@ def visits(count: int, seed: int = 1) -> list[dict[str, Any]]:
     return plain
 
 
-def trained(made: Stream) -> None:
+def trained(setup: Stream) -> None:
     """A first model, from rows that got their pasts from the code that serves."""
     plain = [event for event in visits(4_000, seed=9) if not event["odd"]]
-    spec = made.settings.spec
+    spec = setup.settings.spec
     table = {"bytes": [e["bytes"] for e in plain], "duration": [e["duration"] for e in plain],
              "proto.name": ["tcp"] * len(plain)}  # fmt: skip
     hosts, times = [e["host"] for e in plain], np.array([1_000 * e["ts"] for e in plain], np.int64)
-    columns = with_pasts(made.settings, from_table(table, spec), hosts, times)
-    version = train_version(made.settings, columns, calibrate_on=None, version=1, parent=None, ranges={}, seed=0,
+    columns = with_pasts(setup.settings, from_table(table, spec), hosts, times)
+    version = train_version(setup.settings, columns, calibrate_on=None, version=1, parent=None, ranges={}, seed=0,
                             created_at="2026-01-01T00:00:00Z")  # fmt: skip
-    registry: RedisRegistry = made.registry
+    registry: RedisRegistry = setup.registry
     registry.put_bundle(version.bundle)
     registry.put_threshold(version.threshold)
     champion = Champion(version.bundle.digest, version.threshold.digest(), 1, registry.next_token())
@@ -62,26 +62,26 @@ def looking_back(cluster: KafkaCluster, redis_url: str, folder: Path, name: str,
 def test_killed_mid_stream_the_past_of_each_entity_is_what_it_was(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    made = looking_back(kafka, redis_url, tmp_path, stream)
-    trained(made)
+    setup = looking_back(kafka, redis_url, tmp_path, stream)
+    trained(setup)
     plain = visits(RECORDS)
-    with worker(made, "pod-0", tmp_path) as first:
+    with worker(setup, "pod-0", tmp_path) as first:
         kafka.produce(stream, encoded(plain[:1_500]))
-        await_committed(made, 1_500, first)
+        await_committed(setup, 1_500, first)
         time.sleep(1.5)  # snapshots of this are named
-        await_named(made)
+        await_named(setup)
         first.kill9()
     kafka.produce(stream, encoded(plain[1_500:]))
-    with worker(made, "pod-1", tmp_path) as second:
-        await_committed(made, RECORDS, second)
+    with worker(setup, "pod-1", tmp_path) as second:
+        await_committed(setup, RECORDS, second)
         assert second.stop() == 0
     reference = looking_back(kafka, redis_url, tmp_path, f"{stream}-reference", kafka={"events": [stream]})
     trained(reference)
     with worker(reference, "reference", tmp_path) as undisturbed:
         await_committed(reference, RECORDS, undisturbed)
         assert undisturbed.stop() == 0
-    same(made, reference)
-    found = {alert["event"]["id"]: alert for alert in made.alerts()}
+    same(setup, reference)
+    found = {alert["event"]["id"]: alert for alert in setup.alerts()}
     odd = {event["id"] for event in plain if event["odd"]}
     # Told by the entity's past alone; a host's first events have none yet.
     assert len(odd & set(found)) > 0.8 * len(odd)
@@ -92,18 +92,18 @@ def test_killed_mid_stream_the_past_of_each_entity_is_what_it_was(
 def test_a_cold_start_learns_from_rows_with_their_past(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    made = looking_back(kafka, redis_url, tmp_path, stream, threshold={"alert_rate": 0.02})
+    setup = looking_back(kafka, redis_url, tmp_path, stream, threshold={"alert_rate": 0.02})
     plain = visits(ENOUGH_ROWS + 1_000)
     kafka.produce(stream, encoded(plain))
-    with worker(made, "pod-0", tmp_path, trainer=True) as process:
-        await_committed(made, len(plain), process)
+    with worker(setup, "pod-0", tmp_path, trainer=True) as process:
+        await_committed(setup, len(plain), process)
         assert process.stop() == 0
-    champion = made.registry.champion(made.settings.spec.spec_hash)
+    champion = setup.registry.champion(setup.settings.spec.spec_hash)
     assert champion is not None
-    encoder = made.registry.bundle(champion.bundle).detector().encoder
-    mean = made.settings.spec.names.index("duration:mean:60s")
+    encoder = setup.registry.bundle(champion.bundle).detector().encoder
+    mean = setup.settings.spec.names.index("duration:mean:60s")
     # The entities' means spread over their levels, ten to seventy.
     scaling = encoder.to_json()["parts"][mean]
     assert scaling["low"] < 15.0
     assert scaling["high"] > 60.0
-    assert made.alerts()
+    assert setup.alerts()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from tests.scenarios.inprocess import Turned, turned
+from tests.scenarios.inprocess import InProcessWorker, in_process
 from tests.scenarios.stream import Stream, encoded, events, make
 from tests.services.kafka import KafkaCluster
 from tests.services.redis import RedisServer
@@ -22,24 +22,24 @@ TRUTH = {event["id"] for event in PLAIN if event["duration"] == 60.0}
 
 
 @pytest.fixture
-def made(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> Stream:
+def setup(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> Stream:
     """A stream with a model."""
     new = make(kafka, redis_url, tmp_path, stream)
     new.train()
     return new
 
 
-def once(made: Stream) -> None:
+def once(setup: Stream) -> None:
     """Every anomaly alerted, no alert twice."""
-    ids = made.flagged_ids()
+    ids = setup.flagged_ids()
     assert len(ids) == len(set(ids))
     assert set(ids) >= TRUTH
 
 
-def test_an_exception_inside_consume_loses_nothing(made: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    with turned(made) as one:
+def test_an_exception_inside_consume_loses_nothing(setup: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_process(setup) as one:
         one.live()
-        made.kafka.produce(made.settings.stream, encoded(PLAIN))
+        setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
         source = one.collaborators.source
         consumer = source._consumer  # type: ignore[attr-defined]
 
@@ -63,30 +63,30 @@ def test_an_exception_inside_consume_loses_nothing(made: Stream, monkeypatch: py
         one.committed(RECORDS)
         assert raising.raised
         assert one.telemetry.recoveries == 1
-    once(made)
+    once(setup)
 
 
-def test_a_fenced_producer_is_replaced_in_process(made: Stream) -> None:
-    with turned(made, "twin") as one:
+def test_a_fenced_producer_is_replaced_in_process(setup: Stream) -> None:
+    with in_process(setup, "twin") as one:
         one.live()
-        made.kafka.produce(made.settings.stream, encoded(PLAIN[:300]))
+        setup.kafka.produce(setup.settings.stream, encoded(PLAIN[:300]))
         one.committed(300)
         thief = Producer(
             {
-                "bootstrap.servers": made.kafka.bootstrap,
-                "transactional.id": f"{made.settings.kafka.group}.twin",
+                "bootstrap.servers": setup.kafka.bootstrap,
+                "transactional.id": f"{setup.settings.kafka.group}.twin",
             }
         )
         thief.init_transactions(30)
-        made.kafka.produce(made.settings.stream, encoded(PLAIN[300:]))
+        setup.kafka.produce(setup.settings.stream, encoded(PLAIN[300:]))
         one.committed(RECORDS)
         assert one.telemetry.producers_replaced >= 1
-    once(made)
+    once(setup)
 
 
-def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transaction_that_times_out_is_recovered(setup: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
-    with turned(made) as one:
+    with in_process(setup) as one:
         one.live()
         transactional = one.collaborators.sink._producer  # type: ignore[attr-defined]
         producer = transactional._producer
@@ -108,25 +108,25 @@ def test_a_transaction_that_times_out_is_recovered(made: Stream, monkeypatch: py
 
         slow = Slow()
         monkeypatch.setattr(transactional, "_producer", slow)
-        made.kafka.produce(made.settings.stream, encoded(PLAIN))
+        setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
         one.committed(RECORDS)
         assert slow.frozen
         assert one.telemetry.producers_replaced + one.telemetry.transactions_aborted >= 1
-    once(made)
+    once(setup)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_two_workers_and_a_rebalance_mid_stream(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, protocol: str
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream, kafka={"properties": {"group.protocol": protocol}})
-    made.train()
-    with turned(made, "first") as first:
+    setup = make(kafka, redis_url, tmp_path, stream, kafka={"properties": {"group.protocol": protocol}})
+    setup.train()
+    with in_process(setup, "first") as first:
         first.live()
-        made.kafka.produce(stream, encoded(PLAIN[:200]))
+        setup.kafka.produce(stream, encoded(PLAIN[:200]))
         first.until(lambda: first.telemetry.scored > 0)
-        second = Turned(made, "second")
-        made.kafka.produce(stream, encoded(PLAIN[200:400]))
+        second = InProcessWorker(setup, "second")
+        setup.kafka.produce(stream, encoded(PLAIN[200:400]))
 
         def shared() -> bool:
             second.worker.turn()
@@ -135,7 +135,7 @@ def test_two_workers_and_a_rebalance_mid_stream(
             )
 
         first.until(shared)
-        made.kafka.produce(stream, encoded(PLAIN[400:]))
+        setup.kafka.produce(stream, encoded(PLAIN[400:]))
 
         def all_committed() -> bool:
             second.worker.turn()
@@ -145,16 +145,16 @@ def test_two_workers_and_a_rebalance_mid_stream(
         first.until(all_committed)
         second.close()
         first.live()
-    once(made)
-    assert kafka.group_protocol(made.settings.kafka.group) == protocol
+    once(setup)
+    assert kafka.group_protocol(setup.settings.kafka.group) == protocol
 
 
 def test_redis_down_later_does_not_stop_scoring(
     kafka: KafkaCluster, own_redis: RedisServer, stream: str, tmp_path: Path
 ) -> None:
-    made = make(kafka, own_redis.url, tmp_path, stream)
-    made.train()
-    with turned(made) as one:
+    setup = make(kafka, own_redis.url, tmp_path, stream)
+    setup.train()
+    with in_process(setup) as one:
         one.live()
         own_redis.stop()
         kafka.produce(stream, encoded(PLAIN))
@@ -162,46 +162,46 @@ def test_redis_down_later_does_not_stop_scoring(
         one.feed.refresh()
         assert not one.feed.reachable
         own_redis.start()  # emptied; the trainer or an operator brings the model back
-        made.train()
+        setup.train()
         one.feed.refresh()
         assert one.feed.reachable
         one.until(lambda: one.telemetry.snapshots_written > 0)
-    once(made)
+    once(setup)
 
 
 def test_without_an_offset_a_group_begins_where_it_is_told(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream, kafka={"start": "latest"})
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream, kafka={"start": "latest"})
+    setup.train()
     kafka.produce(stream, encoded(PLAIN[:300]))
-    with turned(made) as one:
+    with in_process(setup) as one:
         one.live()
         kafka.produce(stream, encoded(PLAIN[300:]))
         one.committed(RECORDS)
         assert one.telemetry.records == 300
-    assert min(made.flagged_ids()) >= 300
+    assert min(setup.flagged_ids()) >= 300
 
 
 @pytest.mark.parametrize("policy", ["stop", "earliest"])
 def test_an_offset_that_expired_though_state_is_kept(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, policy: str
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy, "start": "latest"})
-    made.train()
-    with turned(made) as one:
+    setup = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy, "start": "latest"})
+    setup.train()
+    with in_process(setup) as one:
         one.live(1)
         kafka.produce(stream, encoded(PLAIN[:100]))
         one.committed(100)
-    kafka.delete_group(made.settings.kafka.group)
+    kafka.delete_group(setup.settings.kafka.group)
     kafka.produce(stream, encoded(PLAIN[100:]))
     if policy == "stop":
-        one = Turned(made, "turned")
+        one = InProcessWorker(setup, "turned")
         with pytest.raises(StateLost, match=r"the group's offset is gone, though state up to offset 100 is kept"):
             one.live(1)
         one._end()
     else:
-        with turned(made) as one:  # never silently at the end, as kafka.start would have it
+        with in_process(setup) as one:  # never silently at the end, as kafka.start would have it
             one.live(1)
             one.committed(RECORDS)
             assert one.telemetry.offsets_lost == 1
@@ -212,21 +212,21 @@ def test_an_offset_that_expired_though_state_is_kept(
 def test_a_committed_offset_that_fell_off_the_log(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path, policy: str
 ) -> None:
-    made = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy})
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy})
+    setup.train()
     kafka.produce(stream, encoded(PLAIN[:100]))
-    with turned(made) as one:
+    with in_process(setup) as one:
         one.live(1)
         one.committed(100)
     kafka.produce(stream, encoded(PLAIN[100:]))
     kafka.delete_records(stream, 0, before=300)
     if policy == "stop":
-        one = Turned(made, "turned")
+        one = InProcessWorker(setup, "turned")
         with pytest.raises(StateLost, match=r"the committed offset 100 is outside the log \(300 to 600\)"):
             one.live(1)
         one._end()
     else:
-        with turned(made) as one:
+        with in_process(setup) as one:
             one.live(1)
             one.committed(RECORDS)
             assert one.telemetry.offsets_lost == 1
@@ -234,17 +234,17 @@ def test_a_committed_offset_that_fell_off_the_log(
 
 
 def test_a_recreated_topic_starts_anew(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> None:
-    made = make(kafka, redis_url, tmp_path, stream, partitions=1)
-    made.train()
+    setup = make(kafka, redis_url, tmp_path, stream, partitions=1)
+    setup.train()
     kafka.produce(stream, encoded(PLAIN[:100]))
-    with turned(made) as one:
+    with in_process(setup) as one:
         one.live(1)
         one.committed(100)
     kafka.delete_topic(stream)
     time.sleep(1.0)
     kafka.create_topic(stream, 1)
     kafka.produce(stream, encoded(PLAIN[:50]))
-    with turned(made) as one:
+    with in_process(setup) as one:
         one.live(1)
         one.committed(50)
         assert one.telemetry.records == 50
