@@ -175,9 +175,9 @@ class RangeReader:
                 within = int(records.offsets.searchsorted(stop[source]))
                 if within:
                     yield records.part(0, within)
-            for source, end in ends.items():
+            for source in ends.keys() & pending:
                 # The last offsets of a range may hold no record: a transaction's marker, or compaction.
-                position[source] = max(position[source], end)
+                position[source] = max(position[source], ends[source])
             done = {source for source in pending if position[source] >= stop[source]}
             if done:
                 self._consumer.pause([KafkaPartition(*source) for source in sorted(done)])
