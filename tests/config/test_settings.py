@@ -12,6 +12,7 @@ from worker.adapters.redis_client import connect
 from worker.config.load import load
 from worker.config.refused_properties import REFUSED
 from worker.config.settings import Settings
+from worker.config.without_effect import keys_without_effect
 from worker.core.events.durations import seconds
 from worker.errors import ConfigError
 
@@ -128,6 +129,26 @@ def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
     twice = refusal(tmp_path, BASE + "  - {field: a, kind: numeric}\n")
     assert "features.1: 'a' as numeric is there twice" in twice
     assert "features" in refusal(tmp_path, "stream: s\n")
+
+
+def test_a_key_named_like_a_kind_of_feature_is_named_in_full(tmp_path: Path) -> None:
+    text = "stream: s\nfeatures:\n  - {field: a, kind: numeric, numeric: 1}\n"
+    assert "features.0.numeric: unknown key; allowed here: field, kind" in refusal(tmp_path, text)
+
+
+def test_a_property_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    said = refusal(tmp_path, BASE + "kafka: {properties: {1: x}}\n")
+    assert said == "kafka.properties.1: 1 is not allowed: input should be a valid string"
+
+
+def test_keys_without_effect_are_accepted_and_listed_when_the_user_set_them(tmp_path: Path) -> None:
+    assert keys_without_effect(loaded(tmp_path, BASE)) == []
+    listed = keys_without_effect(loaded(tmp_path, FULL))
+    assert [key for key, _ in listed] == ["kafka.labels", "fine_tune.on_drift"]
+    assert all("this version" in text for _, text in listed)
+    assert keys_without_effect(loaded(tmp_path, BASE + "fine_tune: {on_drift: false}\n")) == []
+    by_variable = loaded(tmp_path, BASE, OFFBEAT_KAFKA__LABELS="verdicts")
+    assert (by_variable.kafka.labels, keys_without_effect(by_variable)[0].key) == ("verdicts", "kafka.labels")
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
