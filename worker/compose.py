@@ -16,7 +16,7 @@ import torch
 from worker import logs
 from worker.adapters.http import Probe, StatusServer
 from worker.adapters.kafka_admin import Topics, matching
-from worker.adapters.kafka_producer import KafkaLimits
+from worker.adapters.kafka_producer import RecordLimits
 from worker.adapters.kafka_sink import PlainSink, TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.redis_client import connect, refuse_eviction
@@ -161,7 +161,7 @@ def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:
     for topic in topics:
         if topic not in known:
             log.warning("output_topic_missing", topic=topic, effect="nothing is committed until it exists")
-    limits = KafkaLimits(kafka.bootstrap_servers, kafka.properties, topics)
+    limits = RecordLimits(kafka.bootstrap_servers, kafka.properties, topics)
     if kafka.delivery == "at_least_once":
         return PlainSink(kafka.bootstrap_servers, kafka.properties, limits, source.commit)
     return TransactionalSink(kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits)

@@ -15,7 +15,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from tests.services.kafka import KafkaCluster, KafkaServer
 from worker.adapters.kafka_commits import GroupCommits
-from worker.adapters.kafka_producer import KafkaLimits
+from worker.adapters.kafka_producer import RecordLimits
 from worker.adapters.kafka_sink import PlainSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.ports.log import Commit, Committed, LogUnavailable, Output, Polled, TopicPartition
@@ -101,7 +101,7 @@ def test_commits_carry_their_metadata_and_are_seen_from_outside(cluster: Cluster
     sources = [TopicPartition(stream, i) for i in range(4)]
     assert reader.source.committed(sources) == dict.fromkeys(sources, Committed(None))
     assert reader.source.membership() is not None
-    limits = KafkaLimits(bootstrap, {}, [stream])
+    limits = RecordLimits(bootstrap, {}, [stream])
     sink = PlainSink(bootstrap, {}, limits, reader.source.commit)
     outputs = [Output(sources[0], stream, None, b"out", [("h", b"v")])]
     sink.publish(outputs, {sources[1]: Commit(7, "a" * 1_000)}, None)

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from worker.adapters.kafka_config import Properties, consumer_properties, refused
+from worker.adapters.kafka_config import Properties, consumer_properties, detect_refusal
 from worker.adapters.kafka_records import group_by_partition
 from worker.config.refused_properties import is_secret
 from worker.errors import ConfigError, DependencyUnreachable, RefusedByKafka
@@ -216,7 +216,7 @@ class RangeReader:
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends[TopicPartition(message.topic() or "", message.partition() or 0)] = message.offset() or 0
             else:
-                final = refused(error, f"topic {message.topic()!r}")
+                final = detect_refusal(error, f"topic {message.topic()!r}")
                 if final is not None:
                     raise final
         if self._refusal is not None:
@@ -224,7 +224,7 @@ class RangeReader:
         return list(group_by_partition(good)) if good else [], ends
 
     def _on_error(self, error: KafkaError) -> None:
-        self._refusal = self._refusal or refused(error, self._purpose)
+        self._refusal = self._refusal or detect_refusal(error, self._purpose)
 
     @contextmanager
     def _query(self) -> Iterator[None]:
@@ -233,7 +233,7 @@ class RangeReader:
         except KafkaException as error:
             with suppress(KafkaException):
                 self._consumer.consume(100, 0)  # which calls back with the reasons, such as a wrong password
-            final = self._refusal or refused(error, self._purpose)
+            final = self._refusal or detect_refusal(error, self._purpose)
             if final is not None:
                 raise final from error
             connection = self._connection
