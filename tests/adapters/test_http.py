@@ -43,7 +43,7 @@ SOURCE = TopicPartition("flows", 3)
 
 @dataclass
 class Behind:
-    """What the server asks, to be changed by a test."""
+    """The server's callables, which a test may replace."""
 
     live: Callable[[], Probe] = lambda: Probe(True)
     ready: Callable[[], Probe] = lambda: Probe(False, "flows/3: recovering")
@@ -80,7 +80,7 @@ def ask(server: StatusServer, path: str, method: str = "GET") -> tuple[int, dict
 
 
 def samples(server: StatusServer) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Sample value by name and its labels, but for `stream`, which every one of ours must have."""
+    """Sample values by name and labels, without `stream`, which every metric of ours must have."""
     found = {}
     for family in text_string_to_metric_families(ask(server, "/metrics")[2]):
         for sample in family.samples:
@@ -136,7 +136,7 @@ def test_the_page_stands_alone_and_lets_only_its_own_script_run(server: StatusSe
         assert f"{directive} 'sha256-{base64.b64encode(digest).decode()}'" in policy
 
 
-def test_what_is_not_there_is_not_found_and_nothing_can_be_written(server: StatusServer) -> None:
+def test_an_unknown_path_is_not_found_and_nothing_can_be_written(server: StatusServer) -> None:
     assert ask(server, "/nothing")[0] == 404
     assert ask(server, "/livez/")[0] == 404
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "PURGE"):
@@ -163,7 +163,7 @@ def raw(server: StatusServer, sent: bytes = b"") -> socket.socket:
 
 
 @pytest.mark.parametrize("request_line", [b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
-def test_a_request_that_is_none_is_refused_quietly(
+def test_a_malformed_request_is_refused_quietly(
     server: StatusServer, request_line: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with raw(server, request_line) as client:

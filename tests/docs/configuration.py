@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.config.refused_properties import REFUSED
-from worker.config.settings import RedisSettings, Settings
+from worker.config.sections import RedisSettings
+from worker.config.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
