@@ -38,6 +38,7 @@ _HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)  # before collection: some modules of tests fit a model when they are imported
     config.addinivalue_line("markers", "service: uses a real Kafka or Redis")
     config.addinivalue_line("markers", "slow: belongs to a file of tests that takes more than five seconds")
     for name in (*SLOW, *SERVICE_FOLDERS):
@@ -66,11 +67,6 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
     """A test that reaches a service in a way that is not seen above fails in a run without services."""
     if fixturedef.argname in SERVICES and "not service" in request.config.getoption("markexpr"):
         pytest.fail("this test needs a service and is not marked as one; see tests/conftest.py", pytrace=False)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
