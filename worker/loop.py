@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from worker.core.events.decode import Decoded
-from worker.core.events.event_clock import EventTimes, event_times
+from worker.core.events.event_time import EventTimes, event_times
 from worker.core.state.commit_metadata import Switch
 from worker.core.state.entities import ObservedColumns
 from worker.core.state.partition_state import ScoredRows, Versions

@@ -11,7 +11,8 @@ from tests.services.redis import RedisServer
 from worker.adapters.redis_client import connect
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
-from worker.core.state.retention import DAY_MS, HOUR_MS, retained
+from worker.core.events.event_time import HOUR_MS
+from worker.core.state.retention import DAY_MS, retained
 from worker.ports.stores import Ancestor, Chunk, MissingPart, Snapshot, SnapshotStore, StoreUnavailable, digest_of
 
 NOW = 1_800_000_000_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.model.broker import TOPIC_ID, Broker, fetched
 from tests.model.stream import SETTINGS
 from worker.core.events.decode import Limits, decoder_for
-from worker.core.events.event_clock import event_times
+from worker.core.events.event_time import event_times
 from worker.core.state.commit_metadata import EMPTY, Base, CommitMetadata
 from worker.core.state.partition_state import PartitionState, ScoredRows, Versions
 from worker.outputs.alerts import AlertOutputs

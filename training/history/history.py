@@ -18,7 +18,7 @@ from worker.adapters.kafka_config import consumer_properties, refused
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoder
-from worker.core.events.event_clock import event_times
+from worker.core.events.event_time import event_times
 from worker.core.state.partition_state import PartitionState
 from worker.errors import ConfigError, DependencyUnreachable
 from worker.ports.log import Records, TopicPartition

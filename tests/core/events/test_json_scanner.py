@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from worker.core.events.decode import Decoded, JsonDecoder, Limits
 from worker.core.events.entity_names import PackedNames
-from worker.core.events.event_time import milliseconds, stamps
+from worker.core.events.event_time import milliseconds
 from worker.core.events.json_scalar_kernel import read_number, read_time
 from worker.core.events.spec import FeatureSpec
 
@@ -165,18 +165,6 @@ def test_the_usual_forms_are_read_by_the_scanner() -> None:
     assert scanner is not None
     plain = [GOOD, '{"must": 0.30000000000000004, "net": {"x": [1, {"n": "t"}, []]}, "at": 1767247200.1234567}\n']
     assert scanner.scan([value.encode() for value in plain], 1_000).plain.all()
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=5))
-def test_numbers_are_stamped_as_one_by_one(values: list[float]) -> None:
-    found, fine = stamps(np.array(values))
-    for value, stamp, good in zip(values, found.tolist(), fine.tolist(), strict=True):
-        if good:
-            assert stamp == milliseconds(value)
-        else:
-            with pytest.raises(ValueError, match="time"):
-                milliseconds(value)
 
 
 def test_more_scalars_than_it_remembers_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
