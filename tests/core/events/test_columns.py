@@ -59,6 +59,9 @@ def test_bytes_do_not_depend_on_which_events_share_rows() -> None:
     assert to_bytes(shared, WINDOWED) == to_bytes(apart, WINDOWED)
     assert to_bytes(shared, WINDOWED) != to_bytes(columns([b, a], [[0, 1], [1, 1]]), WINDOWED)
     assert len(apart.compact().values[0]) == 3
+    read = from_bytes(to_bytes(apart, WINDOWED), WINDOWED)
+    assert read.lags is not None
+    assert read.values[0][read.lags].tolist() == [[1.0, 2.0], [2.0, 2.0]]
 
 
 @pytest.mark.parametrize("index", [slice(1, None), np.array([1])], ids=["slice", "array"])

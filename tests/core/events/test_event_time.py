@@ -61,6 +61,7 @@ def test_an_array_of_numbers_gives_the_times_of_one_by_one(values: list[float]) 
         ("2026-01-01T06:00:00+02:00", 1_767_240_000_000.0),
         (1_767_247_200, 1_767_247_200_000.0),
         (1_767_247_200_000, 1_767_247_200_000.0),
+        ("9999-12-31T23:59:59.999Z", LATEST_MS),
         (LATEST_MS, LATEST_MS),
     ],
 )

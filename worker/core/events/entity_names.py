@@ -72,7 +72,7 @@ class PackedNames:
     def all_within(self, most: int) -> bool:
         """Whether every row has a name, none empty and none longer than `most` bytes."""
         sizes = self.stops - self.starts
-        return not len(sizes) or bool(self.starts.min() >= 0 and sizes.min() > 0 and sizes.max() <= most)
+        return not len(sizes) or bool(sizes.min() > 0 and sizes.max() <= most)
 
     def at(self, row: int) -> str | None:
         start = int(self.starts[row])
