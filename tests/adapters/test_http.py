@@ -23,7 +23,7 @@ from worker.adapters.status_page import PAGE
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoded
 from worker.core.events.entity_names import AttributeNames
-from worker.core.events.event_clock import EventTimes
+from worker.core.events.event_time import EventTimes
 from worker.core.events.rejects import Reject, RejectCode
 from worker.core.model.detector import Scores
 from worker.core.model.encoder import Encoded

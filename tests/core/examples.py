@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.columns import Columns, objects
-from worker.core.events.event_clock import EventTimes
+from worker.core.events.event_time import EventTimes
 from worker.core.events.spec import FeatureSpec
 from worker.core.model.histogram import bucket_of
 from worker.core.state.partition_state import ScoredRows

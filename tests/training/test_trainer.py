@@ -18,7 +18,7 @@ from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.config.load import load
 from worker.core.events.columns import to_bytes
-from worker.core.events.event_clock import EventTimes
+from worker.core.events.event_time import EventTimes
 from worker.core.model.serving_model import Versions
 from worker.core.state.capture import capture_state
 from worker.core.state.commit_metadata import Base, CommitMetadata

@@ -19,7 +19,7 @@ from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
-from worker.core.events.event_clock import EventTimes
+from worker.core.events.event_time import EventTimes
 from worker.core.model.detector import Detector
 from worker.core.model.serving_model import ServingModel, Signatures, Versions
 from worker.core.model.threshold import Threshold

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import pack_names
-from worker.core.events.event_clock import event_times
+from worker.core.events.event_time import event_times
 from worker.core.state.entities import Entities
 
 _CHUNK = 8_192

@@ -29,13 +29,12 @@ from worker.config.settings import Settings
 from worker.core.events.columns import category, from_table
 from worker.core.events.decode import Limits, decoder_for
 from worker.core.events.entity_names import entity_of
-from worker.core.events.event_time import milliseconds
+from worker.core.events.event_time import LATEST_MS, milliseconds
 from worker.core.model.bundle import BundleError
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
 from worker.ports.stores import Champion, MissingPart, StoreUnavailable
 
 ROWS = 100_000
-_LATEST_MS = 253_402_300_799_999
 Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Shows one stage of the work, by name, while it lasts; what it yields is told the steps done and those in all."""
 
@@ -212,7 +211,7 @@ def _from_file(settings: Settings, path: Path, label: str | None) -> History:
     chosen = order[~(rejected | anomalous)[order]]
     named = columns[spec.entity] if spec.stateful and spec.entity is not None else [None] * table.rows
     entities = [entity_of(category(named[i]), None) for i in chosen.tolist()]
-    when = np.clip(np.nan_to_num(times[chosen]), 0, _LATEST_MS).astype(np.int64)
+    when = np.clip(np.nan_to_num(times[chosen]), 0, LATEST_MS).astype(np.int64)
     return History(
         with_pasts(settings, events.take(chosen), entities, when),
         table.rows,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoded
 from worker.core.events.entity_names import entity_of
-from worker.core.events.event_clock import EventTimes, event_times
+from worker.core.events.event_time import EventTimes, event_times
 from worker.core.model.detector import Scores
 from worker.core.model.encoder import Encoded
 from worker.core.model.serving_model import ServingModel

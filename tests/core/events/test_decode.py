@@ -1,4 +1,4 @@
-"""Records to columns: every value in exactly one place, one reason per field, and nothing can raise."""
+"""Records to columns: every value ends up in exactly one place, every bad field has its reason, nothing raises."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_without_a_fault_of_its_own_a_record_has_the_decoders_reason() -> None:
 
 
 def test_brackets_in_strings_do_not_nest() -> None:
-    assert reject(0, b'{"n": "[[[[\\"[["}', ValueError(), KINDS, LIMITS).code == "field"
+    assert reject(0, b'{"n": "[[[[\\"[[["}', ValueError(), KINDS, LIMITS).code == "field"
 
 
 @pytest.mark.parametrize("values", [[b"{}"], [b'{"x": "\xc3\xa4"}', b"{}", b'{"empty": 1}']])

@@ -1,4 +1,4 @@
-"""The compiled passes over numbers have the bits of the array operations that they stand for."""
+"""The compiled passes over numbers give the bits of the array operations that they replace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entity statistics: against a plain reference that takes one event at a time, and whatever the batches."""
+"""Entity statistics, compared with a plain reference that takes one event at a time, for any batches."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Reference:
         delay = self._rate(memory, 1, event.delay, 60.0, behind)
         slow = self._rate(memory, 2, event.bytes, 3_600.0, behind)
         memory.time, memory.clock = max(memory.time, time), event.clock
-        row = (float(number), _unlog(first[0]), *first[1:], counts[60.0], gap, f"p{number % 3}", *delay,
-               *slow, counts[3_600.0])  # fmt: skip
+        bytes_60s = (_unlog(first[0]), *first[1:], counts[60.0], gap)
+        row = (float(number), *bytes_60s, f"p{number % 3}", *delay, *slow, counts[3_600.0])
         memory.rows = [row, *memory.rows][: self.window]
         return memory.rows + [memory.rows[-1]] * (self.window - len(memory.rows))
 
@@ -124,7 +124,7 @@ def _unlog(value: float) -> float:
 
 
 def stream(rng: np.random.Generator, count: int, names: int) -> list[Event]:
-    """Late, future and missing among them; pauses that outlast the idle bound."""
+    """Events with late, future and missing values, and with pauses that are longer than the idle bound."""
     clock, events = 1_000_000, []
     for _ in range(count):
         clock += int(rng.choice([0, 50, 1_000, 30_000, 700_000], p=[0.3, 0.3, 0.3, 0.09, 0.01]))
@@ -143,7 +143,7 @@ def decoded(events: list[Event], first: int) -> Columns:
     )
 
 
-def fed(entities: Entities, events: list[Event], cuts: list[int]) -> tuple[list[Columns], int, int]:
+def feed(entities: Entities, events: list[Event], cuts: list[int]) -> tuple[list[Columns], int, int]:
     parts, evicted, late = [], 0, 0
     for start, stop in zip([0, *cuts], [*cuts, len(events)], strict=True):
         batch = events[start:stop]
@@ -172,7 +172,7 @@ def test_against_one_event_at_a_time(spec: FeatureSpec, seed: int) -> None:
     reference = Reference(spec.window)
     wanted = [reference.take(event, i) for i, event in enumerate(events)]
     cuts = sorted(rng.choice(600, 7, replace=False).tolist())
-    parts, evicted, late = fed(Entities(spec, BOUNDS), events, cuts)
+    parts, evicted, late = feed(Entities(spec, BOUNDS), events, cuts)
     found = [row for part in parts for row in rows_of(part, spec.window)]
     assert (evicted, late) == (reference.evicted, reference.late)
     assert evicted > 20
@@ -186,11 +186,11 @@ def test_against_one_event_at_a_time(spec: FeatureSpec, seed: int) -> None:
 
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 120), max_size=8))
 @settings(max_examples=40, deadline=None)
-def test_batches_and_snapshots_do_not_show(seed: int, cuts: list[int]) -> None:
-    """Same bits whatever the cuts, also where the state goes through segments on the way."""
+def test_batches_and_snapshots_change_no_bit(seed: int, cuts: list[int]) -> None:
+    """The bits are the same for any cuts, even if the state is stored in segments and loaded at each of them."""
     events = stream(np.random.default_rng(seed), 120, names=7)
     whole = Entities(WINDOWED, BOUNDS)
-    at_once = fed(whole, events, [])[0]
+    at_once = feed(whole, events, [])[0]
     cut = Entities(WINDOWED, BOUNDS)
     parts: list[Columns] = []
     segments: list[bytes] = []
@@ -199,8 +199,8 @@ def test_batches_and_snapshots_do_not_show(seed: int, cuts: list[int]) -> None:
         entities = Entities(WINDOWED, BOUNDS)
         entities.load(segments, cut.oldest)
         for i, event in enumerate(events[start:stop], start):
-            seen = entities.observe(decoded([event], i), pack_names([event.name]), np.array([event.time]),
-                                    np.array([event.clock]), np.array([i]))  # fmt: skip
+            time, clock = np.array([event.time]), np.array([event.clock])
+            seen = entities.observe(decoded([event], i), pack_names([event.name]), time, clock, np.array([i]))
             parts.append(seen.columns)
         segments += [encode() for encode in entities.capture(start)]
         cut = entities
@@ -217,23 +217,23 @@ def test_one_event_moves_a_baseline_only_a_little() -> None:
     wild = Event("a", 200_000, 200_000, 1e12, 1e9)
     after = Event("a", 201_000, 201_000, 101.0, 1.0)
     entities = Entities(SPEC, Bounds())
-    parts, _, _ = fed(entities, [*calm, wild, after], [201])
+    parts, _, _ = feed(entities, [*calm, wild, after], [201])
     mean, change = SPEC.names.index("delay:mean:60s"), SPEC.names.index("delay:change:60s")
     assert parts[0].values[change][200] > 1e6
     assert parts[1].values[mean][0] == pytest.approx(parts[0].values[mean][200], rel=0.01)
 
 
 def test_an_entity_without_a_past_has_missing_values() -> None:
-    parts, _, _ = fed(Entities(SPEC, Bounds()), [Event("a", 5, 5, 1.0, 1.0)], [])
+    parts, _, _ = feed(Entities(SPEC, Bounds()), [Event("a", 5, 5, 1.0, 1.0)], [])
     row = dict(zip(SPEC.names, (column[0] for column in parts[0].values), strict=True))
     assert row["bytes:count:60s"] == 0.0
     for name in ("bytes:gap:60s", "bytes:mean:60s", "bytes:deviation:60s", "bytes:change:60s"):
         assert math.isnan(row[name]), name
 
 
-def test_who_was_forgotten_does_not_come_back_out_of_an_older_segment() -> None:
+def test_an_evicted_entity_does_not_come_back_from_an_older_segment() -> None:
     entities, idle = Entities(SPEC, BOUNDS), BOUNDS.idle_ms
-    fed(entities, [Event("gone", 0, 0, 1.0, 1.0), Event("stays", 1, 1, 1.0, 1.0)], [])
+    feed(entities, [Event("gone", 0, 0, 1.0, 1.0), Event("stays", 1, 1, 1.0, 1.0)], [])
     older = [encode() for encode in entities.capture(0)]
     late = [Event("stays", idle, idle, 1.0, 1.0), Event("stays", idle + 1, idle + 1, 1.0, 1.0)]
     for offset, event in enumerate(late, 2):
@@ -248,7 +248,7 @@ def test_who_was_forgotten_does_not_come_back_out_of_an_older_segment() -> None:
 
 def test_damaged_segments_are_refused() -> None:
     entities = Entities(SPEC, Bounds())
-    fed(entities, stream(np.random.default_rng(0), 50, 5), [])
+    feed(entities, stream(np.random.default_rng(0), 50, 5), [])
     raw = entities.capture(0)[0]()
     for damaged in (b"", raw[:-9], b"\x93\x90\x90\x90"):
         with pytest.raises(ValueError, match="not entities"):

@@ -1,4 +1,4 @@
-"""Entities are found by the bytes of their names, whatever the names are and whoever was evicted before."""
+"""Entities are found by the bytes of their names, whatever the names are and whichever entities were evicted."""
 
 from __future__ import annotations
 
@@ -26,18 +26,23 @@ MOST = 6
 NAMES = ["", None, "a", "aa", "a\0", "ä", "日本", "a" * 256, *(f"host-{i}" for i in range(8))]
 
 
-@pytest.mark.skipif(sys.hash_info.algorithm != "siphash13", reason="this Python hashes bytes in another way")
-def test_a_hash_is_the_one_that_python_takes() -> None:
+@pytest.mark.skipif(sys.hash_info.algorithm != "siphash13", reason="this Python hashes bytes with another function")
+def test_a_hash_is_that_of_python() -> None:
     texts = [bytes(range(i, i + n)) for n in range(1, 40) for i in (0, 100)]
     program = f"for text in {texts!r}: print(hash(text) % 2**64)"
-    told = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": "0"}, check=True,
-                          capture_output=True, text=True)  # fmt: skip
+    printed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     key = np.zeros(2, np.uint64)
     found = [int(hash_bytes(np.frombuffer(bytearray(b"xx" + text), np.uint8), 2, 2 + len(text), key)) for text in texts]
-    assert found == [int(line) for line in told.stdout.split()]
+    assert found == [int(line) for line in printed.stdout.split()]
 
 
-def observed(entities: Entities, names: PackedNames, first: int) -> None:
+def observe(entities: Entities, names: PackedNames, first: int) -> None:
     n = len(names)
     same = np.full(n, 1_000, np.int64)
     entities.observe(Columns((np.arange(float(n)),)), names, same, same, np.arange(first, first + n))
@@ -48,8 +53,8 @@ def observed(entities: Entities, names: PackedNames, first: int) -> None:
     hashes=st.sampled_from([None, 1, 3]),
 )
 @settings(deadline=None, max_examples=150)
-def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hashes: int | None) -> None:
-    """As an ordered dictionary has it; also where all hashes are equal, or one of three neighbours."""
+def test_the_table_keeps_the_entities_seen_last(batches: list[list[str | None]], hashes: int | None) -> None:
+    """As in an ordered dictionary; also if all hashes are equal, or one of three neighbours."""
     entities, known = Entities(SPEC, Bounds(entities=MOST)), OrderedDict[str | None, int]()
     offset = 0
     for batch in batches:
@@ -57,7 +62,7 @@ def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hash
         if hashes is not None:
             few = [NAMES.index(name) % hashes for name in batch]
             names = replace(names, hashes=np.array(few, np.uint64) << np.uint64(33))
-        observed(entities, names, offset)
+        observe(entities, names, offset)
         for name in batch:
             known.pop(name, None)
             known[name] = offset
@@ -75,16 +80,16 @@ def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hash
         assert table.state["arena"] <= len(table.arena)
 
 
-def test_names_of_who_is_gone_take_no_room_forever() -> None:
+def test_the_names_of_evicted_entities_are_dropped() -> None:
     entities = Entities(SPEC, Bounds(entities=100))
     for batch in range(200):
-        observed(entities, pack_names([f"{'x' * 200}{batch}-{i}" for i in range(50)]), 50 * batch)
+        observe(entities, pack_names([f"{'x' * 200}{batch}-{i}" for i in range(50)]), 50 * batch)
     assert len(entities) == 100
     assert len(entities._table.arena) < 10 * 100 * 210
 
 
 @given(st.lists(st.one_of(st.none(), st.text(max_size=8)), max_size=20))
-def test_names_survive_their_spans(names: list[str | None]) -> None:
+def test_packed_names_are_the_names(names: list[str | None]) -> None:
     made = pack_names(names)
     for found in (made, made.with_hashes(), made.with_hashes().take(np.arange(len(names)))):
         assert found.all() == names

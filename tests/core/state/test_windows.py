@@ -1,4 +1,4 @@
-"""Windows: an entity's own records, newest first, and nothing that nobody sent."""
+"""Windows: an entity's own records, newest first, and no others."""
 
 from __future__ import annotations
 
@@ -50,10 +50,8 @@ def test_a_window_that_names_rows_that_are_not_there_is_refused() -> None:
         from_bytes(raw.replace(np.array([1], "<i8").tobytes(), np.array([9], "<i8").tobytes()), SPEC)
 
 
-def test_a_value_out_of_turn_is_seen_with_a_window_only() -> None:
-    """A wave in which now and then a value comes half a period too early: ordinary by itself, odd after those before
-    it.
-    """
+def test_a_value_out_of_turn_is_found_only_with_a_window() -> None:
+    """A wave in which some values come half a period too early: ordinary on their own, anomalous in their order."""
     time = np.arange(3_000)
     wave = np.sin(time / 5.0) + np.random.default_rng(0).normal(0.0, 0.05, len(time))
     odd = (time % 50 == 0) & (np.abs(wave) > 0.5) & (time > 2_000)
@@ -64,7 +62,7 @@ def test_a_value_out_of_turn_is_seen_with_a_window_only() -> None:
         past, now = (Columns((values,), lags_of([None] * len(time), window)) for values in (wave, turned))
         detector = fit(spec, past.take(slice(0, 2_000)), kind="denoising", seed=0).detector()
         errors = detector.errors(detector.encoder.transform(now))[2_000:]
-        # The two records after an odd one see it in their window; they are neither here nor there.
+        # The two records after an odd one have it in their window, so they count on neither side.
         near = np.convolve(odd, np.ones(3))[: len(odd)][2_000:] > 0
         found[window] = (errors[odd[2_000:]][:, None] > errors[~near][None]).mean()
     assert found[3] > 0.95

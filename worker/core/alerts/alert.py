@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from worker.core.events.event_time import LATEST_MS
 from worker.core.model.threshold import Severity
 
 Kind = Literal["anomaly", "storm", "drift", "stale_model", "degraded"]
@@ -21,7 +22,6 @@ Status = Literal["open", "update", "closed"]
 Scalar = str | bool | int | float | None
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as far as RFC 3339 goes
 
 Instant = Annotated[
     str,
@@ -105,5 +105,5 @@ def alert_id(topic_id: str, partition: int, offset: int, kind: Kind, status: Sta
 @lru_cache(4_096)  # most times of a batch's alerts are the same
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC, with milliseconds."""
-    instant = _EPOCH + timedelta(milliseconds=min(max(time_ms, 0), _LATEST_MS))
+    instant = _EPOCH + timedelta(milliseconds=min(max(time_ms, 0), LATEST_MS))
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")

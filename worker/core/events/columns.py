@@ -1,4 +1,4 @@
-"""Decoded events as columns: one array per feature, in the spec's order; with a window, the records before each."""
+"""Decoded events as columns: one array per feature in the spec's order and, with a window, the earlier records."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from worker.core.events.spec import FeatureSpec
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """n events. `values[i]` (m,) belongs to column i of the spec; as decoded, before rates are known, to feature i.
+    """n events. `values[i]` (m,) belongs to column i of the spec or, before the rates are computed, to feature i.
 
-    Without `lags` the n = m rows are the events. With a window W, `lags` (n, W) int64 names the rows of each event and
-    of its entity's records before it, newest first; rows are shared between events.
+    If `lags` is None, the m = n rows are the events. With a window W, `lags` (n, W) int64 gives the row numbers of each
+    event and of its entity's records before it, newest first; events share rows.
 
-    Numeric: float64, nan where missing. Boolean: float64 of 0, 1 or nan. Cyclic: float64 seconds since 1970 or nan.
+    Numeric: float64, nan if missing. Boolean: float64 of 0, 1 or nan. Cyclic: float64 seconds since 1970 or nan.
     Categorical: object, each a str, int, float, bool or None as decoded; `category` gives its canonical text.
     """
 
@@ -37,11 +37,11 @@ class Columns:
         return Columns(self.values, self.lags[index]).compact()
 
     def newest(self) -> Columns:
-        """The events alone, without the records before them."""
+        """The events alone, without a window."""
         return self if self.lags is None else Columns(tuple(column[self.lags[:, 0]] for column in self.values))
 
     def compact(self) -> Columns:
-        """Without rows that no event refers to."""
+        """A copy without the rows that no event refers to."""
         if self.lags is None:
             return self
         used, index = np.unique(self.lags, return_inverse=True)
@@ -59,7 +59,7 @@ class Columns:
         if all(lags is None for lags in windows):
             return Columns(values)
         starts = np.cumsum([0, *(len(part.values[0]) for part in parts)])
-        # A part without windows can only be an empty one: its rows have no width to agree with.
+        # Among windowed parts, a part without lags can only be an empty one: it adds no rows.
         shifted = [lags + start for lags, start in zip(windows, starts, strict=False) if lags is not None]
         return Columns(values, np.concatenate(shifted))
 
@@ -69,8 +69,9 @@ class Columns:
 
 
 class Numbered(np.ndarray[Any, np.dtype[np.object_]]):
-    """A categorical column whose scalars are numbered: it is `known[numbers]`, `numbers` (n,) int64. What is made of
-    it is an ordinary column.
+    """A categorical column of numbered scalars: it equals `known[numbers]`, with `numbers` (n,) int64.
+
+    Any operation on it returns an ordinary column.
     """
 
     known: npt.NDArray[np.object_] | None = None
@@ -99,7 +100,7 @@ def category(value: Any) -> str | None:
 
 
 def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
-    """Canonical bytes: the same events give the same bytes, whatever JSON type a category came as."""
+    """Canonical bytes: the same events give the same bytes, whichever JSON type a category was written in."""
     plain: list[Any] = []
     columns = _canonical(columns, spec)
     for feature, column in zip(spec.columns, columns.values, strict=True):
@@ -112,28 +113,33 @@ def to_bytes(columns: Columns, spec: FeatureSpec) -> bytes:
 
 
 def _canonical(columns: Columns, spec: FeatureSpec) -> Columns:
-    """With each distinct row once, in the order in which the windows first name it: how events came to share rows,
-    batch by batch, does not show.
+    """A copy that has each distinct row once, in the order in which the windows first refer to it: its bytes do not
+    show which batches made events share rows.
     """
     if columns.lags is None:
         return columns
     columns = columns.compact()
-    bits = [np.unique([category(value) or f"{value!r}\0" for value in column], return_inverse=True)[1]
-            if feature.kind == "categorical" else np.ascontiguousarray(column, np.float64).view(np.int64)
-            for feature, column in zip(spec.columns, columns.values, strict=True)]  # fmt: skip
-    keys = np.ascontiguousarray(np.stack(bits, axis=1), np.int64)
-    _, row, same = np.unique(keys.view(f"V{8 * keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
     assert columns.lags is not None
-    named = same.reshape(-1)[columns.lags]
-    _, first = np.unique(named, return_index=True)
+    bits = [_bits(column, feature.kind) for feature, column in zip(spec.columns, columns.values, strict=True)]
+    keys = np.ascontiguousarray(np.stack(bits, axis=1), np.int64)
+    _, row, distinct = np.unique(keys.view(f"V{8 * keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
+    lags = distinct.reshape(-1)[columns.lags]
+    _, first = np.unique(lags, return_index=True)
     order = np.argsort(first)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    return Columns(tuple(column[row[order]] for column in columns.values), rank[named])
+    return Columns(tuple(column[row[order]] for column in columns.values), rank[lags])
+
+
+def _bits(column: npt.NDArray[Any], kind: str) -> npt.NDArray[np.int64]:
+    """(n,) int64 that are equal exactly where the values of a column are."""
+    if kind == "categorical":
+        return np.unique([category(value) or f"{value!r}\0" for value in column], return_inverse=True)[1]
+    return np.ascontiguousarray(column, np.float64).view(np.int64)
 
 
 def from_bytes(raw: bytes, spec: FeatureSpec) -> Columns:
-    """Raises ValueError where the bytes are not columns of this spec."""
+    """Read the bytes of `to_bytes`. Raises ValueError if they are not columns of this spec."""
     try:
         rows, plain, lags = msgspec.msgpack.decode(raw, type=tuple[int, list[bytes | list[str | None]], bytes | None])
     except msgspec.MsgspecError as error:
@@ -159,16 +165,16 @@ def _lags(raw: bytes, rows: int, window: int) -> npt.NDArray[np.int64]:
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
-    """(n,) object array of any Python values, never split into characters or rows."""
+    """(n,) object array with one Python value per row; texts and lists stay whole."""
     array = np.empty(len(values), object)
     array[:] = values
     return array
 
 
 def from_table(table: Mapping[str, Sequence[Any]], spec: FeatureSpec) -> Columns:
-    """Columns from whole columns of Python values by field, as files give them; a field that is absent is missing.
+    """Columns from whole columns of Python values by field, as a file has them. An absent field counts as missing.
 
-    Raises ValueError where a value is not of its feature's kind.
+    Raises ValueError if a value is not of its feature's kind.
     """
     values: list[npt.NDArray[Any]] = []
     rows = len(next(iter(table.values()), ()))

@@ -1,7 +1,7 @@
-"""Records to columns, the hot path: typed decoding of only the fields that the spec names, a whole batch at once.
+"""Records to columns, the hot path: typed decoding of only the fields in the spec, a whole batch at once.
 
-Dotted paths walk nested objects: `src.ip` is {"src": {"ip": …}}, never a key with a dot in it. A record that fails
-here goes to `worker.core.events.rejects`, which finds one reason per field; nothing about a record can raise.
+A dotted path walks nested objects: `src.ip` is {"src": {"ip": …}}, never a key with a dot in it. For a record that
+cannot be decoded, `worker.core.events.rejects` finds one reason per field; no record makes the decoder raise.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _NUMBERS = {"numeric", "rate", "boolean"}
 
 @dataclass(slots=True)
 class Decoded:
-    """What a batch of n values became: m decoded rows, rejects and tombstones, each value in exactly one of them.
+    """The result for a batch of n values: m decoded rows, rejects and tombstones; each value is exactly one of these.
 
-    `index` (m,) which of the given values were decoded, ascending; `times` (m,) float64 event time in ms since 1970,
-    nan where the event names none; `names` the entities that the rows name.
+    `index` (m,) gives the positions of the decoded values in the batch, ascending; `times` (m,) float64 the event times
+    in ms since 1970, nan if the event has none; `names` the entities that the events name.
     """
 
     index: npt.NDArray[np.intp]
@@ -79,15 +79,15 @@ class Decoder(Protocol):
 
 
 def decoder_for(format: str, spec: FeatureSpec, limits: Limits) -> Decoder:
-    """Raises ValueError for a format that this version does not read, or for paths that contradict each other."""
+    """The decoder for a format. Raises ValueError for an unknown format, and for paths that contradict each other."""
     if format != "json":
         raise ValueError(f"event.format: {format!r} is not in this version; allowed: json")
     return JsonDecoder(spec, limits)
 
 
 class JsonDecoder:
-    """JSON objects: plain ones by a compiled scanner, all others by a struct type built from the spec, which decides
-    what is rejected.
+    """Decodes JSON objects: plain ones with a compiled scanner, all others with a struct type that is built from the
+    spec. Only the latter decides which records are rejected.
     """
 
     def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
@@ -105,8 +105,10 @@ class JsonDecoder:
         if self._scanner is None:
             return self._by_struct(values)
         scanned = self._scanner.scan(values, self._limits.max_bytes)
-        arrays = [scanned.scalar[feature.field] if feature.kind == "categorical" else scanned.number[feature.field]
-                  for feature in self._spec.features]  # fmt: skip
+        arrays: list[npt.NDArray[Any]] = [
+            scanned.scalar[feature.field] if feature.kind == "categorical" else scanned.number[feature.field]
+            for feature in self._spec.features
+        ]
         for i in self._strict:
             scanned.plain[_missing(arrays[i])] = False
         times = scanned.number[self._spec.time] if self._spec.time else np.full(len(values), _NAN)
@@ -120,10 +122,10 @@ class JsonDecoder:
             return read
         read.columns, read.times, read.names = read.columns.take(index), times[index], names.take(index)
         others = np.flatnonzero(~scanned.plain)
-        return _merged(read, self._by_struct([values[i] for i in others.tolist()]), others)
+        return _merge(read, self._by_struct([values[i] for i in others.tolist()]), others)
 
     def _by_struct(self, values: Sequence[bytes | None]) -> Decoded:
-        """One by one, which any record may take."""
+        """Decode the values one by one; works for every record."""
         structs, good, rejects = [], [], []
         for i, value in enumerate(values):
             if value is None:
@@ -160,8 +162,8 @@ class JsonDecoder:
         return Decoded(index, columns, times, rejects, tombstones, AttributeNames(self._entity, structs))
 
 
-def _merged(read: Decoded, others: Decoded, places: npt.NDArray[np.intp]) -> Decoded:
-    """Both parts in the order of the values; `others` were at these `places`."""
+def _merge(read: Decoded, others: Decoded, places: npt.NDArray[np.intp]) -> Decoded:
+    """Merge both parts in the order of the values; `others` were decoded from the values at `places`."""
     index = np.concatenate((read.index, places[others.index]))
     order = np.argsort(index)
     return Decoded(
@@ -189,7 +191,7 @@ def _column(
 
 
 def _times(name: str, values: Any, count: int, bad: dict[int, list[str]]) -> npt.NDArray[np.float64]:
-    """Milliseconds since 1970; what is no time goes to `bad` under its row."""
+    """Milliseconds since 1970, nan if missing; the reason why a value is not a time goes to `bad` under its row."""
     times = np.empty(count)
     for row, value in enumerate(values):
         if value is None or value != value:
@@ -214,7 +216,7 @@ def _missing(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _paths(spec: FeatureSpec) -> dict[str, str]:
-    """Path to kind; a field used twice is decoded by the widest of its kinds."""
+    """The kind of each path. A field that is used twice is decoded as the widest of its kinds."""
     wanted: list[tuple[str, str]] = [(feature.field, feature.kind) for feature in spec.features]
     wanted += [(path, kind) for path, kind in ((spec.time, "time"), (spec.entity, "entity")) if path]
     kinds: dict[str, str] = {}
@@ -235,7 +237,7 @@ def _paths(spec: FeatureSpec) -> dict[str, str]:
 
 
 def _scanner(spec: FeatureSpec, kinds: dict[str, str]) -> Scanner | None:
-    """None where a field is used as what cannot be read in one way, as a time and as a category."""
+    """None if a field is used in ways that need different decoding, such as a time and a category."""
     wanted: list[tuple[str, str]] = [(feature.field, feature.kind) for feature in spec.features]
     wanted += [(spec.time, "time")] if spec.time else []
     if any(_TYPES[kind] != _TYPES[kinds[path]] for path, kind in wanted):
@@ -270,7 +272,7 @@ def _struct(name: str, tree: dict[str, Any]) -> type[msgspec.Struct]:
 
 
 def _safe(key: str) -> str:
-    """A Python identifier for any JSON key, the same key always the same one."""
+    """A Python identifier for any JSON key, the same one for the same key."""
     return "f_" + key.encode("utf-8").hex()
 
 

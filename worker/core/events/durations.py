@@ -1,4 +1,4 @@
-"""Durations as configurations write them: "60s", "10m", "1h", "7d", or a number of seconds."""
+"""Durations as a configuration writes them: "60s", "10m", "1h", "7d", or a number of seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
 def seconds(value: Any) -> Any:
-    """The duration in seconds; ValueError with what is allowed."""
+    """The duration in seconds. Raises ValueError with the allowed forms."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError('a duration such as "60s", "10m", "1h" or "7d", or a number of seconds')
     if isinstance(value, str):
@@ -31,4 +31,4 @@ Duration = Annotated[
     BeforeValidator(seconds, json_schema_input_type=str | float),
     Field(ge=0, allow_inf_nan=False),
 ]
-"""Held as float seconds."""
+"""A field of a pydantic model, in float seconds."""

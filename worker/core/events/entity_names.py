@@ -1,4 +1,4 @@
-"""The entities that a batch's events name: texts by their place, made only where they are asked for."""
+"""The entities that a batch's events name. A name becomes a Python string only when it is needed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from worker.core.events.columns import category
 from worker.core.events.hash_kernel import KEY, copy_names
 
 MAX_ENTITY = 256
-"""Characters of an entity's name that are kept: it is held in memory, and stands in key, headers and value of its
-alerts.
+"""Characters of an entity's name that are kept, since the name is held in memory and is part of the key, the headers
+and the value of its alerts.
 """
 
 
 class EntityNames(Protocol):
-    """n names, None where an event names no entity."""
+    """n names, None if an event names no entity."""
 
     def all(self) -> list[str | None]: ...
     def at(self, row: int) -> str | None: ...
@@ -28,9 +28,9 @@ class EntityNames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PackedNames:
-    """Names in UTF-8, from `starts` (n,) to `stops` (n,) of `raw`, both int64; -1 for none.
+    """n names in UTF-8: the bytes of `raw` from `starts` to `stops`, (n,) int64 each, -1 for no name.
 
-    `hashes` (n,) uint64, where `with_hashes` has made them; 0 for none.
+    `hashes` (n,) uint64 is only present after `with_hashes`, and 0 for no name.
     """
 
     raw: bytearray
@@ -43,7 +43,7 @@ class PackedNames:
 
     @property
     def bytes(self) -> npt.NDArray[np.uint8]:
-        """`raw`, to be written too, which is all that compiled functions take."""
+        """`raw` as a writable array; the kernels' signatures accept no read-only ones."""
         return np.frombuffer(self.raw, np.uint8)
 
     def take(self, index: npt.NDArray[np.intp]) -> PackedNames:
@@ -51,7 +51,7 @@ class PackedNames:
         return PackedNames(self.raw, self.starts[index], self.stops[index], hashes)
 
     def with_hashes(self) -> PackedNames:
-        """With their hashes, and one behind the other in bytes of their own: what looks them up reads less memory."""
+        """A copy with hashes and with the names packed contiguously, so that lookups touch less memory."""
         sizes = self.stops - self.starts
         raw, hashes = bytearray(int(sizes.sum())), np.zeros(len(self), np.uint64)
         copy_names(self.bytes, self.starts, sizes, KEY, np.frombuffer(raw, np.uint8), hashes)
@@ -70,9 +70,9 @@ class PackedNames:
         return names
 
     def all_within(self, most: int) -> bool:
-        """Whether there are all of them, none empty and none longer than so many bytes."""
+        """Whether every row has a name, none empty and none longer than `most` bytes."""
         sizes = self.stops - self.starts
-        return not len(sizes) or bool(self.starts.min() >= 0 and sizes.min() > 0 and sizes.max() <= most)
+        return not len(sizes) or bool(sizes.min() > 0 and sizes.max() <= most)
 
     def at(self, row: int) -> str | None:
         start = int(self.starts[row])
@@ -80,7 +80,7 @@ class PackedNames:
 
 
 def pack_names(names: Sequence[str | None]) -> PackedNames:
-    """Of n texts."""
+    """Pack n names, None for no name."""
     encoded = [b"" if name is None else name.encode("utf-8") for name in names]
     sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
     stops = np.cumsum(sizes)
@@ -90,7 +90,7 @@ def pack_names(names: Sequence[str | None]) -> PackedNames:
 
 @dataclass(frozen=True, slots=True)
 class AttributeNames:
-    """Names as attributes of decoded events; without `get` there are none."""
+    """The names in an attribute of n decoded events; if `get` is None, no event has a name."""
 
     get: Callable[[Any], Any] | None
     events: Sequence[Any]
@@ -106,7 +106,7 @@ class AttributeNames:
 
 @dataclass(frozen=True, slots=True)
 class MergedNames:
-    """Names of two parts; `order` (n,) is each row's place among both, one after the other."""
+    """The names of two batches: `order` (n,) is each row's place in their concatenation, split at `split`."""
 
     first: EntityNames
     second: EntityNames

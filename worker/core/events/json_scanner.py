@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from worker.core.events.columns import Numbered
 from worker.core.events.entity_names import PackedNames
-from worker.core.events.event_time import stamps
+from worker.core.events.event_time import milliseconds_of
 from worker.core.events.hash_kernel import KEY, hash_bytes
 from worker.core.events.json_lookup_kernel import KEY_FIELDS, TOKEN_COUNTS, Keys, Tokens
 from worker.core.events.json_record_kernel import (
@@ -107,7 +107,7 @@ class Scanner:
         plain, number = results.plain, dict(zip(self._numbers, numbers, strict=True))
         for path in self._numbers:
             if _KINDS[self._kinds[path]] == TIME:
-                number[path], fine = stamps(number[path])
+                number[path], fine = milliseconds_of(number[path])
                 plain &= fine
         columns = zip(self._scalars, results.tokens, strict=True)
         scalar = {path: Numbered.of(self._known, tokens) for path, tokens in columns}

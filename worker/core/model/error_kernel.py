@@ -29,9 +29,11 @@ _ONE, _UNSEEN_RARITY = np.float32(1.0), np.float32(1_000.0)
 
 
 @compiled("void(f4[:,::1], i8[:,::1], f4[:,::1], f4[:,::1], i8[:,::1], f4[:,::1])")
-def network_parts(x: Floats32, codes: Ints, values: Floats32, odds: Floats32, features: Ints, parts: Floats32) -> None:
-    """The autoencoder's errors to `parts` (n, F): half the squared error of numbers and times, -log likelihood of
-    categories, from 0 to `PART_MOST`.
+def network_parts(
+    x: Floats32, codes: Ints, values: Floats32, odds: Floats32, features: Ints, feature_errors: Floats32
+) -> None:
+    """The autoencoder's errors to `feature_errors` (n, F), from 0 to `PART_MOST`: half the squared error of numbers and
+    times, -log likelihood of categories.
 
     `x` (n, inputs) and `codes` (n, C) are the rows; `values` of numbers and times and `odds`, the exponentials of the
     categories' logits, are their reconstruction (at least n rows).
@@ -39,61 +41,63 @@ def network_parts(x: Floats32, codes: Ints, values: Floats32, odds: Floats32, fe
     for row in range(len(x)):
         for f in range(len(features)):
             at, width = features[f, OUT], features[f, WIDTH]
-            part: Any = _NONE
+            error: Any = _NONE
             if features[f, CODE] < 0:
                 for k in range(width):
                     off = values[row, at + k] - x[row, features[f, START] + k]
-                    part += _HALF * off * off
+                    error += _HALF * off * off
             elif codes[row, features[f, CODE]] == features[f, UNSEEN]:
                 # An unseen level is as unlikely as one seen once in a thousand rows, spread over all levels.
-                part = math.log(_UNSEEN_RARITY * np.float32(width))
+                error = math.log(_UNSEEN_RARITY * np.float32(width))
             else:
                 total = _NONE
                 for k in range(width):
                     total += odds[row, at + k]
-                part = math.log(total / odds[row, at + codes[row, features[f, CODE]]])
-            parts[row, f] = min(max(part, _NONE), _MOST)
+                error = math.log(total / odds[row, at + codes[row, features[f, CODE]]])
+            feature_errors[row, f] = min(max(error, _NONE), _MOST)
 
 
 @compiled("void(i8[:,::1], f4[:,::1], f4[::1], i8[:,::1], f4[:,::1])")
-def residual_parts(codes: Ints, residuals: Floats32, weight: Floats32, features: Ints, parts: Floats32) -> None:
-    """The conditional errors to `parts` (n, F): weighted squares of the residuals of numbers and times, -log of a
-    category's probability, from 0 to `PART_MOST`.
+def residual_parts(
+    codes: Ints, residuals: Floats32, weight: Floats32, features: Ints, feature_errors: Floats32
+) -> None:
+    """The conditional errors to `feature_errors` (n, F), from 0 to `PART_MOST`: weighted squares of the residuals of
+    numbers and times, -log of a category's probability.
 
     `codes` (n, C), `residuals` (at least n, own columns), `weight` (own columns,).
     """
-    for row in range(len(parts)):
+    for row in range(len(feature_errors)):
         for f in range(len(features)):
             at = features[f, OWN]
-            part: Any = _NONE
+            error: Any = _NONE
             if features[f, CODE] < 0:
                 for k in range(at, at + features[f, WIDTH]):
-                    part += weight[k] * residuals[row, k] * residuals[row, k]
+                    error += weight[k] * residuals[row, k] * residuals[row, k]
             else:
                 observed = _ONE - residuals[row, at + codes[row, features[f, CODE]]]
-                part = -math.log(min(max(observed, _RAREST), _ONE))
-            parts[row, f] = min(max(part, _NONE), _MOST)
+                error = -math.log(min(max(observed, _RAREST), _ONE))
+            feature_errors[row, f] = min(max(error, _NONE), _MOST)
 
 
 @compiled("void(f4[:,:,::1], b1[:,::1], i8[:,::1], f8[::1], f4[:,::1], f4[::1])")
 def fuse(
-    parts: Floats32, missing: Flags, features: Ints, exponents: Floats, members: Floats32, errors: Floats32
+    feature_errors: Floats32, missing: Flags, features: Ints, exponents: Floats, members: Floats32, errors: Floats32
 ) -> None:
     """Fuse the errors of M members: their means over the features to `members` (n, M), and the weighted geometric mean
     of these means, with the weights `exponents` (M,), to `errors` (n,).
 
-    `parts` (M, n, F). Only the last member scores missing values: for the others, `parts` is set to 0 where a number or
-    time is `missing` (n, F), since there is nothing to compare.
+    Only the last member scores missing values: those of the others in `feature_errors` (M, n, F) are set to 0 where a
+    number or time is `missing` (n, F), since there is nothing to compare.
     """
-    count = parts.shape[0]
+    count = feature_errors.shape[0]
     for row in range(len(errors)):
         logs = 0.0
         for m in range(count):
             total = 0.0
             for f in range(len(features)):
                 if m < count - 1 and missing[row, f] and features[f, CODE] < 0:
-                    parts[m, row, f] = _NONE
-                total += parts[m, row, f]
+                    feature_errors[m, row, f] = _NONE
+                total += feature_errors[m, row, f]
             member = max(total / len(features), LEAST)
             members[row, m] = member
             logs += exponents[m] * math.log(member)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from worker.core.events.event_clock import HOUR_MS
+from worker.core.events.event_time import HOUR_MS
 
 _SHIFT = 18  # keeps 5 of the 23 mantissa bits: 32 buckets per octave
 _LOWEST = 2.0**-20

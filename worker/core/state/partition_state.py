@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames
-from worker.core.events.event_clock import EventTimes
+from worker.core.events.event_time import EventTimes
 from worker.core.events.spec import FeatureSpec
 from worker.core.model.histogram import BUCKETS, HistogramRing
 from worker.core.model.serving_model import Versions

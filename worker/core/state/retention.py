@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from worker.core.events.event_time import HOUR_MS
+
 LAST = 3
-HOUR_MS, DAY_MS, WEEK_MS = 3_600_000, 86_400_000, 604_800_000
+DAY_MS, WEEK_MS = 86_400_000, 604_800_000
 
 
 class Dated(Protocol):
