@@ -18,9 +18,10 @@ from training.learn.corpus import corpus_of
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
+from worker.core.model.histogram import HistogramRing
 from worker.core.state.capture import restore_state
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
-from worker.core.state.partition_state import HistogramRing, PartitionState
+from worker.core.state.partition_state import PartitionState
 from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
 from worker.ports.log import Committed, LogUnavailable, TopicPartition
@@ -167,7 +168,7 @@ class Trainer:
             ranges=corpus.ranges,
             seed=self._seed,
             created_at=_now(),
-            ring=HistogramRing.merged(state.ring for _, state in states),
+            ring=HistogramRing.merge(state.ring for _, state in states),
         )
         if trained.refusals:
             self._stores.registry.put_bundle(trained.bundle)  # kept for inspection
@@ -195,7 +196,7 @@ class Trainer:
     def _follow(self, champion: Champion, commits: dict[TopicPartition, Committed]) -> None:
         """The threshold takes a bounded step towards what the partitions' live p-values say."""
         current = self._stores.registry.threshold(champion.threshold)
-        ring = HistogramRing.merged(state.ring for _, state in self._states(commits))
+        ring = HistogramRing.merge(state.ring for _, state in self._states(commits))
         offsets = {f"{source.topic}/{source.partition}": commit.offset or 0 for source, commit in commits.items()}
         merged = follow(current, ring, created_at=_now(), offsets=offsets)
         if merged is None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
-import threading
 import time
 import uuid
 
@@ -48,17 +45,18 @@ from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots
 from worker.ports.log import Sink
 from worker.telemetry import Telemetry
+from worker.trainer_process import TrainerProcess
 
 START_S = 60.0
-"""How long Kafka and Redis may take to answer before a start counts as failed."""
-_CHILD_PAUSE_S = 5.0
+"""Kafka must answer within this time, or the start fails."""
 
 log = structlog.get_logger()
 
 
 def instance_name() -> str:
-    """The pod's name where there is one, so that a restarted container ends its own dead transaction; else a new
-    one.
+    """`OFFBEAT_INSTANCE`, which should be the pod's name, or else a new name.
+
+    A restarted container with the same name ends its own dead transaction at once.
     """
     return os.environ.get("OFFBEAT_INSTANCE") or f"{platform.node()}-{uuid.uuid4().hex[:12]}"
 
@@ -84,14 +82,14 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
     )
     log.info("listening", port=server.port)
     feed.start()
-    child = _Child(trainer_command, stop) if trainer_command is not None else None
+    trainer = TrainerProcess(trainer_command, stop) if trainer_command is not None else None
     try:
         worker.run()
     finally:
         feed.stop()
         server.stop()
-        if child is not None:
-            child.stop()
+        if trainer is not None:
+            trainer.stop()
     log.info("stopped", reason=stop.reason)
 
 
@@ -112,7 +110,9 @@ def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
     except ValueError as error:
         raise ConfigError(f"features: {error}") from None
     source = KafkaSource(kafka.bootstrap_servers, kafka.group, kafka.events, kafka.properties)
-    sink = _sink(settings, source, instance)
+    outputs = [topic for topic in (kafka.alerts, kafka.dead_letters, kafka.scores) if topic is not None]
+    _warn_of_topics(settings, outputs)
+    sink = _sink(settings, source, instance, outputs)
     writer = SnapshotWriter(store, telemetry)
     writer.start()
     assignment = Assignment(source)
@@ -142,28 +142,34 @@ def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
     )
 
 
-def _sink(settings: Settings, source: KafkaSource, instance: str) -> Sink:
+def _sink(settings: Settings, source: KafkaSource, instance: str, topics: list[str]) -> Sink:
     kafka = settings.kafka
-    topics = [topic for topic in (kafka.alerts, kafka.dead_letters, kafka.scores) if topic is not None]
-    admin = Topics(kafka.bootstrap_servers, kafka.properties)
-    known = admin.all_topics()
-    for topic in matching(kafka.events, known):
-        policy = admin.setting(topic, "cleanup.policy") or ""
-        if "compact" in policy:
-            log.warning("compacted_topic", topic=topic, cleanup_policy=policy,
-                        effect="a replay skips what was compacted away since: recovered state may differ, and records "
-                        "that were overwritten before they were read are never scored")  # fmt: skip
-    for topic in topics:
-        if topic not in known:
-            log.warning("output_topic_missing", topic=topic, effect="nothing is committed until it exists")
     limits = KafkaLimits(kafka.bootstrap_servers, kafka.properties, topics)
     if kafka.delivery == "at_least_once":
         return PlainSink(kafka.bootstrap_servers, kafka.properties, limits, source.commit)
     return TransactionalSink(kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits)
 
 
+def _warn_of_topics(settings: Settings, outputs: list[str]) -> None:
+    """Warn of input topics that are compacted, and of output topics that do not exist."""
+    kafka = settings.kafka
+    admin = Topics(kafka.bootstrap_servers, kafka.properties)
+    known = admin.all_topics()
+    for topic in matching(kafka.events, known):
+        policy = admin.setting(topic, "cleanup.policy") or ""
+        if "compact" in policy:
+            effect = (
+                "a replay skips what was compacted away since: recovered state may differ, and records that were "
+                "overwritten before they were read are never scored"
+            )
+            log.warning("compacted_topic", topic=topic, cleanup_policy=policy, effect=effect)
+    for topic in outputs:
+        if topic not in known:
+            log.warning("output_topic_missing", topic=topic, effect="nothing is committed until it exists")
+
+
 def _await_redis(feed: ModelFeed, settings: Settings, stop: StopToken) -> None:
-    """Redis down at start is waited for, and said; nothing is scored without knowing whether there is a champion."""
+    """Wait for a Redis that is down at start, and log it: nothing is scored before the champion is known."""
     waiting = False
     while not stop.is_set():
         feed.refresh()
@@ -177,37 +183,3 @@ def _await_redis(feed: ModelFeed, settings: Settings, stop: StopToken) -> None:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-class _Child:
-    """The trainer as a child process with a lower priority; started again, with a pause, when it dies."""
-
-    def __init__(self, command: list[str], stop: StopToken) -> None:
-        self._command = command
-        self._stop = stop
-        self._process = self._start()
-        self._thread = threading.Thread(target=self._watch, name="trainer", daemon=True)
-        self._thread.start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "worker.cli", *self._command], preexec_fn=lambda: os.nice(5) and None
-        )
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            code = self._process.poll()
-            if code is not None:
-                log.error("trainer_ended", code=code, again_in_seconds=_CHILD_PAUSE_S)
-                if self._stop.wait(_CHILD_PAUSE_S):
-                    return
-                self._process = self._start()
-
-    def stop(self) -> None:
-        self._stop.set("worker stopped")
-        self._thread.join(5.0)
-        self._process.terminate()
-        try:
-            self._process.wait(15.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()

@@ -1,6 +1,6 @@
-"""Decoding ahead: the batches of a poll in a thread of their own, while the loop judges those before.
+"""Decodes the next batches in a thread of its own while the loop scores the current one.
 
-The scanner and torch both work without Python's lock, so that two cores are of use to one worker.
+The scanner and torch both release Python's lock, so one worker makes use of two cores.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ Values = Sequence[bytes | None]
 
 
 class DecodeAhead:
-    """A decoder that may be told what is coming. It decodes in one thread, since decoders remember what they met."""
+    """A decoder that takes batches in advance. It has a single thread, because decoders keep state between batches."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._thread = ThreadPoolExecutor(1, "decoder")
-        self._coming: list[tuple[Values, Future[Decoded]]] = []
+        self._expected: list[tuple[Values, Future[Decoded]]] = []
 
     def expect(self, batches: Iterable[Values]) -> None:
-        """Begin with these, in order, behind those that are expected already."""
-        self._coming += [(values, self._begin(values)) for values in batches]
+        """Start to decode these batches, in order, after those that are expected already."""
+        self._expected += [(values, self._begin(values)) for values in batches]
 
     def decode(self, values: Values) -> Decoded:
-        """Of a batch that was expected, the very object, or of any other. What was expected before it is forgotten."""
-        for place, (expected, future) in enumerate(self._coming):
-            if expected is values:
-                for _, missed in self._coming[:place]:
-                    missed.cancel()
-                del self._coming[: place + 1]
+        """Decode a batch. An expected one (the same object) has begun already; those expected before it are dropped."""
+        for place, (batch, future) in enumerate(self._expected):
+            if batch is values:
+                for _, skipped in self._expected[:place]:
+                    skipped.cancel()
+                del self._expected[: place + 1]
                 return future.result()
         return self._begin(values).result()
 

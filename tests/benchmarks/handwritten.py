@@ -43,8 +43,8 @@ class ByHand:
 
     def __init__(self, detector: Detector) -> None:
         self._network = detector.network
-        blocks, parts = detector.encoder.blocks, detector.encoder.transforms
-        self._width = detector.encoder.width
+        blocks, parts = detector.encoder.layout.blocks, detector.encoder.transforms
+        self._width = detector.encoder.layout.width
         self._numbers = [(name, block.start, part.centre, part.spread)
                          for name, block, part in zip(NUMBERS, blocks, parts, strict=False)
                          if isinstance(part, Scaling)]  # fmt: skip

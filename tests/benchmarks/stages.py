@@ -19,7 +19,7 @@ from worker.core.events.columns import from_table
 from worker.core.events.decode import Limits, decoder_for
 from worker.core.events.spec import FeatureSpec
 from worker.core.model.detector import Detector
-from worker.core.model.tiles import tiled
+from worker.core.model.tiles import to_tiles
 
 SIZES = (256, 1_000, 5_000)
 SPEC = FeatureSpec.model_validate({"features": FEATURES, "entity": "host"})
@@ -47,7 +47,7 @@ def measured(detector: Detector, records: list[bytes], repeats: int) -> dict[str
     encoder, marginal, conditional = detector.encoder, detector.marginal, detector.conditional
     columns = decoder.decode(records).columns
     encoded = encoder.transform(columns)
-    x, codes = tiled(encoded.x), encoded.codes
+    x, codes = to_tiles(encoded.x), encoded.codes
     residuals = conditional.residuals(x)
     stages: dict[str, Callable[[], object]] = {
         "decode to columns": lambda: decoder.decode(records),
@@ -55,8 +55,8 @@ def measured(detector: Detector, records: list[bytes], repeats: int) -> dict[str
         "errors": lambda: detector.errors(encoded),
         "· network": lambda: detector._reconstruct(x),
         "· residuals": lambda: conditional.residuals(x),
-        "· conditional parts": lambda: conditional.feature_errors(residuals, codes),
-        "· marginal parts": lambda: marginal.feature_errors(encoded),
+        "· conditional error": lambda: conditional.feature_errors(residuals, codes),
+        "· marginal error": lambda: marginal.feature_errors(encoded),
         "all": lambda: detector.errors(encoder.transform(decoder.decode(records).columns)),
     }
     return {stage: least(call, repeats) / len(records) * 1e6 for stage, call in stages.items()}

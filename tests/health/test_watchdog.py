@@ -9,13 +9,13 @@ import pytest
 
 from worker.core.state.commit_metadata import CommitMetadata
 from worker.core.state.partition_state import PartitionState
-from worker.health.watchdog import ASK_AFTER_S, ASKS_AT_ONCE, STALL_S, Watchdog
+from worker.health.watchdog import QUERIES_AT_ONCE, QUERY_AFTER_S, STALL_S, Watchdog
 from worker.partitions.assigned import Assignment, Phase, Placed
 from worker.ports.log import Change, LogUnavailable, Source, TopicPartition
 from worker.telemetry import Telemetry
 
 ZERO, ONE = TopicPartition("flows", 0), TopicPartition("flows", 1)
-LATEST_S = STALL_S + 2 * ASK_AFTER_S + 1  # from a stall's beginning until the watchdog acts
+LATEST_S = STALL_S + 2 * QUERY_AFTER_S + 1  # from a stall's beginning until the watchdog acts
 LONG = int(3 * LATEST_S)
 
 
@@ -182,7 +182,7 @@ def test_while_kafka_does_not_answer_nothing_is_stalled_and_it_is_asked_rarely(b
     bench.source.answers = False
     bench.seconds(LONG)
     assert bench.source.held == []
-    assert len(bench.source.asked) <= LONG / ASK_AFTER_S
+    assert len(bench.source.asked) <= LONG / QUERY_AFTER_S
     assert bench.telemetry.unanswered == "timed out"
     bench.source.answers = True
     bench.seconds(STALL_S)
@@ -191,7 +191,7 @@ def test_while_kafka_does_not_answer_nothing_is_stalled_and_it_is_asked_rarely(b
 
 def test_an_outage_does_not_count_towards_a_stall(bench: Bench) -> None:
     bench.source.ends[ONE] = 0
-    bench.seconds(STALL_S - ASK_AFTER_S)
+    bench.seconds(STALL_S - QUERY_AFTER_S)
     bench.source.answers = False
     bench.seconds(STALL_S)
     bench.source.answers = True
@@ -203,7 +203,7 @@ def test_an_outage_does_not_count_towards_a_stall(bench: Bench) -> None:
 
 def test_what_moves_again_answers_for_kafka(bench: Bench) -> None:
     bench.source.answers = False
-    bench.seconds(4 * ASK_AFTER_S)
+    bench.seconds(4 * QUERY_AFTER_S)
     for source in (ZERO, ONE):
         bench.place(source, 1)
     bench.seconds(1)
@@ -211,7 +211,7 @@ def test_what_moves_again_answers_for_kafka(bench: Bench) -> None:
 
 
 def test_a_turn_that_took_long_is_not_held_against_a_partition(bench: Bench) -> None:
-    bench.seconds(2 * ASK_AFTER_S)
+    bench.seconds(2 * QUERY_AFTER_S)
     bench.seconds(5 * 30, turn=30.0)  # each of them waits for a transaction's end
     assert bench.source.held == []
 
@@ -232,7 +232,7 @@ def test_many_idle_partitions_take_turns() -> None:
     sources = [TopicPartition("flows", i) for i in range(200)]
     bench = Bench(*sources)
     bench.source.ends = dict.fromkeys(sources, 0)
-    bench.seconds(ASK_AFTER_S + 1)
-    assert len(bench.source.asked) <= 2 * ASKS_AT_ONCE
-    bench.seconds(200 / ASKS_AT_ONCE)
+    bench.seconds(QUERY_AFTER_S + 1)
+    assert len(bench.source.asked) <= 2 * QUERIES_AT_ONCE
+    bench.seconds(200 / QUERIES_AT_ONCE)
     assert set(bench.source.asked) == set(sources)

@@ -182,7 +182,7 @@ def test_a_redis_that_may_evict_state_is_refused_at_start(setup: Stream, tmp_pat
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A watchdog that acts after seconds."""
     monkeypatch.setattr(watchdog, "STALL_S", 2.0)
-    monkeypatch.setattr(watchdog, "ASK_AFTER_S", 1.0)
+    monkeypatch.setattr(watchdog, "QUERY_AFTER_S", 1.0)
 
 
 def said(setup: Stream, one: InProcessWorker) -> Status:

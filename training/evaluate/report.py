@@ -11,7 +11,7 @@ import numpy.typing as npt
 from training.evaluate.evaluation import Evaluation
 from training.report import Report, TopAlert, render
 from worker.core.alerts.alert import rfc3339
-from worker.core.alerts.explaining import explained
+from worker.core.alerts.contributions import explain
 from worker.core.model.detector import Detector
 from worker.core.model.threshold import score_of
 
@@ -53,7 +53,7 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
     judged = detector.score(detector.encoder.transform(one))
-    [found] = explained(detector, judged, one, np.zeros(1, np.intp))
+    [found] = explain(detector, judged, one, np.zeros(1, np.intp))
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(
         row=row,

@@ -1,6 +1,4 @@
-"""Fits what stands beside the autoencoder: the conditional and the marginal error. Both in closed form, from the same
-encoded rows.
-"""
+"""Fits the conditional and the marginal error, in closed form, from the rows that the autoencoder is trained on."""
 
 from __future__ import annotations
 
@@ -10,43 +8,46 @@ from torch import Tensor
 
 from training.learn.robust import scatter
 from worker.core.model.conditional import PREFIX, columns_of
-from worker.core.model.encoder import Encoded, Encoder
+from worker.core.model.encoder import Encoded
+from worker.core.model.layout import Layout
 from worker.core.model.marginal import TABLE, cells, sizes
 
 RIDGE, RIDGE_MOST = 2.0, 0.4
-"""Times the square root of columns over rows: a correlation is believed as far as the rows can tell it from none."""
+"""The ridge is `RIDGE` times the square root of columns over rows, at most `RIDGE_MOST`: the fewer rows there are, the
+less they can tell a correlation from none.
+"""
 _LEAST_SPREAD_VALUE, _LEAST_SPREAD_LEVEL = 0.05, 0.1
 
 
-def fit_conditional(encoder: Encoder, encoded: Encoded) -> dict[str, Tensor]:
-    """The tensors of `worker.core.model.conditional.Conditional`, from n encoded rows."""
-    columns = columns_of(encoder).numpy()
+def fit_conditional(layout: Layout, encoded: Encoded) -> dict[str, Tensor]:
+    """Fit the tensors of `worker.core.model.conditional.Conditional` on n encoded rows."""
+    columns = columns_of(layout)
     x = encoded.x[:, columns].astype(np.float64)
-    own = [(block.kind == "categorical", block.width) for block in encoder.blocks]
-    levels = np.concatenate([np.full(width, categorical) for categorical, width in own])
-    levels = np.tile(levels, len(columns) // len(levels))
+    levels = np.repeat([block.kind == "categorical" for block in layout.blocks], [b.width for b in layout.blocks])
+    levels = np.tile(levels, len(columns) // layout.outputs)
     mean = x.mean(0)
     spread = np.maximum(x.std(0), np.where(levels, _LEAST_SPREAD_LEVEL, _LEAST_SPREAD_VALUE))
     y = (x - mean) / spread
     location, precision = scatter(y, min(RIDGE_MOST, RIDGE * float(np.sqrt(len(columns) / len(x)))))
-    width = sum(block.width for block in encoder.blocks)
-    matrix, variance, at = np.zeros((len(columns), width)), np.zeros(width), 0
-    for block in encoder.blocks:
-        inside = slice(at, at + block.width)
+    matrix, variance = np.zeros((len(columns), layout.outputs)), np.zeros(layout.outputs)
+    for block in layout.blocks:
+        inside = block.own_slice
         inverse = np.linalg.inv(precision[inside, inside])
         matrix[:, inside] = precision[:, inside] @ inverse
         variance[inside] = np.diag(inverse)
-        at += block.width
     fitted = {"location": mean + location * spread, "spread": spread, "matrix": matrix, "variance": variance}
     return {PREFIX + name: torch.from_numpy(array.astype(np.float32)) for name, array in fitted.items()}
 
 
-def fit_marginal(encoder: Encoder, encoded: Encoded) -> dict[str, Tensor]:
-    """The table of `worker.core.model.marginal.Marginal`, from n encoded rows."""
-    found = cells(encoder.blocks, encoded)
+def fit_marginal(layout: Layout, encoded: Encoded) -> dict[str, Tensor]:
+    """Fit the table of `worker.core.model.marginal.Marginal` on n encoded rows.
+
+    Every entry begins with half a row, so that none has the probability 0.
+    """
+    found = cells(layout, encoded)
     n = len(found)
     table = []
-    for block, entries in zip(encoder.blocks, sizes(encoder.blocks), strict=True):
+    for block, entries in zip(layout.blocks, sizes(layout), strict=True):
         counts = np.bincount(found[:, block.feature], minlength=entries).astype(np.float64)
         if block.kind == "categorical":
             table.append(-np.log((counts + 0.5) / (n + 0.5 * entries)))

@@ -1,4 +1,4 @@
-"""Cold start: are there enough samples, and which rows are they."""
+"""Cold start: the rows for the first model of a stream, once there are enough samples."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from worker.ports.stores import SampleStore
 ENOUGH_ROWS = 2_048
 LEAST_ROWS = 128
 PAUSE_S = 10.0
-"""A stream that pauses this long is taken as it is, from `LEAST_ROWS` on: a quiet one would wait for days otherwise."""
+"""After a pause this long, `LEAST_ROWS` rows suffice: a quiet stream would otherwise wait for days."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColdRows:
-    """`columns` in offset order, the partitions in step; `ranges` first and last offset of each."""
+    """`columns` holds the rows in the order described below, `ranges` [first, last] offsets by "topic/partition"."""
 
     columns: Columns
     ranges: dict[str, list[int]]
 
 
 def cold_columns(samples: SampleStore, spec: FeatureSpec, rows: int, paused: float) -> ColdRows | None:
-    """The first events of the stream, or None while there are too few; `rows` so far, none new for `paused` seconds."""
+    """The first events of the stream, or None while there are too few.
+
+    `rows` is the number of samples so far, and `paused` the seconds since the last one. The partitions are interleaved
+    row by row, since blocks of time are later cut by row order.
+    """
     if rows < LEAST_ROWS or (rows < ENOUGH_ROWS and paused < PAUSE_S):
         return None
     blocks = samples.read()
@@ -35,7 +39,6 @@ def cold_columns(samples: SampleStore, spec: FeatureSpec, rows: int, paused: flo
         first, last = ranges.get(name, [block.first_offset, block.first_offset])
         ranges[name] = [min(first, block.first_offset), max(last, block.first_offset + block.rows - 1)]
     columns = Columns.concat([from_bytes(block.columns, spec) for block in blocks])
-    # Partitions in step, row by row: blocks of time are cut by row order later.
     steps = np.concatenate(
         [block.first_offset - ranges[f"{block.topic}/{block.partition}"][0] + np.arange(block.rows) for block in blocks]
     )

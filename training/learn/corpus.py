@@ -1,4 +1,4 @@
-"""What the trainer learns from: samples of the partitions' snapshots, cut into rows to fit and to calibrate."""
+"""The corpus of a fine-tune: samples from the partitions' snapshots, divided into rows to fit and to calibrate on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ RECENT_PER_HALF_LIFE = 4 / 3
 RECENT_LEAST = 1_024
 LASTING_ROWS = 256
 
-_Part = tuple[npt.NDArray[np.int64], Columns]
+_Rows = tuple[npt.NDArray[np.int64], Columns]
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """`fit` and `calibrate` rows in time order; no row of `calibrate` was fitted on by a version after the first."""
+    """Rows in time order, and their [first, last] offsets by "topic/partition".
+
+    No model but the first of a stream was ever fitted on a row of `calibrate`.
+    """
 
     fit: Columns
     calibrate: Columns
@@ -30,37 +33,40 @@ class Corpus:
 
 
 def corpus_of(spec: FeatureSpec, states: Iterable[tuple[str, PartitionState]]) -> Corpus:
-    """Rows from (topic, state) pairs.
+    """The corpus of (topic, state) pairs.
 
-    To fit: the recent rows, as many as the last few versions saw, and some of the long-term sample against forgetting.
-    None is left out for its error: that would keep what is rare yet normal from ever being learnt, and the fit is
-    robust to the anomalies among them. To calibrate: all recent rows of the blocks that are held out, whatever their
-    verdict, so that the error distribution keeps its tail.
+    The rows to fit are the recent ones, as many as the last few versions scored, and some of the long-term sample
+    against forgetting. No recent row is left out for its error: rare but normal events would never be learned, and the
+    fit is robust to the anomalies among the rows. The rows to calibrate on are all recent ones of the held-out blocks,
+    whatever their verdicts, so that the error distribution keeps its tail.
     """
     held = [(topic, state) for topic, state in states]
     if not any(len(state.recent) for _, state in held):
         empty = Columns.empty(spec)
         return Corpus(empty, empty, {})
-    fit: list[_Part] = []
-    calibrate: list[_Part] = []
+    fit: list[_Rows] = []
+    calibrate: list[_Rows] = []
     for _, state in held:
         recent, lasting = state.recent, state.lasting
         wanted = max(RECENT_LEAST, int(RECENT_PER_HALF_LIFE * (recent.half_life or 0.0)))
         chosen = recent.best(wanted)
         aside = held_out(state.seed, recent.offsets)
-        fit.append(_part(recent, chosen[~aside[chosen]]))
+        fit.append(_take(recent, chosen[~aside[chosen]]))
         old = np.flatnonzero(~np.isin(lasting.offsets, recent.offsets[chosen]) & ~held_out(state.seed, lasting.offsets))
-        fit.append(_part(lasting, old[:: max(1, len(old) // LASTING_ROWS)]))
-        calibrate.append(_part(recent, np.flatnonzero(aside)))
-    ranges = {f"{topic}/{state.partition}": [int(state.recent.offsets[0]), int(state.next_offset) - 1]
-              for topic, state in held if len(state.recent)}  # fmt: skip
-    return Corpus(_in_time_order(fit), _in_time_order(calibrate), ranges)
+        fit.append(_take(lasting, old[:: max(1, len(old) // LASTING_ROWS)]))
+        calibrate.append(_take(recent, np.flatnonzero(aside)))
+    ranges = {
+        f"{topic}/{state.partition}": [int(state.recent.offsets[0]), int(state.next_offset) - 1]
+        for topic, state in held
+        if len(state.recent)
+    }
+    return Corpus(_sort_by_time(fit), _sort_by_time(calibrate), ranges)
 
 
-def _part(sample: Reservoir, chosen: npt.NDArray[np.intp]) -> _Part:
+def _take(sample: Reservoir, chosen: npt.NDArray[np.intp]) -> _Rows:
     return sample.times[chosen], sample.columns.take(chosen)
 
 
-def _in_time_order(parts: list[_Part]) -> Columns:
-    order = np.argsort(np.concatenate([times for times, _ in parts]), kind="stable")
-    return Columns.concat([columns for _, columns in parts]).take(order)
+def _sort_by_time(rows: list[_Rows]) -> Columns:
+    order = np.argsort(np.concatenate([times for times, _ in rows]), kind="stable")
+    return Columns.concat([columns for _, columns in rows]).take(order)

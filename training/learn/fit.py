@@ -1,4 +1,4 @@
-"""Fitting a model: from scratch without the worst rows of a first look, or a warm start from the champion."""
+"""Fits a model: from scratch without the worst rows, or as a warm start from the champion."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from training.learn.closed_form import fit_conditional, fit_marginal
-from training.learn.warm_start import rebased
+from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
 from worker.core.events.spec import FeatureSpec
-from worker.core.model.autoencoder import Autoencoder, Layout, feature_errors
+from worker.core.model.autoencoder import Autoencoder, feature_errors
 from worker.core.model.conditional import Conditional
 from worker.core.model.detector import Detector
 from worker.core.model.encoder import Encoded, Encoder
 from worker.core.model.kinds import KINDS
-from worker.core.model.tiles import tiled
+from worker.core.model.layout import Layout
+from worker.core.model.tiles import to_tiles
 
 LEAST_ROWS = 16
 WORST_SHARE = 0.05
-"""Left out of the first model: nobody promises a clean warm-up (design section 5, step 2)."""
+"""The share of rows that the first model of a stream is not fitted on: nobody vouches that they hold no anomalies."""
 FREEDOM = 1.0
 _BATCH = 64
 _STEPS_COLD, _STEPS_WARM, _STEPS_MOST = 600, 300, 4_000
@@ -36,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a bundle holds of a model; `loss` of the last steps, in nats per feature."""
+    """A fitted model, as a bundle holds it; `loss` is the mean of the last steps, in nats per feature."""
 
     encoder: Encoder
     kind: str
@@ -58,46 +59,44 @@ def fit(
 ) -> Fitted:
     """Fit on n rows in time order.
 
-    From scratch, the `WORST_SHARE` of rows whose features go together least are left out first. With a `parent` of
-    the same kind, its weights are where the autoencoder begins, on an encoder that is fitted anew. The same rows and
-    seed give the same weights, and torch's global generator is left alone. Raises ValueError with fewer than
-    `LEAST_ROWS` rows.
+    Without a `parent`, the `WORST_SHARE` of the rows with the largest conditional errors is left out. With a `parent`
+    of the same kind, the autoencoder begins with its weights, adapted to the new encoder. The same rows and seed give
+    the same weights, and torch's global generator is left alone. Raises ValueError for fewer than `LEAST_ROWS` rows.
     """
     if len(columns) < LEAST_ROWS:
         raise ValueError(f"{len(columns)} rows are too few to fit on; at least {LEAST_ROWS}")
     generator = torch.Generator().manual_seed(seed)
     warm = parent is not None and parent.kind == kind
     if parent is None:
-        columns = _without_worst(spec, columns)
+        columns = _drop_worst_rows(spec, columns)
     encoder = Encoder.fit(spec, columns, parent.encoder if parent is not None else None)
     encoded = encoder.transform(columns)
     if parent is not None and warm:
-        network, steps, rate = rebased(parent, encoder, generator), _STEPS_WARM, _RATE_WARM
+        network, steps, rate = rebase(parent, encoder, generator), _STEPS_WARM, _RATE_WARM
     else:
-        layout = Layout.of(encoder)
-        network = KINDS[kind](encoder.inputs, layout.width, layout.features, generator)
+        network = KINDS[kind](encoder.layout, generator)
         steps, rate = min(max(_STEPS_COLD, _PASSES * len(columns) // _BATCH), _STEPS_MOST), _RATE_COLD
-    loss = descend(network, encoder, encoded, steps, rate, generator, progress)
+    loss = descend(network, encoder.layout, encoded, steps, rate, generator, progress)
     tensors = {f"autoencoder.{name}": tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    tensors |= fit_conditional(encoder, encoded) | fit_marginal(encoder, encoded)
+    tensors |= fit_conditional(encoder.layout, encoded) | fit_marginal(encoder.layout, encoded)
     return Fitted(encoder, kind, tensors, loss)
 
 
 def descend(
     network: Autoencoder,
-    encoder: Encoder,
+    layout: Layout,
     encoded: Encoded,
     steps: int,
     rate: float,
     generator: torch.Generator,
     progress: Progress | None = None,
 ) -> float:
-    """Adam with a cosine schedule; returns the mean loss of the last tenth of the steps.
+    """Train the network by Adam with a cosine schedule; returns the mean loss of the last tenth of the steps.
 
-    A feature's error e counts as log(1 + e / v) v, v = `FREEDOM`: the likelihood of a Student t in place of the
-    Gaussian one (Lange et al., JASA 84, 1989), so that a few wild rows do not pull the network.
+    A feature's error e counts as v log(1 + e / v) with v = `FREEDOM`: the likelihood of a Student t instead of the
+    Gaussian one (Lange et al., JASA 84, 1989), so that a few outliers do not pull the network. `rate` is the learning
+    rate of the first step; `progress` is called with the steps done and the number of steps.
     """
-    layout = Layout.of(encoder)
     x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * _RATE_LAST)
@@ -105,7 +104,7 @@ def descend(
     last = []
     for step in range(steps):
         rows = torch.randint(len(x), (min(_BATCH, len(x)),), generator=generator)
-        out, extra = network.trained(network.corrupt(x[rows], encoder, generator), generator)
+        out, extra = network.training_pass(network.corrupt(x[rows], layout, generator), generator)
         errors = feature_errors(out, x[rows], codes[rows], layout)
         loss = (torch.log1p(errors / FREEDOM) * FREEDOM).mean() + extra.mean() / layout.features
         optimiser.zero_grad(set_to_none=True)
@@ -120,15 +119,15 @@ def descend(
     return float(np.mean(last))
 
 
-def _without_worst(spec: FeatureSpec, columns: Columns) -> Columns:
-    """Without the rows that a first, robust look finds worst, in order."""
+def _drop_worst_rows(spec: FeatureSpec, columns: Columns) -> Columns:
+    """The rows in order, without those with the largest conditional errors under a first, robust fit on all of them."""
     encoder = Encoder.fit(spec, columns)
     encoded = encoder.transform(columns)
-    conditional = Conditional(encoder, fit_conditional(encoder, encoded))
-    parts = conditional.feature_errors(conditional.residuals(tiled(encoded.x)), encoded.codes)
-    return columns.take(least(parts.sum(1), WORST_SHARE))
+    conditional = Conditional(encoder.layout, fit_conditional(encoder.layout, encoded))
+    errors = conditional.feature_errors(conditional.residuals(to_tiles(encoded.x)), encoded.codes)
+    return columns.take(_select_best(errors.sum(1), WORST_SHARE))
 
 
-def least(errors: npt.NDArray[np.float32], worst_share: float) -> npt.NDArray[np.intp]:
-    """Places of the rows without the worst share, in order; ties stay by place."""
+def _select_best(errors: npt.NDArray[np.float32], worst_share: float) -> npt.NDArray[np.intp]:
+    """The places of all rows but the worst share, in order; of equal errors the first ones stay."""
     return np.sort(np.argsort(errors, kind="stable")[: len(errors) - int(worst_share * len(errors))])

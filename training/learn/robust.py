@@ -1,7 +1,8 @@
 """A robust location and scatter: the maximum likelihood of a multivariate Student t.
 
-Rows far out weigh little, so contamination bends neither mean nor covariance, and no row need be thrown away.
-Source: Kent and Tyler, "Redescending M-estimates of multivariate location and scatter", Annals of Statistics 19(4),
+Rows far out weigh little, so a few per cent of outliers hardly move the location and the covariance, and no row has to
+be discarded.
+Sources: Kent and Tyler, "Redescending M-estimates of multivariate location and scatter", Annals of Statistics 19(4),
 1991; Lange, Little and Taylor, "Robust statistical modeling using the t distribution", JASA 84, 1989.
 """
 
@@ -15,7 +16,10 @@ _ROUNDS = 4
 
 
 def scatter(y: npt.NDArray[np.float64], ridge: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Location (D,) and precision (D, D) of (n, D) rows; `ridge` is a share of the mean variance, added to each."""
+    """The location (D,) and the precision (D, D) of (n, D) rows, after a fixed number of reweighting steps.
+
+    `ridge` times the mean variance is added to each variance before the covariance is inverted.
+    """
     n, width = y.shape
     weights = np.ones(n)
     for _ in range(_ROUNDS + 1):

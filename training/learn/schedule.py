@@ -1,4 +1,4 @@
-"""How often is learnt: small and often, the more seldom the more was seen."""
+"""How often to fine-tune: after every tenth of the events seen so far, so less often as the stream grows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ LEAST = 64
 
 
 def due_after(seen: int, most: int) -> int:
-    """Events from one version to the next when `seen` events have been seen: a tenth of them, at least 64, at most
-    `most` (`fine_tune.events`).
+    """The number of events until the next version: a tenth of those seen, at least 64 and at most `most`.
+
+    `most` is `fine_tune.events` in the configuration.
     """
     return min(max(LEAST, int(GROWTH * seen)), max(most, 1))

@@ -1,4 +1,4 @@
-"""From rows to a version: fit, calibrate on a block of its own, gate, bundle."""
+"""Makes a version from rows: fit, calibrate on held-out rows, compare with the champion, pack a bundle."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 
 from training.learn.calibrate import calibrate, live_inflation
 from training.learn.fit import fit
-from training.learn.gate import judge
+from training.learn.gate import compare
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.model.bundle import Bundle, pack
 from worker.core.model.detector import Detector
+from worker.core.model.histogram import HistogramRing
 from worker.core.model.threshold import Threshold
-from worker.core.state.partition_state import HistogramRing
 
 CALIBRATE_EVERY = 4
-"""One block in so many of a first model's rows is kept to calibrate on."""
+"""One in this many blocks of a first model's rows is held out to calibrate on."""
 BLOCKS = 32
 SPLIT_LEAST = 256
-"""With fewer rows, the first model learns from all of them and is calibrated on the same."""
+"""With fewer rows, the first model is fitted and calibrated on all of them."""
 _LIBRARIES = ("torch", "numpy", "safetensors")
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A version ready to promote; with `refusals`, one that the gate keeps from serving."""
+    """A version; it may be promoted if there are no `refusals`, which are the gate's reasons."""
 
     bundle: Bundle
     threshold: Threshold
@@ -48,10 +48,10 @@ def train_version(
     ring: HistogramRing | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
-    """Train on `rows` in time order; without rows to calibrate on, every fourth block of them is kept for it.
+    """Train on `rows` in time order; without `calibrate_on`, every fourth block of them is held out to calibrate on.
 
-    With a parent it is a warm start and goes through the gate; the first model of a stream has nothing to be
-    compared with. `ring` holds the live p-values so far: they correct the new threshold as they would the old one.
+    With a `parent` it is a warm start that passes the gate; the first model of a stream has nothing to be compared
+    with. The live p-values in `ring` set the new threshold's inflation as they would move the old one's.
     """
     if calibrate_on is None:
         rows, calibrate_on = split(rows)
@@ -59,11 +59,15 @@ def train_version(
     fitted = fit(settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before, progress=progress)
     detector = fitted.detector()
     errors = detector.errors(detector.encoder.transform(calibrate_on))
+    alert_rate = settings.threshold.alert_rate
     threshold = calibrate(
-        errors, bundle="", alert_rate=settings.threshold.alert_rate, created_at=created_at,
+        errors,
+        bundle="",  # not known before the gate's figures are in it
+        alert_rate=alert_rate,
+        created_at=created_at,
         parent=parent[1].digest() if parent else None,
-        inflation=live_inflation(ring, settings.threshold.alert_rate, parent[1].inflation) if parent and ring else 1.0,
-    )  # fmt: skip
+        inflation=live_inflation(ring, alert_rate, parent[1].inflation) if parent and ring else 1.0,
+    )
     refusals, metrics = _gate(parent, before, detector, threshold, calibrate_on)
     bundle = pack(
         version=version,
@@ -81,7 +85,7 @@ def train_version(
 
 
 def split(rows: Columns) -> tuple[Columns, Columns]:
-    """Rows to fit and rows to calibrate, by alternating blocks of time: both then see the whole span."""
+    """Rows to fit and rows to calibrate on, by alternating blocks of time, so that both cover the whole span."""
     n = len(rows)
     if n < SPLIT_LEAST:
         return rows, rows
@@ -99,5 +103,5 @@ def _gate(
 ) -> tuple[list[str], dict[str, float]]:
     if parent is None or champion is None:
         return [], {}
-    result = judge(champion, parent[1], challenger, threshold, block)
+    result = compare(champion, parent[1], challenger, threshold, block)
     return result.refusals, result.metrics

@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.config.refused_properties import is_secret, refusal
 from worker.core.events.durations import Duration
-from worker.core.events.spec import PATH, Bounds, Feature, FeatureSpec
+from worker.core.events.spec import PATH, Feature, FeatureSpec
+from worker.core.state.bounds import Bounds
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,180}")
 _URL = re.compile(

@@ -16,10 +16,10 @@ from worker.telemetry import Telemetry
 
 STALL_S = 45.0
 """Longer than a client takes to come back to a broker that was away, with its pauses of 10 s between attempts."""
-ASK_AFTER_S = 10.0
-ASKS_AT_ONCE = 10
+QUERY_AFTER_S = 10.0
+QUERIES_AT_ONCE = 10
 _ANSWER_S = 1.0
-_LONGEST_LOOK_S = 2.0
+_LONGEST_STEP_S = 2.0
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class _Seen:
 
     place: tuple[int, int]
     moved: float
-    asked: float
+    queried: float
     behind_since: float | None = None
     unanswered: str = ""
     positioned_at: int | None = None
@@ -56,16 +56,16 @@ class Watchdog:
         self._telemetry = telemetry
         self._seen: dict[TopicPartition, _Seen] = {}
         self._clock = 0.0
-        self._last_look: float | None = None
+        self._last_watch: float | None = None
         self._quiet_until = 0.0
 
     def watch(self, now: float) -> None:
         """Called about once a second from the loop's thread; `now` in monotonic seconds.
 
-        Kafka is queried only about partitions that did not move for `ASK_AFTER_S`.
+        Kafka is queried only about partitions that did not move for `QUERY_AFTER_S`.
         """
-        self._clock += min(now - (self._last_look if self._last_look is not None else now), _LONGEST_LOOK_S)
-        self._last_look = now
+        self._clock += min(now - (self._last_watch if self._last_watch is not None else now), _LONGEST_STEP_S)
+        self._last_watch = now
         assignment = {assigned.source: assigned for assigned in self._assignment}
         self._seen = {source: seen for source, seen in self._seen.items() if source in assignment}
         reading = [assigned for assigned in assignment.values() if assigned.phase in (Phase.LIVE, Phase.CATCHING_UP)]
@@ -73,8 +73,9 @@ class Watchdog:
             self._seen[source].moved, self._seen[source].behind_since = self._clock, None
         standing = [assigned for assigned in reading if self._stands_still(assigned)]
         if now >= self._quiet_until:
-            for assigned in sorted(standing, key=lambda assigned: self._seen[assigned.source].asked)[:ASKS_AT_ONCE]:
-                if not self._ask(assigned, now):
+            longest_ago = sorted(standing, key=lambda assigned: self._seen[assigned.source].queried)
+            for assigned in longest_ago[:QUERIES_AT_ONCE]:
+                if not self._query(assigned, now):
                     break
         watched = {assigned.source: self._seen[assigned.source] for assigned in reading}
         self._telemetry.set_stalled(
@@ -83,7 +84,7 @@ class Watchdog:
         )
 
     def _stands_still(self, assigned: AssignedPartition) -> bool:
-        """Whether the partition has not moved, nor been queried, for `ASK_AFTER_S`."""
+        """Whether the partition has not moved, nor been queried, for `QUERY_AFTER_S`."""
         assert assigned.placed is not None
         place = (assigned.placed.state.next_offset, self._source.position(assigned.source) or 0)
         seen = self._seen.setdefault(assigned.source, _Seen(place, self._clock, self._clock))
@@ -91,19 +92,19 @@ class Watchdog:
             seen.place, seen.moved, seen.behind_since, seen.unanswered = place, self._clock, None, ""
             if seen.positioned_at is not None and max(place) > seen.positioned_at:
                 self._clear(assigned, seen)
-        return self._clock - max(seen.moved, seen.asked) >= ASK_AFTER_S
+        return self._clock - max(seen.moved, seen.queried) >= QUERY_AFTER_S
 
-    def _ask(self, assigned: AssignedPartition, now: float) -> bool:
+    def _query(self, assigned: AssignedPartition, now: float) -> bool:
         """Query the partition's end. False if Kafka does not answer, which is a known cause and no stall."""
         seen = self._seen[assigned.source]
-        seen.asked = self._clock
+        seen.queried = self._clock
         try:
             end = self._source.bounds(assigned.source, _ANSWER_S)[1]
         except LogUnavailable as error:
             for other in self._seen.values():
                 other.behind_since = None
             seen.unanswered = str(error)
-            self._quiet_until = now + ASK_AFTER_S
+            self._quiet_until = now + QUERY_AFTER_S
             return False
         seen.unanswered = ""
         if end <= max(seen.place):
@@ -121,8 +122,8 @@ class Watchdog:
         seen.behind_since = None
         seen.positioned_at = max(seen.place)
         effect = "liveness fails, so that the process is started anew" if again else "recovered from its commit"
-        log.error("partition_stalled", topic=assigned.source.topic, partition=assigned.source.partition,
-                  offset=seen.positioned_at, end=end, effect=effect)  # fmt: skip
+        place = {**assigned.source._asdict(), "offset": seen.positioned_at, "end": end}
+        log.error("partition_stalled", **place, effect=effect)
         if again:
             seen.stalled = True
         else:
@@ -132,9 +133,4 @@ class Watchdog:
     def _clear(self, assigned: AssignedPartition, seen: _Seen) -> None:
         """The partition moves again."""
         seen.positioned_at, seen.stalled = None, False
-        log.info(
-            "partition_goes_on",
-            topic=assigned.source.topic,
-            partition=assigned.source.partition,
-            offset=max(seen.place),
-        )
+        log.info("partition_goes_on", **assigned.source._asdict(), offset=max(seen.place))

@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from worker.core.alerts.alert import Alert, Contribution, Origin, anomaly, closing
+from worker.core.alerts.alert import Alert, Contribution
+from worker.core.alerts.build import Origin, anomaly, closing
+from worker.core.alerts.contributions import explain
 from worker.core.alerts.envelope import seal
-from worker.core.alerts.explaining import explained
 from worker.core.alerts.redaction import read_event, redact
 from worker.core.model.serving_model import ServingModel
 from worker.core.state.incidents import Closed, IncidentChange
@@ -72,4 +73,4 @@ def _features(model: ServingModel, step: Step, changes: list[IncidentChange]) ->
     if not changes:
         return []
     rows = np.searchsorted(step.rows.offsets, [change.record.offset for change in changes])
-    return explained(model.detector, step.scores, step.rows.columns, rows)
+    return explain(model.detector, step.scores, step.rows.columns, rows)

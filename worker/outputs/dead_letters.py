@@ -1,4 +1,4 @@
-"""Rejects become dead letters: the original bytes with their origin and the reasons, once each, and never a loss."""
+"""Dead letters: the original bytes of rejected records, with their origin and the reasons."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MAX_REASONS_BYTES = 4_096
 
 
 class DeadLetters:
-    """Builds the outputs, and stops the worker when most of what arrives cannot be read.
+    """Builds dead letters, and stops the worker if too many records are rejected.
 
-    `limit` is the share of rejects over the last 50,000 records past which `DeadLetterLimit` is raised; nothing is
-    lost by it, since the offset of the batch that raised it was not committed.
+    `limit` is the largest share of rejects among the last 50,000 records. Nothing is lost when `DeadLetterLimit` is
+    raised, because the offsets of that batch are not committed.
     """
 
     def __init__(self, topic: str, size_limit: Callable[[str], int], limit: float) -> None:
@@ -30,11 +30,11 @@ class DeadLetters:
         self._rejects = 0
 
     def outputs(self, records: Records, rejects: Sequence[Reject]) -> list[Output]:
-        """One dead letter per reject, in order, small enough for its topic."""
+        """One dead letter per reject, in order. A record that is too large for the topic is truncated and marked."""
         return [self._output(records, reject) for reject in rejects]
 
     def check(self, records: int, rejects: int) -> None:
-        """Count a batch in; raises DeadLetterLimit."""
+        """Count one batch. Raises DeadLetterLimit."""
         self._batches.append((records, rejects))
         self._records += records
         self._rejects += rejects

@@ -78,8 +78,8 @@ class ModelFeed:
         model = self.latest
         assert model is not None
         if self._registry.restore(self._spec_hash, held, model.bundle, model.threshold, model.signatures):
-            log.warning("champion_given_back", version=held.version, token=held.token,
-                        redis_had=None if found is None else found.version)  # fmt: skip
+            redis_had = None if found is None else found.version
+            log.warning("champion_given_back", version=held.version, token=held.token, redis_had=redis_had)
 
     def model_of(self, versions: Versions) -> ServingModel:
         """The model of recorded versions. Raises MissingPart if Redis has lost it, StoreUnavailable, BundleRefused."""

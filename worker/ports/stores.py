@@ -1,4 +1,4 @@
-"""The ports to what outlives a process: registry, snapshots, cold-start samples, lease."""
+"""The ports to the stores that outlive a process: registry, snapshots, cold-start samples, lease."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from worker.core.state.snapshot import Snapshot
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time, or refuses writes for now; try again."""
+    """The store did not answer in time, or refuses writes for now; retry."""
 
 
 class MissingPart(Exception):
-    """Something named by a commit, a champion or a caller is not in the store; the text says what."""
+    """The store lacks an object that a commit, a champion or a caller names; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The pair that serves, by digest; `version` labels the bundle, `token` is the fencing token of the write."""
+    """The bundle and the threshold that serve, by digest.
+
+    `version` labels the bundle. `token` is the fencing token under which the champion was written.
+    """
 
     bundle: str
     threshold: str
@@ -31,7 +34,7 @@ class Champion:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Later ones are larger: an operator's rollback has a token of its own, a trainer's versions share one."""
+        """Larger for later champions. An operator's rollback has a token of its own; a trainer's versions share one."""
         return self.token, self.version
 
 
@@ -63,7 +66,9 @@ class SampleBlock:
 class Registry(Protocol):
     """Bundles and thresholds by digest, and the champion. Every call may raise StoreUnavailable."""
 
-    def champion(self, spec_hash: str) -> Champion | None: ...
+    def champion(self, spec_hash: str) -> Champion | None:
+        """The champion for this feature spec, if there is one."""
+
     def bundle(self, digest: str) -> Bundle:
         """Raises MissingPart, BundleRefused."""
 
@@ -73,62 +78,81 @@ class Registry(Protocol):
     def put_bundle(self, bundle: Bundle) -> None: ...
     def put_threshold(self, threshold: Threshold) -> None: ...
     def promote(self, spec_hash: str, champion: Champion) -> bool:
-        """One atomic write; False where a later token has written, MissingPart where bundle or threshold is not
-        there.
+        """Make this the champion, in one atomic write. False if a later token has written.
+
+        Raises MissingPart if the store lacks the bundle or the threshold.
         """
 
     def restore(
         self, spec_hash: str, champion: Champion, bundle: Bundle, threshold: Threshold, signatures: Signatures
     ) -> bool:
-        """Give back a champion that the store has lost, with its parts: one atomic write, which also lifts the counters
-        of versions and tokens to its own. False, and nothing written, where one that is not older is there.
+        """Give back a champion that the store has lost, with its bundle and threshold, in one atomic write.
+
+        It also raises the counters of versions and tokens to the champion's. If the store has a champion that is not
+        older, nothing is written, and the result is False.
         """
 
     def signatures(self, bundle: str, threshold: str) -> Signatures:
-        """As stored, unchecked."""
+        """The stored signatures, not checked."""
 
     def history(self, spec_hash: str) -> list[Champion]:
-        """Champions so far, newest first."""
+        """All champions for this feature spec, newest first."""
 
-    def next_version(self) -> int: ...
+    def next_version(self) -> int:
+        """A version number larger than any before."""
+
     def next_token(self) -> int:
-        """A fencing token of its own, larger than any before: for writes by an operator."""
+        """A fencing token larger than any before, for a write by an operator."""
 
     def bundles(self) -> list[BundleInfo]:
-        """Newest version first."""
+        """All bundles, newest version first."""
 
 
 class SnapshotStore(Protocol):
     """Every call may raise StoreUnavailable."""
 
     def put(self, snapshot: Snapshot) -> None:
-        """Chunks first, the manifest last. Raises MissingPart where a chunk that it shares is not there."""
+        """Write the new chunks, then the manifest. Raises MissingPart if the store lacks a shared chunk."""
 
     def get(
         self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None
     ) -> Snapshot | None:
-        """With its contents, or only those of the head and of some `tables`. None where any part is missing or
-        damaged: such a snapshot does not exist.
+        """The snapshot with its contents, or with those of the head and of some `tables` only.
+
+        None if anything of it is missing or damaged.
         """
 
-    def newest_at_or_below(self, topic: str, topic_id: str, partition: int, offset: int) -> Snapshot | None: ...
+    def newest_at_or_below(self, topic: str, topic_id: str, partition: int, offset: int) -> Snapshot | None:
+        """The stored snapshot with the largest offset that is not above `offset`, with its contents."""
+
     def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
-        """Delete what `snapshot` grew from and `kept` does not hold, and strangers a day old; returns how many
-        snapshots went. `ours` is asked just before anything is deleted.
+        """Delete the ancestors of `snapshot` that are not in `kept`, and other owners' snapshots that are a day old.
+
+        `ours` is called just before anything is deleted; if it returns False, nothing is. Returns the number of deleted
+        snapshots.
         """
 
 
 class SampleStore(Protocol):
-    def add(self, topic_id: str, topic: str, partition: int, first_offset: int, columns: bytes, rows: int) -> None: ...
-    def rows(self) -> int: ...
+    """The first rows of a stream without a model. Every call may raise StoreUnavailable."""
+
+    def add(self, topic_id: str, topic: str, partition: int, first_offset: int, columns: bytes, rows: int) -> None:
+        """Store a block; one with the same topic id, partition and first offset is overwritten."""
+
+    def rows(self) -> int:
+        """The number of rows in all blocks."""
+
     def read(self) -> list[SampleBlock]:
-        """By topic id, partition and first offset; blocks that overlap an earlier one are left out."""
+        """All blocks by topic id, partition and first offset, without those that overlap an earlier one."""
 
     def clear(self) -> None: ...
 
 
 class Lease(Protocol):
-    """A time-limited claim; `acquire` yields a fencing token larger than any before, None while another holds it."""
+    """A time-limited claim to be the only trainer.
+
+    `acquire` returns a fencing token larger than any before, or None while another process holds the lease.
+    """
 
     def acquire(self) -> int | None: ...
     def renew(self) -> bool: ...

@@ -18,15 +18,9 @@ from cloudevents.core.formats.json import JSONFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.alerts.alert import (
-    Alert,
-    Contribution,
-    Origin,
-    anomaly,
-    closing,
-    contributions,
-    rfc3339,
-)
+from worker.core.alerts.alert import Alert, Contribution, rfc3339
+from worker.core.alerts.build import Origin, anomaly, closing
+from worker.core.alerts.contributions import contributions
 from worker.core.alerts.envelope import alert_schema, seal
 from worker.core.alerts.redaction import plain, read_event, redact, trim
 from worker.core.events.entity_names import entity_of

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worker.core.events.decode import Decoded, JsonDecoder, Limits
 from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_time import milliseconds, stamps
-from worker.core.events.json_scalar_kernel import number, seconds
+from worker.core.events.json_scalar_kernel import read_number, read_time
 from worker.core.events.spec import FeatureSpec
 
 SPEC = FeatureSpec.model_validate(
@@ -147,7 +147,7 @@ def test_a_number_has_the_bits_that_the_typed_decoder_gives_it(written: str) -> 
 @example("2026-01-01T00:00:00.1234567Z")
 def test_a_time_has_the_bits_that_python_gives_it(written: str) -> None:
     raw = bytearray(f'"{written}"\0'.encode())
-    read = seconds(np.frombuffer(raw, np.uint8), 1, len(raw) - 2)
+    read = read_time(np.frombuffer(raw, np.uint8), 1, len(raw) - 2)
     assert np.isnan(read) or read * 1000.0 == milliseconds(written)
     same([f'{{"must": 1, "ts": "{written}", "at": "{written}"}}'.encode()])
 
@@ -158,9 +158,9 @@ def test_the_usual_forms_are_read_by_the_scanner() -> None:
         raw = bytearray(f"{form}\0".encode())
         wanted = datetime.fromisoformat(form)
         stamp = (wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC)).timestamp()
-        assert seconds(np.frombuffer(raw, np.uint8), 0, len(form)) == stamp
+        assert read_time(np.frombuffer(raw, np.uint8), 0, len(form)) == stamp
     for written in ("1", "-12.5e3", "0.1", "9007199254740992", "17.000000000000001"):
-        assert number(np.frombuffer(bytearray(f"{written}\0".encode()), np.uint8), 0)[0] == len(written)
+        assert read_number(np.frombuffer(bytearray(f"{written}\0".encode()), np.uint8), 0)[0] == len(written)
     scanner = JsonDecoder(SPEC, Limits())._scanner
     assert scanner is not None
     plain = [GOOD, '{"must": 0.30000000000000004, "net": {"x": [1, {"n": "t"}, []]}, "at": 1767247200.1234567}\n']
@@ -180,8 +180,8 @@ def test_numbers_are_stamped_as_one_by_one(values: list[float]) -> None:
 
 
 def test_more_scalars_than_it_remembers_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.core.events.json_scanner._TOKENS_MOST", 8)
-    monkeypatch.setattr("worker.core.events.json_scanner._HARD_MOST", 2)
+    monkeypatch.setattr("worker.core.events.json_scanner._MAX_TOKENS", 8)
+    monkeypatch.setattr("worker.core.events.json_scanner._MAX_INEXACT", 2)
     decoder = JsonDecoder(SPEC, Limits())
     for batch in range(20):
         values: list[Any] = [f'{{"must": "v{i % 11}", "n": 0.{i:017d}}}'.encode() for i in range(batch, 3 * batch)]

@@ -10,17 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.examples import SPEC, rows
-from training.learn.closed_form import fit_marginal
 from training.learn.fit import fit
 from worker.core.events.columns import Columns, objects
-from worker.core.events.spec import FeatureSpec
 from worker.core.model.autoencoder import feature_errors
 from worker.core.model.detector import EXPONENTS, Detector, Explanation
-from worker.core.model.encoder import Encoded, Encoder
+from worker.core.model.encoder import Encoded
 from worker.core.model.error_kernel import PART_MOST
 from worker.core.model.kinds import KINDS
-from worker.core.model.marginal import Marginal
-from worker.core.model.tiles import tiled
+from worker.core.model.tiles import to_tiles
 
 DETECTOR = fit(SPEC, rows(1_200), kind="denoising", seed=0).detector()
 ROWS = rows(3_000, seed=5, missing=0.03)
@@ -74,52 +71,12 @@ def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_er
     columns = rows(200, seed=11)
     columns.values[0][:] = 30.0
     encoded, detector = DETECTOR.encoder.transform(columns), DETECTOR
-    conditional = detector.conditional.feature_errors(detector.conditional.residuals(tiled(encoded.x)), encoded.codes)
+    residuals = detector.conditional.residuals(to_tiles(encoded.x))
+    conditional = detector.conditional.feature_errors(residuals, encoded.codes)
     marginal = detector.marginal.feature_errors(encoded)
-    shares = sum(part / part.sum(1, keepdims=True) for part in (conditional, marginal)) / 2
+    shares = sum(errors / errors.sum(1, keepdims=True) for errors in (conditional, marginal)) / 2
     why, error = explained(columns)
     assert why.per_feature / error[:, None] == pytest.approx(shares, abs=0.05)
-
-
-def test_the_conditional_mean_is_that_of_the_gaussian() -> None:
-    """With numbers alone, the value expected is the regression on all the others, ridge included."""
-    rng = np.random.default_rng(0)
-    spec = FeatureSpec.model_validate({"features": [{"field": name, "kind": "numeric"} for name in "abc"]})
-    mix = rng.normal(size=(3, 3))
-    values = rng.normal(size=(4_000, 3)) @ mix
-    detector = fit(spec, Columns(tuple(values.T)), kind="linear", seed=0).detector()
-    new = Columns(tuple((rng.normal(size=(50, 3)) @ mix).T))
-    x = detector.encoder.transform(new).x.astype(np.float64)
-    expected = explained(new, detector)[0].expected
-    tensors = {name: tensor.numpy().astype(np.float64) for name, tensor in detector.tensors.items()}
-    y = (x - tensors["conditional.location"]) / tensors["conditional.spread"]
-    precision = np.linalg.inv(np.linalg.inv(tensors["conditional.matrix"] / tensors["conditional.variance"]))
-    for j in range(3):
-        others = [i for i in range(3) if i != j]
-        mean = -(y[:, others] @ precision[others, j]) / precision[j, j]
-        unscaled = mean * tensors["conditional.spread"][j] + tensors["conditional.location"][j]
-        assert expected[:, j] == pytest.approx(unscaled, abs=1e-3)
-
-
-def test_the_marginal_error_of_a_number_is_its_tail() -> None:
-    """-log of twice the share at least as far out: 0 in the middle, log(n + 1) beyond all that was seen."""
-    spec = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}]})
-    columns = Columns((np.arange(2_000.0),))
-    encoder = Encoder.fit(spec, columns)
-    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
-    at = Columns((np.array([1_000.0, 1_900.0, 99.0, 1e9, np.nan]),))
-    found = marginal.feature_errors(encoder.transform(at))[:, 0]
-    # A cell is a fiftieth of a standard deviation, 12 of these values.
-    assert found == pytest.approx([0.0, -np.log(0.1), -np.log(0.1), np.log(2_001), np.log(4_002)], abs=0.15)
-
-
-def test_the_marginal_error_of_a_category_is_its_frequency() -> None:
-    spec = FeatureSpec.model_validate({"features": [{"field": "c", "kind": "categorical"}]})
-    columns = Columns((objects(["a"] * 900 + ["b"] * 100),))
-    encoder = Encoder.fit(spec, columns)
-    marginal = Marginal(encoder, fit_marginal(encoder, encoder.transform(columns)))
-    found = marginal.feature_errors(encoder.transform(Columns((objects(["a", "b", "never"]),))))[:, 0]
-    assert found == pytest.approx([-np.log(0.9), -np.log(0.1), np.log(2 * 1_002.5)], abs=0.01)
 
 
 def hostile() -> Columns:
@@ -173,12 +130,12 @@ def test_weights_of_another_shape_are_refused() -> None:
 def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
     """The padded tiles against the module itself, row by row."""
     detector = fit(SPEC, rows(400), kind=kind, seed=3).detector()
-    encoded = detector.encoder.transform(rows(300, seed=8))
+    encoded, layout = detector.encoder.transform(rows(300, seed=8)), detector.encoder.layout
     with torch.inference_mode():
         x, codes = torch.from_numpy(encoded.x), torch.from_numpy(encoded.codes)
-        plain = feature_errors(detector.network(x), x, codes, detector.layout).clamp_max(PART_MOST).mean(1).numpy()
+        plain = feature_errors(detector.network(x), x, codes, layout).clamp_max(PART_MOST).mean(1).numpy()
         code = detector.network.encode(x).numpy()
-    known = (encoded.codes != [block.unseen for block in detector.layout.categorical]).all(1)
+    known = (encoded.codes != [block.unseen for block in layout.categorical]).all(1)
     assert detector.score(encoded).members[known, 0] == pytest.approx(
         np.maximum(plain, 1e-3)[known], rel=1e-3, abs=1e-4
     )

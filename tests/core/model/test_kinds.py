@@ -10,7 +10,7 @@ import torch
 from training.learn.fit import descend, fit
 from worker.core.events.columns import Columns
 from worker.core.events.spec import FeatureSpec
-from worker.core.model.autoencoder import Autoencoder, Layout
+from worker.core.model.autoencoder import Autoencoder
 from worker.core.model.encoder import Encoded, Encoder
 from worker.core.model.kinds import KINDS, DenoisingAutoencoder, SparseAutoencoder, VariationalAutoencoder
 
@@ -78,16 +78,14 @@ def test_the_undercomplete_kinds_code_is_narrow_and_keeps_what_matters() -> None
 def test_the_denoising_kind_mends_a_corrupted_row_better_than_the_plain_network() -> None:
     """The same network, trained with and without the corruption; both are shown corrupted rows."""
     encoder = Encoder.fit(SPEC, columns(mixed(4_000, 1, 3)))
-    layout, encoded = Layout.of(encoder), encoder.transform(columns(mixed(4_000, 1, 3)))
+    layout, encoded = encoder.layout, encoder.transform(columns(mixed(4_000, 1, 3)))
     clean = torch.from_numpy(encoder.transform(columns(mixed(2_000, 2, 3))).x)
-    corrupted = DenoisingAutoencoder(encoder.inputs, layout.width, layout.features).corrupt(
-        clean, encoder, torch.Generator().manual_seed(5)
-    )
+    corrupted = DenoisingAutoencoder(layout).corrupt(clean, layout, torch.Generator().manual_seed(5))
     errors = {}
     for kind in (DenoisingAutoencoder, Autoencoder):
         generator = torch.Generator().manual_seed(0)
-        network = kind(encoder.inputs, layout.width, layout.features, generator)
-        descend(network, encoder, encoded, 1_500, 5e-3, generator)
+        network = kind(layout, generator)
+        descend(network, layout, encoded, 1_500, 5e-3, generator)
         with torch.inference_mode():
             errors[kind] = float(((network(corrupted) - clean) ** 2).mean())
     assert errors[DenoisingAutoencoder] < 0.8 * errors[Autoencoder]
@@ -95,10 +93,10 @@ def test_the_denoising_kind_mends_a_corrupted_row_better_than_the_plain_network(
 
 def trained(kind: str, seed: int = 0) -> tuple[torch.nn.Module, Encoded]:
     encoder = Encoder.fit(SPEC, columns(mixed(3_000, 1, 3)))
-    encoded, layout = encoder.transform(columns(mixed(3_000, 1, 3))), Layout.of(encoder)
+    encoded, layout = encoder.transform(columns(mixed(3_000, 1, 3))), encoder.layout
     generator = torch.Generator().manual_seed(seed)
-    network = KINDS[kind](encoder.inputs, layout.width, layout.features, generator)
-    descend(network, encoder, encoded, 1_500, 5e-3, generator)
+    network = KINDS[kind](layout, generator)
+    descend(network, layout, encoded, 1_500, 5e-3, generator)
     return network, encoded
 
 
@@ -131,6 +129,6 @@ def test_the_variational_kind_draws_while_it_trains_and_never_when_it_serves() -
     network, encoded = trained("variational")
     x = torch.from_numpy(encoded.x[:50])
     with torch.inference_mode():
-        first, second = (network.trained(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 2))  # type: ignore[operator]
+        first, second = (network.training_pass(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 2))  # type: ignore[operator]
         assert not torch.equal(first, second)
         assert torch.equal(network(x), network(x))

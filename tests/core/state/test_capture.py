@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.core.examples import SPEC, rows, scored_rows
-from worker.core.events.spec import Bounds
 from worker.core.model.serving_model import Versions
+from worker.core.state.bounds import Bounds
 from worker.core.state.capture import capture_state, restore_state
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.snapshot import HEAD, Snapshot, digest_of

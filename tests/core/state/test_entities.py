@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from worker.core.events.columns import Columns, to_bytes
 from worker.core.events.entity_names import pack_names
-from worker.core.events.spec import Bounds, FeatureSpec
+from worker.core.events.spec import FeatureSpec
+from worker.core.state.bounds import Bounds
 from worker.core.state.entities import Entities
 
 SPEC = FeatureSpec.model_validate(

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames, pack_names
-from worker.core.events.hash_kernel import hashed
-from worker.core.events.spec import Bounds, FeatureSpec
+from worker.core.events.hash_kernel import hash_bytes
+from worker.core.events.spec import FeatureSpec
+from worker.core.state.bounds import Bounds
 from worker.core.state.entities import Entities
-from worker.core.state.entity_table_kernel import ARENA, LAST_OFFSET
+from worker.core.state.entity_table_kernel import LAST_OFFSET
 
 SPEC = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "rate", "half_life": "60s"}], "entity": "host"})
 MOST = 6
@@ -32,7 +33,7 @@ def test_a_hash_is_the_one_that_python_takes() -> None:
     told = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": "0"}, check=True,
                           capture_output=True, text=True)  # fmt: skip
     key = np.zeros(2, np.uint64)
-    found = [int(hashed(np.frombuffer(bytearray(b"xx" + text), np.uint8), 2, 2 + len(text), key)) for text in texts]
+    found = [int(hash_bytes(np.frombuffer(bytearray(b"xx" + text), np.uint8), 2, 2 + len(text), key)) for text in texts]
     assert found == [int(line) for line in told.stdout.split()]
 
 
@@ -71,7 +72,7 @@ def test_who_is_known_is_who_was_seen_last(batches: list[list[str | None]], hash
         assert table.find(names)[1].tolist() == [
             dict(zip(known, rows.tolist(), strict=True)).get(name, -1) for name in batch
         ]
-        assert table.meta[ARENA] <= len(table.arena)
+        assert table.state["arena"] <= len(table.arena)
 
 
 def test_names_of_who_is_gone_take_no_room_forever() -> None:

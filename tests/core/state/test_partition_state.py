@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.examples import SPEC, rows, scored_rows
-from worker.core.model.histogram import BUCKETS
+from worker.core.model.histogram import BUCKETS, RING_HOURS, HistogramRing
 from worker.core.model.serving_model import Versions
 from worker.core.state.incidents import Evidence, Flagged
-from worker.core.state.partition_state import RECENT_LEAST, RING_HOURS, HistogramRing, PartitionState, ScoredRows
+from worker.core.state.partition_state import RECENT_LEAST, PartitionState, ScoredRows
 
 N = 400
 COLUMNS = rows(N, missing=0.05)
@@ -47,7 +47,7 @@ def test_the_ring_counts_p_values_across_versions_and_forgets_old_hours() -> Non
     state.adopt(Versions("other bundle", "other threshold"))
     expected = np.bincount(scored_rows(COLUMNS, OFFSETS).p_buckets, minlength=BUCKETS)
     assert (state.ring.total() == expected).all()
-    assert (HistogramRing.merged([state.ring, state.ring]).total() == 2 * expected).all()
+    assert (HistogramRing.merge([state.ring, state.ring]).total() == 2 * expected).all()
     for hour in range(200, 200 + RING_HOURS):
         state.fold(scored_rows(COLUMNS.take(slice(0, 10)), np.arange(10) + hour * 3_600), ())
     assert state.ring.total().sum() == 10 * RING_HOURS

@@ -8,16 +8,8 @@ import torch
 
 from tests.core.examples import SPEC, rows
 from training.learn.fit import fit
-from training.learn.gate import judge
-from training.learn.warm_start import rebased
 from worker.core.events.columns import Columns
-from worker.core.model.autoencoder import Layout
 from worker.core.model.detector import Detector
-from worker.core.model.encoder import Encoder
-from worker.core.model.kinds import KINDS
-from worker.core.model.scaling import Scaling
-from worker.core.model.threshold import Threshold
-from worker.core.model.vocabulary import Vocabulary
 
 BASE = fit(SPEC, rows(1_500), kind="denoising", seed=0)
 DETECTOR = BASE.detector()
@@ -73,36 +65,6 @@ def test_a_warm_start_learns_what_has_moved() -> None:
     assert errors(tuned, new).mean() < 0.9 * errors(DETECTOR, new).mean()
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_new_encoder_is_folded_in_so_that_the_output_stays(kind: str) -> None:
-    """Numbers come out in original units as before; categories with the same log odds, a new one as `other` had."""
-    champion = fit(SPEC, rows(600), kind=kind, seed=0).detector()
-    moved = shifted(600, 4)
-    moved.values[2][moved.values[2] == "z"] = "brand new"
-    encoder = Encoder.fit(SPEC, moved, champion.encoder)
-    network = rebased(champion, encoder, torch.Generator().manual_seed(0))
-    block = rows(200, seed=6)
-    # What an encoder clips, or what one knows by name and the other does not, is not the same input to both.
-    same = ~champion.encoder.transform(block).out_of_range.any(1) & ~encoder.transform(block).out_of_range.any(1)
-    block = block.take(np.flatnonzero(same & np.isin(block.values[2], ["x", "y", "w"])))
-    with torch.inference_mode():
-        old = champion.network(torch.from_numpy(champion.encoder.transform(block).x))
-        new = network(torch.from_numpy(encoder.transform(block).x))
-    for i in range(2):
-        before, after = champion.encoder.transforms[i], encoder.transforms[i]
-        assert isinstance(before, Scaling) and isinstance(after, Scaling)
-        assert (new[:, i] * after.spread + after.centre).numpy() == pytest.approx(
-            (old[:, i] * before.spread + before.centre).numpy(), rel=1e-3, abs=1e-3
-        )
-    words, then = encoder.transforms[2], champion.encoder.transforms[2]
-    assert isinstance(words, Vocabulary) and isinstance(then, Vocabulary)
-    first_old, first_new = champion.layout.first_logits()[0], Layout.of(encoder).first_logits()[0]
-    for level, text in enumerate(words.top):
-        source = then.top.index(text) if text in then.top else len(then.top)
-        assert new[:, first_new + level].numpy() == pytest.approx(old[:, first_old + source].numpy(), abs=1e-3)
-    assert "brand new" in words.top
-
-
 def test_another_kind_than_the_champions_is_trained_from_scratch() -> None:
     assert fit(SPEC, rows(600), kind="sparse", seed=1, parent=DETECTOR).kind == "sparse"
 
@@ -110,57 +72,3 @@ def test_another_kind_than_the_champions_is_trained_from_scratch() -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="15 rows are too few"):
         fit(SPEC, rows(15), kind="denoising", seed=0)
-
-
-# The gate.
-
-
-def threshold(detector: Detector) -> Threshold:
-    from training.learn.calibrate import calibrate
-
-    return calibrate(errors(detector, rows(2_000, seed=20)), bundle="b", alert_rate=0.01, created_at="x")
-
-
-def changed(scale: float = 1.0, weight: float | None = None) -> Detector:
-    tensors = {
-        name: tensor * scale if name.startswith("autoencoder") else tensor for name, tensor in BASE.tensors.items()
-    }
-    if weight is not None:
-        tensors["autoencoder.layers.3.bias"] = torch.full_like(tensors["autoencoder.layers.3.bias"], weight)
-    return Detector(BASE.encoder, "denoising", tensors)
-
-
-def test_an_honest_fine_tune_passes() -> None:
-    tuned = fit(SPEC, rows(3_000, seed=21), kind="denoising", seed=2, parent=DETECTOR).detector()
-    result = judge(DETECTOR, threshold(DETECTOR), tuned, threshold(tuned), rows(1_500, seed=22))
-    assert result.refusals == []
-
-
-def test_a_model_that_forgot_everything_is_refused_for_its_error() -> None:
-    blank = changed(scale=0.0)
-    result = judge(DETECTOR, threshold(DETECTOR), blank, threshold(blank), rows(1_500, seed=22))
-    assert any("normal error" in reason for reason in result.refusals)
-
-
-def test_a_model_with_broken_weights_is_refused() -> None:
-    result = judge(
-        DETECTOR, threshold(DETECTOR), changed(weight=float("nan")), threshold(DETECTOR), rows(1_500, seed=22)
-    )
-    assert result.refusals == ["errors are not finite"]
-
-
-def test_a_threshold_that_floods_is_refused() -> None:
-    low = threshold(DETECTOR).model_copy(update={"cut": 0.3})
-    result = judge(DETECTOR, threshold(DETECTOR), DETECTOR, low, rows(1_500, seed=22))
-    assert any("flags" in reason for reason in result.refusals)
-
-
-def test_a_model_that_gives_every_row_the_same_error_is_refused() -> None:
-    # Nothing the members compute depends on the row: residuals and marginals are flat, the output beyond any cap.
-    constant = {"conditional.matrix": 0.0, "marginal.table": 0.5,
-                "autoencoder.layers.3.weight": 0.0, "autoencoder.layers.3.bias": 1e3}  # fmt: skip
-    flat = {name: torch.full_like(tensor, constant[name]) if name in constant else tensor
-            for name, tensor in BASE.tensors.items()}  # fmt: skip
-    same = Detector(BASE.encoder, "denoising", flat)
-    result = judge(DETECTOR, threshold(DETECTOR), same, threshold(same), rows(1_500, seed=22))
-    assert any("diversity" in reason for reason in result.refusals)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.columns import category
-from worker.core.events.hash_kernel import KEY, gather
+from worker.core.events.hash_kernel import KEY, copy_names
 
 MAX_ENTITY = 256
 """Characters of an entity's name that are kept: it is held in memory, and stands in key, headers and value of its
@@ -54,7 +54,7 @@ class PackedNames:
         """With their hashes, and one behind the other in bytes of their own: what looks them up reads less memory."""
         sizes = self.stops - self.starts
         raw, hashes = bytearray(int(sizes.sum())), np.zeros(len(self), np.uint64)
-        gather(self.bytes, self.starts, sizes, KEY, np.frombuffer(raw, np.uint8), hashes)
+        copy_names(self.bytes, self.starts, sizes, KEY, np.frombuffer(raw, np.uint8), hashes)
         stops, absent = np.cumsum(sizes), self.starts < 0
         return PackedNames(raw, np.where(absent, -1, stops - sizes), np.where(absent, -1, stops), hashes)
 

@@ -1,211 +1,316 @@
 """A JSON scanner for plain records, compiled: the fields of the spec straight into columns, without Python objects.
 
 It reads a subset of JSON and gives up on everything else: text that is not ASCII or has escapes, numbers beyond 19
-digits, a key of the spec that comes twice, deep nesting, anything malformed. What it gives up on the typed decoder
-reads, so that it decides nothing: what it does read, it reads as that does.
+digits, a key of the spec that comes twice, deep nesting, anything malformed. The typed decoder reads the records that
+it gives up on, and decides alone which are rejected. The records that the scanner does read give the same values as
+with the typed decoder.
 """
 
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from typing import Any
 
+import numba
 import numpy as np
+from numba import b1, f8, i4, i8, u1, u8, void
 
-from worker.core.compiled import compiled
-from worker.core.events.hash_kernel import hashed, same
-from worker.core.events.json_scalar_kernel import number, seconds, skip, text
+from worker.core.compiled import Bytes, Ints, compiled, group_type
+from worker.core.events.hash_kernel import equal_bytes, hash_bytes
+from worker.core.events.json_scalar_kernel import (
+    CLOSE_BRACE,
+    CLOSE_BRACKET,
+    COLON,
+    COMMA,
+    MINUS,
+    NINE,
+    OPEN_BRACE,
+    OPEN_BRACKET,
+    QUOTE,
+    ZERO,
+    end_of_text,
+    read_number,
+    read_time,
+    skip_space,
+)
 
+# Kinds of a key of the spec and of a scalar.
 OBJECT, NUMBER, BOOLEAN, SCALAR, TIME, _ANY, _TEXT, _NULL = range(8)
-"""Kinds of a key of the spec."""
-PARENT, KIND, TARGET, TOKENS, ENTITY, KEY_START, KEY_STOP = range(7)
-"""Columns of `keys`: the object it is in, its kind, the row of `numbers` (of an object: its own number), the row of
-`tokens`, whether it is the entity, and its bytes in `names`.
-"""
-TOKEN_COUNT, TOKEN_BYTES, HARD = range(3)
-"""Places in `meta`: tokens known, bytes of theirs, numbers left for Python to read."""
-DEPTH, GUESSES = 16, 256
+MAX_DEPTH = 16
+GUESSES = 256
+"""Members of a record whose keys are guessed; a power of two."""
+# Which object a member belongs to, beside the objects of the spec (0, 1, ...).
 _ARRAY, _UNKNOWN = -2, -1
+# The letters of true, false and null.
+_T, _R, _U, _E, _F, _A, _L, _S, _N = (ord(letter) for letter in "truefalsn")
+
+KEY_FIELDS = np.dtype(
+    [
+        ("parent", np.int64),  # the object of the spec that the key stands in; 0 is the record
+        ("kind", np.int64),
+        ("target", np.int64),  # the row of `numbers` for numbers, booleans and times; an object's own number
+        ("tokens", np.int64),  # the row of `tokens`, or -1
+        ("is_entity", np.int64),
+        ("start", np.int64),  # its bytes in `names`
+        ("stop", np.int64),
+    ]
+)
+TOKEN_COUNTS = np.dtype([("known", np.int64), ("bytes", np.int64)])
+
+Keys = namedtuple("Keys", ["slots", "fields", "names", "secret"])
+"""The keys of the spec: `fields` (K,) with their names in `names`, found through the hash table `slots`.
+
+`secret` (2,) keys every hash of the scanner.
+"""
+Tokens = namedtuple("Tokens", ["slots", "spans", "arena", "counts"])
+"""Distinct scalars, numbered: the bytes of scalar t lie in `arena` from `spans[t, 0]` to `spans[t, 1]`.
+
+`slots` is a hash table of their numbers; `counts` (1,) how many are known and how many bytes of `arena` they fill.
+"""
+Scratch = namedtuple("Scratch", ["stack", "seen_in", "guesses"])
+"""Memory for the scanner's own use.
+
+`stack` (MAX_DEPTH,) holds the open objects and arrays. `seen_in` (K,) is the last row in which a key came. `guesses`
+(GUESSES,) is the key that was last found at each position of a record; it lasts from batch to batch.
+"""
+Results = namedtuple("Results", ["plain", "numbers", "tokens", "entities", "inexact", "inexact_count"])
+"""The scanner's output for n records.
+
+`plain` (n,) marks the records that were read; the columns of the others mean nothing. `numbers` (R, n): nan if missing;
+the text of a time in seconds since 1970. `tokens` (C, n): numbers of scalars, 0 if missing. `entities` (2, n): where
+the entity's text begins and ends, (-1, -1) if missing. `inexact` (H, 4): row of `numbers`, record, start and stop of
+the numbers that are left to Python; `inexact_count` (1,) of them.
+"""
+_KEYS = group_type(Keys, slots=i4[::1], fields=numba.from_dtype(KEY_FIELDS)[::1], names=u1[::1], secret=u8[::1])
+_TOKENS = group_type(Tokens, slots=i4[::1], spans=i8[:, ::1], arena=u1[::1], counts=numba.from_dtype(TOKEN_COUNTS)[::1])
+_SCRATCH = group_type(Scratch, stack=i8[::1], seen_in=i8[::1], guesses=i8[::1])
+_RESULTS = group_type(
+    Results,
+    plain=b1[::1],
+    numbers=f8[:, ::1],
+    tokens=i8[:, ::1],
+    entities=i8[:, ::1],
+    inexact=i8[:, ::1],
+    inexact_count=i8[::1],
+)
+_Scalar = namedtuple("_Scalar", ["stop", "kind", "value", "exact", "integer"])
+"""A scalar of a record: where it ends (0 or less if there is none), and its kind; for numbers and booleans its value,
+whether that is exact, and whether it is written as an integer.
+"""
+_Member = namedtuple("_Member", ["key", "value"])
+"""The key of the spec that a member has (-1 for none), and where its value begins (-1 if the scanner gives up)."""
+_MEMBER = group_type(_Member, key=i8, value=i8)
+_SCALAR = group_type(_Scalar, stop=i8, kind=i8, value=f8, exact=b1, integer=b1)
 
 
-@compiled("b1(u1[::1], i8, i8, i8[:,::1], u1[::1], i8)", inline=True)
-def _is_key(raw: Any, at: int, inside: int, keys: Any, names: Any, k: int) -> Any:
-    first = keys[k, KEY_START]
-    return keys[k, PARENT] == inside and same(raw, at, names, first, keys[k, KEY_STOP] - first)
+@compiled(b1(u1[::1], i8, i8, _KEYS, i8), inline=True)
+def _is_key(raw: Bytes, start: int, inside: int, keys: Keys, k: int) -> bool:
+    """Whether key `k` of the spec belongs to object `inside` and its name begins at `start`."""
+    first = keys.fields[k].start
+    return bool(
+        keys.fields[k].parent == inside and equal_bytes(raw, start, keys.names, first, keys.fields[k].stop - first)
+    )
 
 
-@compiled("i8(u1[::1], i8, i8, i8, i4[::1], i8[:,::1], u1[::1], u8[::1])", inline=True)
-def _key(raw: Any, start: int, stop: int, inside: int, slots: Any, keys: Any, names: Any, secret: Any) -> Any:
-    """Which of `keys` an object's key is, or -1."""
-    mask = len(slots) - 1
-    at = np.int64(hashed(raw, start, stop, secret) + np.uint64(inside)) & mask
-    while slots[at] >= 0:
-        k = slots[at]
-        if keys[k, KEY_STOP] - keys[k, KEY_START] == stop - start and _is_key(raw, start, inside, keys, names, k):
+@compiled(i8(u1[::1], i8, i8, i8, _KEYS), inline=True)
+def _find_key(raw: Bytes, start: int, stop: int, inside: int, keys: Keys) -> Any:
+    """The key of the spec that stands in object `inside` and is named by the bytes from `start` to `stop`, or -1."""
+    mask = len(keys.slots) - 1
+    at = np.int64(hash_bytes(raw, start, stop, keys.secret) + np.uint64(inside)) & mask
+    while keys.slots[at] >= 0:
+        k = keys.slots[at]
+        if keys.fields[k].stop - keys.fields[k].start == stop - start and _is_key(raw, start, inside, keys, k):
             return np.int64(k)
         at = (at + 1) & mask
     return -1
 
 
-@compiled("i8(u1[::1], i8, i8, i4[::1], i8[:,::1], u1[::1], i8[::1], u8[::1])", inline=True)
-def _token(raw: Any, start: int, stop: int, slots: Any, spans: Any, arena: Any, meta: Any, secret: Any) -> Any:
-    """The number of a scalar by its bytes, a new one if need be; -1 where there is no room."""
-    mask = len(slots) - 1
-    at = np.int64(hashed(raw, start, stop, secret)) & mask
+@compiled(i8(u1[::1], i8, i8, _TOKENS, u8[::1]), inline=True)
+def _find_token(raw: Bytes, start: int, stop: int, tokens: Tokens, secret: Any) -> Any:
+    """The number of the scalar in these bytes, a new one if need be; -1 if there is no room for it."""
+    mask = len(tokens.slots) - 1
+    at = np.int64(hash_bytes(raw, start, stop, secret)) & mask
     size = stop - start
-    while slots[at] >= 0:
-        t = slots[at]
-        if spans[t, 1] - spans[t, 0] == size and same(raw, start, arena, spans[t, 0], size):
+    while tokens.slots[at] >= 0:
+        t = tokens.slots[at]
+        first = tokens.spans[t, 0]
+        if tokens.spans[t, 1] - first == size and equal_bytes(raw, start, tokens.arena, first, size):
             return t
         at = (at + 1) & mask
-    t, first = meta[TOKEN_COUNT], meta[TOKEN_BYTES]
-    if t == len(spans) or first + size > len(arena):
+    t, first = tokens.counts[0].known, tokens.counts[0].bytes
+    if t == len(tokens.spans) or first + size > len(tokens.arena):
         return -1
     for k in range(size):
-        arena[first + k] = raw[start + k]
-    spans[t, 0], spans[t, 1] = first, first + size
-    slots[at] = t
-    meta[TOKEN_COUNT] += 1
-    meta[TOKEN_BYTES] += size
+        tokens.arena[first + k] = raw[start + k]
+    tokens.spans[t, 0], tokens.spans[t, 1] = first, first + size
+    tokens.slots[at] = t
+    tokens.counts[0].known += 1
+    tokens.counts[0].bytes += size
     return t
 
 
-@compiled("Tuple((i8, i8, f8, b1, b1))(u1[::1], i8)", inline=True)
-def _scalar(raw: Any, i: int) -> Any:
-    """Where the scalar at `i` ends, 0 or less for none, and what it is; of numbers and truths the value, whether that
-    is exact, and whether it is written as an integer.
-    """
+@compiled(_SCALAR(u1[::1], i8), inline=True)
+def _read_scalar(raw: Bytes, i: int) -> _Scalar:
+    """The scalar at `i`."""
     first = raw[i]
-    if first == 34:
-        return text(raw, i + 1) + 1, _TEXT, 0.0, True, True
-    if first == 45 or 48 <= first <= 57:
-        stop, value, exact, whole = number(raw, i)
-        return stop, NUMBER, value, exact, whole
-    if first == 116 and raw[i + 1] == 114 and raw[i + 2] == 117 and raw[i + 3] == 101:
-        return i + 4, BOOLEAN, 1.0, True, True
-    if first == 102 and raw[i + 1] == 97 and raw[i + 2] == 108 and raw[i + 3] == 115 and raw[i + 4] == 101:
-        return i + 5, BOOLEAN, 0.0, True, True
-    if first == 110 and raw[i + 1] == 117 and raw[i + 2] == 108 and raw[i + 3] == 108:
-        return i + 4, _NULL, 0.0, True, True
-    return -1, _NULL, 0.0, True, True
+    if first == QUOTE:
+        return _Scalar(end_of_text(raw, i + 1) + 1, _TEXT, 0.0, True, True)
+    if first == MINUS or ZERO <= first <= NINE:
+        stop, value, exact, integer = read_number(raw, i)
+        return _Scalar(stop, NUMBER, value, exact, integer)
+    if first == _T and raw[i + 1] == _R and raw[i + 2] == _U and raw[i + 3] == _E:
+        return _Scalar(i + 4, BOOLEAN, 1.0, True, True)
+    if first == _F and raw[i + 1] == _A and raw[i + 2] == _L and raw[i + 3] == _S and raw[i + 4] == _E:
+        return _Scalar(i + 5, BOOLEAN, 0.0, True, True)
+    if first == _N and raw[i + 1] == _U and raw[i + 2] == _L and raw[i + 3] == _L:
+        return _Scalar(i + 4, _NULL, 0.0, True, True)
+    return _Scalar(-1, _NULL, 0.0, True, True)
 
 
-@compiled(
-    "i8(u1[::1], i8, i8, u8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1], u1[::1],"
-    "i8[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])"
-)
-def _record(
-    raw: Any, i: int, row: int, secret: Any, stack: Any, came: Any, guess: Any, key_slots: Any, keys: Any, names: Any,
-    token_slots: Any, spans: Any, arena: Any, meta: Any, numbers: Any, tokens: Any, entities: Any, hard: Any,
-) -> Any:  # fmt: skip
-    """Read one record's value from `i` on; where it ends, white space after it included, or -1."""
-    i = skip(raw, i)
-    if raw[i] != 123:
+@compiled(i8(i8), inline=True)
+def _closing(inside: int) -> int:
+    """The byte that ends an array or object."""
+    return CLOSE_BRACKET if inside == _ARRAY else CLOSE_BRACE
+
+
+@compiled(_MEMBER(u1[::1], i8, i8, i8, i8, _KEYS, _SCRATCH), inline=True)
+def _read_key(raw: Bytes, i: int, row: int, inside: int, place: int, keys: Keys, scratch: Scratch) -> _Member:
+    """Read the key and colon at `i` of a member, the `place`th of its record (modulo GUESSES)."""
+    if raw[i] != QUOTE:
+        return _Member(-1, -1)
+    # Records are alike: most keys are the one that came at this place of the record before.
+    k = scratch.guesses[place]
+    stop = i + 1 + (keys.fields[k].stop - keys.fields[k].start if k >= 0 else 0)
+    if k < 0 or not _is_key(raw, i + 1, inside, keys, k) or raw[stop] != QUOTE:
+        stop = end_of_text(raw, i + 1)
+        if stop < 0:
+            return _Member(-1, -1)
+        k = _find_key(raw, i + 1, stop, inside, keys) if inside >= 0 else -1
+        scratch.guesses[place] = k
+    if k >= 0:
+        if scratch.seen_in[k] == row:
+            return _Member(-1, -1)
+        scratch.seen_in[k] = row
+    i = skip_space(raw, stop + 1)
+    return _Member(k, skip_space(raw, i + 1) if raw[i] == COLON else -1)
+
+
+@compiled(b1(u1[::1], i8, i8, i8, _SCALAR, _KEYS, _TOKENS, _RESULTS), inline=True)
+def _store_scalar(
+    raw: Bytes, i: int, row: int, k: int, scalar: _Scalar, keys: Keys, tokens: Tokens, results: Results
+) -> bool:
+    """Store the scalar at `i` as the value of key `k`; False if the scanner gives up."""
+    if keys.fields[k].tokens >= 0:
+        token = _find_token(raw, i, scalar.stop, tokens, keys.secret)
+        if token < 0:
+            return False
+        results.tokens[keys.fields[k].tokens, row] = token
+    if keys.fields[k].is_entity:
+        if not scalar.integer:
+            return False  # 7.0 is the entity 7
+        quote = scalar.kind == _TEXT
+        results.entities[0, row], results.entities[1, row] = i + quote, scalar.stop - quote
+    return True
+
+
+@compiled(b1(u1[::1], i8, i8, i8, i8, _SCALAR, _RESULTS), inline=True)
+def _store_number(raw: Bytes, i: int, row: int, target: int, kind: int, scalar: _Scalar, results: Results) -> bool:
+    """Store the number, boolean or time at `i` in row `target` of `numbers`; False if the scanner gives up."""
+    value, found = scalar.value, scalar.kind
+    if kind == TIME and found == _TEXT:
+        value, found = read_time(raw, i + 1, scalar.stop - 1), NUMBER
+    if found != (BOOLEAN if kind == BOOLEAN else NUMBER) or math.isnan(value):
+        return False
+    results.numbers[target, row] = value
+    if not scalar.exact:
+        count = results.inexact_count[0]
+        if count == len(results.inexact):
+            return False
+        results.inexact[count, 0], results.inexact[count, 1] = target, row
+        results.inexact[count, 2], results.inexact[count, 3] = i, scalar.stop
+        results.inexact_count[0] += 1
+    return True
+
+
+@compiled(i8(u1[::1], i8, i8, i8, i8, _KEYS, _TOKENS, _RESULTS), inline=True)
+def _read_value(raw: Bytes, i: int, row: int, k: int, kind: int, keys: Keys, tokens: Tokens, results: Results) -> int:
+    """Read the scalar at `i`, the value of key `k`; where it ends, or -1 if the scanner gives up."""
+    scalar = _read_scalar(raw, i)
+    stop: int = scalar.stop
+    if stop <= 0 or kind == OBJECT:
+        return -1
+    if kind != _ANY and scalar.kind != _NULL:
+        if kind == SCALAR:
+            if not _store_scalar(raw, i, row, k, scalar, keys, tokens, results):
+                return -1
+        elif not _store_number(raw, i, row, keys.fields[k].target, kind, scalar, results):
+            return -1
+    return stop
+
+
+@compiled(i8(u1[::1], i8, i8, _KEYS, _TOKENS, _SCRATCH, _RESULTS))
+def _read_record(raw: Bytes, i: int, row: int, keys: Keys, tokens: Tokens, scratch: Scratch, results: Results) -> int:
+    """Read one record's value from `i` on; where it ends, including the white space after it, or -1 if the scanner
+    gives up.
+    """
+    i = skip_space(raw, i)
+    if raw[i] != OPEN_BRACE:
         return -1
     depth, opened, place = 0, True, 0
-    stack[0] = 0
-    i = skip(raw, i + 1)
+    scratch.stack[0] = 0
+    i = skip_space(raw, i + 1)
     while True:
-        # A member is due, or the end of what was just opened.
-        inside = stack[depth]
-        if not (opened and raw[i] == (93 if inside == _ARRAY else 125)):
+        # Either a member or element comes next, or the object or array that has just been opened ends at once.
+        inside = scratch.stack[depth]
+        if not (opened and raw[i] == _closing(inside)):
             k = -1
             if inside != _ARRAY:
-                if raw[i] != 34:
-                    return -1
-                # Records are alike: the key is mostly the one that stood here in the record before.
                 place = (place + 1) & (GUESSES - 1)
-                k = guess[place]
-                stop = i + 1 + (keys[k, KEY_STOP] - keys[k, KEY_START] if k >= 0 else 0)
-                if k < 0 or not _is_key(raw, i + 1, inside, keys, names, k) or raw[stop] != 34:
-                    stop = text(raw, i + 1)
-                    if stop < 0:
-                        return -1
-                    k = _key(raw, i + 1, stop, inside, key_slots, keys, names, secret) if inside >= 0 else -1
-                    guess[place] = k
-                if k >= 0:
-                    if came[k] == row:
-                        return -1
-                    came[k] = row
-                i = skip(raw, stop + 1)
-                if raw[i] != 58:
+                k, i = _read_key(raw, i, row, inside, place, keys, scratch)
+                if i < 0:
                     return -1
-                i = skip(raw, i + 1)
-            kind = keys[k, KIND] if k >= 0 else _ANY
-            if raw[i] == 123 or raw[i] == 91:
+            kind = keys.fields[k].kind if k >= 0 else _ANY
+            if raw[i] == OPEN_BRACE or raw[i] == OPEN_BRACKET:
+                array = raw[i] == OPEN_BRACKET
                 depth += 1
-                if depth == DEPTH or (kind != _ANY and (kind != OBJECT or raw[i] == 91)):
+                if depth == MAX_DEPTH or (kind != _ANY and (kind != OBJECT or array)):
                     return -1
-                stack[depth] = _ARRAY if raw[i] == 91 else (keys[k, TARGET] if k >= 0 else _UNKNOWN)
+                scratch.stack[depth] = _ARRAY if array else (keys.fields[k].target if k >= 0 else _UNKNOWN)
                 opened = True
-                i = skip(raw, i + 1)
+                i = skip_space(raw, i + 1)
                 continue
-            stop, found, value, exact, whole = _scalar(raw, i)
-            if stop <= 0 or kind == OBJECT:
+            i = _read_value(raw, i, row, k, kind, keys, tokens, results)
+            if i < 0:
                 return -1
-            if kind != _ANY and found != _NULL:
-                if kind == SCALAR:
-                    if keys[k, TOKENS] >= 0:
-                        token = _token(raw, i, stop, token_slots, spans, arena, meta, secret)
-                        if token < 0:
-                            return -1
-                        tokens[keys[k, TOKENS], row] = token
-                    if keys[k, ENTITY]:
-                        if not whole:
-                            return -1  # 7.0 is the entity 7
-                        entities[0, row], entities[1, row] = i + (found == _TEXT), stop - (found == _TEXT)
-                else:
-                    if kind == TIME and found == _TEXT:
-                        value, found = seconds(raw, i + 1, stop - 1), NUMBER
-                    if found != (BOOLEAN if kind == BOOLEAN else NUMBER) or math.isnan(value):
-                        return -1
-                    numbers[keys[k, TARGET], row] = value
-                    if not exact:
-                        if meta[HARD] == len(hard):
-                            return -1
-                        hard[meta[HARD], 0], hard[meta[HARD], 1] = keys[k, TARGET], row
-                        hard[meta[HARD], 2], hard[meta[HARD], 3] = i, stop
-                        meta[HARD] += 1
-            i = skip(raw, stop)
-        while raw[i] == (93 if stack[depth] == _ARRAY else 125):
+            i = skip_space(raw, i)
+        while raw[i] == _closing(scratch.stack[depth]):
             depth -= 1
-            i = skip(raw, i + 1)
+            i = skip_space(raw, i + 1)
             if depth < 0:
                 return i
-        if raw[i] != 44:
+        if raw[i] != COMMA:
             return -1
         opened = False
-        i = skip(raw, i + 1)
+        i = skip_space(raw, i + 1)
 
 
-@compiled(
-    "void(u1[::1], i8[::1], i8, u8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[:,::1], u1[::1], i4[::1], i8[:,::1],"
-    "u1[::1], i8[::1], b1[::1], f8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1])",
-)
+@compiled(void(u1[::1], i8[::1], i8, _KEYS, _TOKENS, _SCRATCH, _RESULTS))
 def scan(
-    raw: Any, sizes: Any, most: int, secret: Any, stack: Any, came: Any, guess: Any, key_slots: Any, keys: Any,
-    names: Any, token_slots: Any, spans: Any, arena: Any, meta: Any,
-    plain: Any, numbers: Any, tokens: Any, entities: Any, hard: Any,
-) -> None:  # fmt: skip
-    """Read n records, one after the other in `raw` with a byte 0 behind each, which no reading passes: it is allowed
-    nowhere in JSON. `sizes` (n,) in bytes, at most `most` each; `secret` (2,) keys the hashes.
-    `stack` (DEPTH,), `came` (keys,) and `guess` (GUESSES,) are for its own use.
-
-    `plain` (n,) says which were read, the columns of others mean nothing. `numbers` (R, n): nan where missing; text of
-    a time in seconds since 1970. `tokens` (C, n): numbers of scalars, 0 where missing. `entities` (2, n): where the
-    entity's text begins and ends, (-1, -1) where missing. `hard` (H, 4), `meta[HARD]` of them: row of `numbers`,
-    row, and place of the numbers that are left to Python.
+    raw: Bytes, sizes: Ints, max_bytes: int, keys: Keys, tokens: Tokens, scratch: Scratch, results: Results
+) -> None:
+    """Read n records that lie one after the other in `raw`, each followed by a byte 0, which JSON allows nowhere: no
+    read goes past it. `sizes` (n,) in bytes; records of more than `max_bytes` are not read.
     """
-    came[:] = -1
-    numbers[:] = np.nan
-    tokens[:] = 0
-    entities[:] = -1
-    meta[HARD] = 0
+    scratch.seen_in[:] = -1
+    results.numbers[:] = np.nan
+    results.tokens[:] = 0
+    results.entities[:] = -1
+    results.inexact_count[0] = 0
     start = 0
     for row in range(len(sizes)):
         stop = start + sizes[row]
-        plain[row] = sizes[row] <= most and stop == _record(
-            raw, start, row, secret, stack, came, guess, key_slots, keys, names, token_slots, spans, arena, meta,
-            numbers, tokens, entities, hard,
-        )  # fmt: skip
+        results.plain[row] = sizes[row] <= max_bytes and stop == _read_record(
+            raw, start, row, keys, tokens, scratch, results
+        )
         start = stop + 1

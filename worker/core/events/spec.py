@@ -1,10 +1,9 @@
-"""The feature spec: the ordered, hashed description of what is read from an event. Shared by fit and serve."""
+"""The feature spec: the ordered, hashed description of the fields of an event. Training and serving share it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -13,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.core.events.durations import Duration
 
 Missing = Literal["mask", "reject"]
+Transform = Literal["none", "log", "asinh"]
 PATH = r'^[^"\\\x00-\x1f]+$'
-"""No quotes, backslashes or control characters: the decoder's JSON library takes no such names."""
+"""No quotes, backslashes or control characters: the decoder's JSON library accepts no such names."""
 _FIELD: Any = Field(min_length=1, max_length=256, pattern=PATH, description="Dotted path of the field in the event.")
 _MISSING: Any = Field(
     default="mask",
@@ -32,7 +32,7 @@ class NumericFeature(_Feature):
 
     field: str = _FIELD
     kind: Literal["numeric"]
-    transform: Literal["none", "log", "asinh"] = Field(
+    transform: Transform = Field(
         default="none", description="Applied before scaling; `log` is sign(x) log(1 + |x|), for heavy tails."
     )
     scale: Literal["robust", "standard"] = Field(
@@ -76,8 +76,8 @@ class CyclicFeature(_Feature):
 
 
 class RateFeature(_Feature):
-    """A number against its entity's own past, and how often the entity comes: exponentially decayed statistics of the
-    records before this one.
+    """A number compared with its entity's own past, and how often the entity occurs: exponentially decayed statistics
+    of the records before this one.
     """
 
     field: str = _FIELD
@@ -85,9 +85,7 @@ class RateFeature(_Feature):
     half_life: Annotated[Duration, Field(gt=0)] = Field(
         description="How long until a past record counts half, such as 60s or 1h."
     )
-    transform: Literal["none", "log", "asinh"] = Field(
-        default="none", description="Applied before the statistics; `log` for heavy tails."
-    )
+    transform: Transform = Field(default="none", description="Applied before the statistics; `log` for heavy tails.")
     missing: Missing = _MISSING
 
 
@@ -95,16 +93,8 @@ Column = NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature
 Feature = Annotated[Column | RateFeature, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """A partition remembers at most so many `entities`, and none that was silent for `idle_ms` of event time."""
-
-    entities: int = 300_000
-    idle_ms: int = 7 * 86_400_000
-
-
 class FeatureSpec(BaseModel):
-    """Features in order, and where an event's entity and time are found."""
+    """The features in order, and the paths of an event's entity and time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -125,12 +115,12 @@ class FeatureSpec(BaseModel):
 
     @property
     def stateful(self) -> bool:
-        """Whether an event's columns depend on its entity's events before it."""
+        """Whether an event's columns depend on earlier events of its entity."""
         return bool(self.rates) or self.window > 1
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """What the model sees of an event, in order: a rate becomes the columns that `rate_columns` lists."""
+        """The columns that the model sees, in order: a rate becomes those that `rate_columns` lists."""
         columns: list[Column] = []
         for feature in self.features:
             columns += rate_columns(feature, self.rates) if isinstance(feature, RateFeature) else [feature]
@@ -145,19 +135,27 @@ class FeatureSpec(BaseModel):
         return tuple(names)
 
 
-def rate_columns(rate: RateFeature, rates: tuple[RateFeature, ...]) -> list[Column]:
-    """The columns of one rate among all of a spec's.
+def rate_statistics(rate: RateFeature, rates: tuple[RateFeature, ...]) -> list[str]:
+    """The statistics that one of a spec's `rates` becomes, in order.
 
-    `mean` and `deviation` of the entity's past values and the event's own `change` from them, in deviations; with the
-    first rate of a half-life the decayed `count` of records; with the first of all the `gap` to the record before, in
-    seconds.
+    `mean` and `deviation` of the entity's past values, and the `change` of the event's own value from that mean, in
+    deviations. The first rate of each half-life adds the decayed `count` of records; the first rate of all adds the
+    `gap` to the record before, in seconds.
     """
-    wanted: list[tuple[str, Literal["none", "log", "asinh"]]] = [
-        ("mean", rate.transform), ("deviation", "log"), ("change", "asinh"),
-    ]  # fmt: skip
+    statistics = ["mean", "deviation", "change"]
     if rate is next(other for other in rates if other.half_life == rate.half_life):
-        wanted.append(("count", "log"))
+        statistics.append("count")
     if rate is rates[0]:
-        wanted.append(("gap", "log"))
-    return [NumericFeature(field=f"{rate.field}:{name}:{rate.half_life:g}s", kind="numeric", transform=transform)
-            for name, transform in wanted]  # fmt: skip
+        statistics.append("gap")
+    return statistics
+
+
+def rate_columns(rate: RateFeature, rates: tuple[RateFeature, ...]) -> list[Column]:
+    """The columns of one of a spec's `rates`: one for each of its `rate_statistics`."""
+    transforms: dict[str, Transform] = {"mean": rate.transform, "change": "asinh"}
+    return [
+        NumericFeature(
+            field=f"{rate.field}:{name}:{rate.half_life:g}s", kind="numeric", transform=transforms.get(name, "log")
+        )
+        for name in rate_statistics(rate, rates)
+    ]

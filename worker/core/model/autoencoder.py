@@ -1,7 +1,7 @@
-"""Autoencoders over mixed rows: one shape of network and one loss; `worker.core.model.kinds` has a thin class per kind.
+"""Autoencoders over mixed rows: one network and one loss; `worker.core.model.kinds` has a small class per kind.
 
-The output holds one column per numeric input (two per cyclic) and one logit per level of each categorical, of the
-event itself: with a window, the records before it are inputs only.
+The output describes the event itself: one column per number, two per time, and one logit per level of each categorical.
+With a window, the records before the event are inputs only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from worker.core.model.encoder import Block, Encoder
+from worker.core.model.layout import Layout
 
 CODE_MOST = 16
 HIDDEN_MOST = 64
@@ -22,46 +22,9 @@ Activation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where targets lie: `value_inputs` (M,) columns of x that are reconstructed by value, M first in the output; after
-    them the logits of each categorical in turn. `value_feature` (M,) and `logit_feature` (K,) name their features.
-    """
-
-    value_inputs: Tensor
-    value_feature: Tensor
-    logit_feature: Tensor
-    categorical: tuple[Block, ...]
-    features: int
-    width: int
-
-    @staticmethod
-    def of(encoder: Encoder) -> Layout:
-        values = [(block.start + i, block.feature) for block in encoder.blocks if block.kind != "categorical"
-                  for i in range(block.width)]  # fmt: skip
-        categorical = tuple(block for block in encoder.blocks if block.kind == "categorical")
-        logits = [block.feature for block in categorical for _ in range(block.levels)]
-        return Layout(
-            torch.tensor([start for start, _ in values], dtype=torch.long),
-            torch.tensor([feature for _, feature in values], dtype=torch.long),
-            torch.tensor(logits, dtype=torch.long),
-            categorical,
-            len(encoder.blocks),
-            len(values) + len(logits),
-        )
-
-    def first_logits(self) -> list[int]:
-        """Where each categorical's logits begin in the output."""
-        starts, at = [], len(self.value_inputs)
-        for block in self.categorical:
-            starts.append(at)
-            at += block.levels
-        return starts
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One layer as it serves: `weight` (out, in), `bias` (out,), what is applied after them, and whether the result is
-    the code.
+class DenseLayer:
+    """A layer's `weight` (out, in) and `bias` (out,), float32, the activation after them, and whether its output is the
+    code.
     """
 
     weight: Tensor
@@ -71,80 +34,82 @@ class Served:
 
 
 class Autoencoder(nn.Module):
-    """input, hidden, code, hidden, output. Hidden layers have 16 to 64 units, the code 2 to 16."""
+    """Layers: input, hidden, code, hidden, output. Hidden layers have 16 to 64 units, the code has 2 to 16."""
 
     kind = "undefined"
     activation: Activation | None = staticmethod(torch.tanh)
     code_activation: Activation | None = staticmethod(torch.tanh)
 
-    def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, layout: Layout, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        hidden = min(HIDDEN_MOST, max(16, 2 * features))
-        self.code_width = self.width_of_code(features, hidden)
-        sizes = (inputs, hidden, self.code_width, hidden, outputs)
-        self.layers = nn.ModuleList(dense(a, b, generator) for a, b in pairwise(sizes))
+        hidden = min(HIDDEN_MOST, max(16, 2 * layout.features))
+        self.code_width = self.width_of_code(layout.features, hidden)
+        sizes = (layout.inputs, hidden, self.code_width, hidden, layout.outputs)
+        self.layers = nn.ModuleList(make_linear(a, b, generator) for a, b in pairwise(sizes))
 
     @staticmethod
     def width_of_code(features: int, hidden: int) -> int:
+        """Units of the code, for this many features and hidden units."""
         return min(CODE_MOST, max(2, -(-features // 2)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs) to (n, outputs), without chance: what serves."""
+        """(n, inputs) float32 to (n, outputs), deterministically: the pass that serves."""
         return self.decode(self.encode(x))
 
     def encode(self, x: Tensor) -> Tensor:
         """(n, inputs) to the code (n, code_width)."""
-        return _applied(self.code_activation, self.layers[1](_applied(self.activation, self.layers[0](x))))
+        return _activate(self.code_activation, self.layers[1](_activate(self.activation, self.layers[0](x))))
 
     def decode(self, code: Tensor) -> Tensor:
-        out: Tensor = self.layers[3](_applied(self.activation, self.layers[2](code)))
+        """(n, code_width) to the output (n, outputs)."""
+        out: Tensor = self.layers[3](_activate(self.activation, self.layers[2](code)))
         return out
 
-    def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
-        """What training shows the network in place of `x` (n, inputs)."""
+    def corrupt(self, x: Tensor, layout: Layout, generator: torch.Generator) -> Tensor:
+        """The (n, inputs) rows that the network is shown in training instead of the clean ones `x`."""
         return x
 
-    def trained(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Training's forward pass: the output (n, outputs), and what the kind's objective adds to the loss, (n,) in
-        nats.
-        """
+    def training_pass(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The forward pass in training: the output (n, outputs), and the kind's own term of the loss, (n,) in nats."""
         return self(x), x.new_zeros(len(x))
 
-    def serving(self) -> list[Served]:
-        """The layers in order, as `forward` applies them."""
-        after = (self.activation, self.code_activation, self.activation, None)
-        served = []
-        for i, (layer, activation) in enumerate(zip(self.layers, after, strict=True)):
+    def dense_layers(self) -> list[DenseLayer]:
+        """The layers in the order in which `forward` applies them."""
+        activations = (self.activation, self.code_activation, self.activation, None)
+        dense = []
+        for i, (layer, activation) in enumerate(zip(self.layers, activations, strict=True)):
             assert isinstance(layer, nn.Linear)
-            served.append(Served(layer.weight.detach(), layer.bias.detach(), activation, i == 1))
-        return served
+            dense.append(DenseLayer(layer.weight.detach(), layer.bias.detach(), activation, i == 1))
+        return dense
 
 
-def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
-    """A layer initialised from this generator alone."""
-    # Without torch's own initialisation, which would draw from its global generator.
+def make_linear(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer with Xavier weights that are drawn from this generator alone."""
+    # skip_init leaves out torch's own initialisation, which would draw from its global generator.
     layer: nn.Linear = skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
 
 
-def _applied(activation: Activation | None, x: Tensor) -> Tensor:
+def _activate(activation: Activation | None, x: Tensor) -> Tensor:
     return x if activation is None else activation(x)
 
 
 def feature_errors(out: Tensor, x: Tensor, codes: Tensor, layout: Layout) -> Tensor:
-    """(n, F) error per feature in nats: half the squared error of numbers and cyclic pairs, -log likelihood of
-    categoricals.
+    """The reconstruction error of each feature: (n, F) nats, float32.
 
-    `out` (n, outputs), `x` (n, inputs) the clean rows, `codes` (n, C) int64. Weighted by feature, not by column.
+    It is half the squared error of a number or time, and the negative log likelihood of a categorical's level. Each
+    feature counts once, however many columns it has. `out` (n, outputs) float32 is the network's output, `x` (n,
+    inputs) float32 the clean rows, `codes` (n, C) int64 the levels.
     """
     errors = out.new_zeros(len(out), layout.features)
-    values = len(layout.value_inputs)
+    values = len(layout.value_columns)
     if values:
-        squares = 0.5 * (out[:, :values] - x[:, layout.value_inputs]) ** 2
-        errors = errors.index_add(1, layout.value_feature, squares)
-    for block, start in zip(layout.categorical, layout.first_logits(), strict=True):
+        squares = 0.5 * (out[:, :values] - x[:, torch.from_numpy(layout.value_columns)]) ** 2
+        errors = errors.index_add(1, torch.from_numpy(layout.value_features), squares)
+    for block in layout.categorical:
+        start = layout.first_logit(block)
         logits = out[:, start : start + block.levels]
         nll = nn.functional.cross_entropy(logits, codes[:, block.code], reduction="none")
         errors = errors.index_add(1, torch.tensor([block.feature]), nll[:, None])

@@ -1,12 +1,12 @@
-"""Bundles: weights, feature spec, encoder and manifest; the unit of publish, swap and rollback.
+"""Bundles: the weights, the encoder and the feature spec of one model; the unit of publishing, swapping and rollback.
 
-Weights are safetensors, the rest is JSON. Nothing in a bundle can run code. A bundle is named by the digest of its
-manifest, which holds the sha256 of the weights; with a key, the manifest is signed by HMAC-SHA256.
+The weights are safetensors, everything else is JSON in the manifest, and nothing in a bundle can run code. A bundle is
+named by the digest of its manifest, which holds the SHA-256 of the weights. With a key, the manifest is signed by
+HMAC-SHA256.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -18,8 +18,9 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.core.events.spec import FeatureSpec
+from worker.core.model.digest import digest_of
 
-if TYPE_CHECKING:  # torch takes seconds to import, and an operator who lists or rolls back needs none of it
+if TYPE_CHECKING:  # torch takes seconds to import, and listing models or rolling back does not need it
     from torch import Tensor
 
     from worker.core.model.detector import Detector
@@ -30,11 +31,11 @@ FORMAT = 2
 
 
 class BundleError(ValueError):
-    """A bundle that is damaged, of another format, or whose parts do not fit each other."""
+    """A bundle that is damaged or of another format, or whose contents do not fit each other."""
 
 
 class Manifest(BaseModel):
-    """`data` names first and last offset per "topic/partition"; `metrics` what training and gate measured."""
+    """`data` holds first and last offsets by "topic/partition"; `metrics` the figures of training and of the gate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -55,7 +56,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """Immutable; two bundles with the same digest are the same."""
+    """A bundle is immutable, and two bundles with the same digest are the same."""
 
     manifest: Manifest
     manifest_bytes: bytes
@@ -63,11 +64,11 @@ class Bundle:
 
     @cached_property
     def digest(self) -> str:
-        """22 characters, base64url of the first 16 bytes of the manifest's sha256."""
-        return base64.urlsafe_b64encode(hashlib.sha256(self.manifest_bytes).digest()[:16]).decode().rstrip("=")
+        """The bundle's name: `digest_of` its manifest."""
+        return digest_of(self.manifest_bytes)
 
     def detector(self) -> Detector:
-        """Raises BundleError where encoder and weights do not fit each other."""
+        """Build the detector. Raises BundleError if encoder and weights do not fit each other."""
         from safetensors.torch import load
 
         from worker.core.model.detector import Detector
@@ -94,6 +95,7 @@ def pack(
     libraries: dict[str, str],
     seed: int,
 ) -> Bundle:
+    """Make a bundle; the same arguments give the same bytes. `data`: [first, last] offsets by "topic/partition"."""
     from safetensors.torch import save
 
     weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -116,7 +118,7 @@ def pack(
 
 
 def unpack(manifest_bytes: bytes, weights: bytes) -> Bundle:
-    """Check and open; raises BundleError with the reason. Shapes are checked when the detector is built."""
+    """Open a bundle and check it; `detector` checks the shapes. Raises BundleError with the reason."""
     if len(manifest_bytes) + len(weights) > MAX_BYTES:
         raise BundleError(f"larger than {MAX_BYTES} bytes")
     try:
@@ -138,12 +140,12 @@ def unpack(manifest_bytes: bytes, weights: bytes) -> Bundle:
 
 
 def sign(raw: bytes, key: bytes) -> str:
-    """HMAC-SHA256 in hex."""
+    """The signature of `raw`: HMAC-SHA256 in hex."""
     return hmac.new(key, raw, hashlib.sha256).hexdigest()
 
 
 def verify(raw: bytes, signature: str | None, key: bytes | None) -> str | None:
-    """Why a signature is not accepted, None where it is, or where no key is configured."""
+    """The reason why a signature is refused; None if it is valid, or if no key is configured."""
     if key is None:
         return None
     if not signature:

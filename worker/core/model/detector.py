@@ -1,9 +1,8 @@
-"""The detector that serves: encoder and model, frozen. Reconstruct and score, vectorised.
+"""The detector: an encoder and a model, frozen, that score events.
 
-A row's reconstruction error is a weighted geometric mean of three errors in nats per feature: the autoencoder's, the
-conditional and the marginal one. Each finds what the others miss (combinations bent or
-broken, values that do not go together, values far out), and since a geometric mean needs no common scale, nothing about
-it has to be fitted.
+A row's reconstruction error is the weighted geometric mean of three errors in nats per feature: the autoencoder's, the
+conditional and the marginal one. Each finds what the others miss: combinations that are bent or broken, values that do
+not go together, values far out. A geometric mean needs no common scale, so nothing about it has to be fitted.
 """
 
 from __future__ import annotations
@@ -16,32 +15,31 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.model.autoencoder import Autoencoder, Layout
+from worker.core.model.autoencoder import Autoencoder
 from worker.core.model.conditional import Conditional
 from worker.core.model.encoder import Encoded, Encoder
-from worker.core.model.error_kernel import LEAST, LOGIT_BOUND, OWN, WIDTH, fuse, network_parts
-from worker.core.model.feature_table import feature_table
+from worker.core.model.error_kernel import LEAST, LOGIT_BOUND, fuse, network_parts
 from worker.core.model.kinds import KINDS
 from worker.core.model.marginal import Marginal
-from worker.core.model.serving_layers import stacked
-from worker.core.model.tiles import flat, tiled
+from worker.core.model.serving_layers import convert
+from worker.core.model.tiles import to_rows, to_tiles
 
 MEMBERS = ("autoencoder", "conditional", "marginal")
 EXPONENTS = (2 / 7, 3 / 7, 2 / 7)
 BLAME = (0.05, 1.0, 1.0)
-"""How much each member's parts say of which feature was off. The conditional and the marginal error judge each feature
-apart; a wild value disturbs the autoencoder's whole output, so its parts only decide where the others are silent.
+"""The weight of each member in the blame of a feature. The conditional and the marginal error of a feature depend on it
+far more than on the others; an outlier disturbs the autoencoder's whole output, so that member only breaks ties.
 """
 _AUTOENCODER = "autoencoder."
 _EXPONENTS = np.array(EXPONENTS)
 
 
 class Scores(NamedTuple):
-    """Scores of n rows, and what they were computed from.
+    """The scores of n rows, and the arrays that explain them; all are float32.
 
-    `errors` (n,) float32, positive and finite. `members` (n, 3) float32, the errors of the `MEMBERS` in that order, and
-    `feature_errors` (3, n, F) float32, theirs by feature, in nats. `code` (n, width of the bottleneck); `x` (n, inputs)
-    as encoded; `residuals` of the conditional mean (at least n rows, own columns padded).
+    `errors` (n,) are positive and finite. `members` (n, 3) are the errors of the `MEMBERS` in that order, and
+    `feature_errors` (3, n, F) are theirs by feature, in nats. `code` (n, code width) is the autoencoder's, `x` (n,
+    inputs) the encoded rows, and `residuals` (at least n rows, own columns padded) those of the conditional mean.
     """
 
     errors: npt.NDArray[np.float32]
@@ -53,8 +51,10 @@ class Scores(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Of n rows: `per_feature` (n, F) parts of the error, which sum to it; `expected` (n, columns of all features) the
-    conditional mean in units of x.
+    """Why n rows have their errors; both arrays are float32.
+
+    `per_feature` (n, F) shares each row's error out among its features. `expected` (n, own columns) is the conditional
+    mean in units of x.
     """
 
     per_feature: npt.NDArray[np.float32]
@@ -62,30 +62,32 @@ class Explanation(NamedTuple):
 
 
 class Detector:
-    """One immutable version of the model on one encoder."""
+    """One version of the model with its encoder; immutable."""
 
     def __init__(self, encoder: Encoder, kind: str, tensors: Mapping[str, Tensor]) -> None:
-        """`tensors` by name: `autoencoder.*`, `conditional.*`, `marginal.*`.
+        """`tensors` are named `autoencoder.*`, `conditional.*` and `marginal.*`.
 
-        Raises ValueError for an unknown kind, and for tensors of other names or shapes.
+        Raises ValueError for an unknown kind of autoencoder, and for tensors of other names, shapes or values.
         """
         if kind not in KINDS:
             raise ValueError(f"model kind {kind!r}; allowed: {', '.join(KINDS)}")
         self.encoder = encoder
         self.kind = kind
         self.tensors = dict(tensors)
-        self.layout = Layout.of(encoder)
-        self.network = self._loaded(kind).eval()
-        self.conditional = Conditional(encoder, tensors)
-        self.marginal = Marginal(encoder, tensors)
-        self._features = feature_table(encoder)
-        self._own = np.array([block.start + i for block in encoder.blocks for i in range(block.width)])
-        self._layers = stacked(self.network.serving(), encoder.inputs, len(self.layout.value_inputs))
+        self.network = self._load_network(kind).eval()
+        self.conditional = Conditional(encoder.layout, tensors)
+        self.marginal = Marginal(encoder.layout, tensors)
+        self._features = encoder.layout.table
+        self._own = encoder.layout.own_columns
+        self._layers = convert(self.network.dense_layers(), encoder.layout.inputs, len(encoder.layout.value_columns))
 
-    def _loaded(self, kind: str) -> Autoencoder:
-        network = KINDS[kind](self.encoder.inputs, self.layout.width, self.layout.features)
-        weights = {name.removeprefix(_AUTOENCODER): tensor for name, tensor in self.tensors.items()
-                   if name.startswith(_AUTOENCODER)}  # fmt: skip
+    def _load_network(self, kind: str) -> Autoencoder:
+        network = KINDS[kind](self.encoder.layout)
+        weights = {
+            name.removeprefix(_AUTOENCODER): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(_AUTOENCODER)
+        }
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
@@ -93,12 +95,12 @@ class Detector:
         return network
 
     def errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
-        """(n,) float32, positive and finite for any row."""
+        """The errors alone: (n,) float32, positive and finite for any row."""
         return self.score(encoded).errors
 
     def score(self, encoded: Encoded) -> Scores:
-        """Reconstruct and score n rows."""
-        n, x = len(encoded.x), tiled(encoded.x)
+        """Score n rows."""
+        n, x = len(encoded.x), to_tiles(encoded.x)
         values, odds, code = self._reconstruct(x)
         residuals = self.conditional.residuals(x)
         feature_errors = np.empty((len(MEMBERS), n, len(self._features)), np.float32)
@@ -110,7 +112,7 @@ class Detector:
         return Scores(errors, members, feature_errors, code[:n, : self.network.code_width], encoded.x, residuals)
 
     def explain(self, scores: Scores, rows: npt.NDArray[np.intp]) -> Explanation:
-        """Why these of the rows that were judged have their errors."""
+        """Explain the errors of some of the scored rows: `rows` (m,) are their places in `scores`."""
         feature_errors = scores.feature_errors[:, rows]
         each = feature_errors / np.maximum(feature_errors.sum(2, keepdims=True), LEAST * feature_errors.shape[2])
         shares = np.tensordot(BLAME, each, 1)
@@ -119,18 +121,18 @@ class Detector:
         return Explanation(shares.astype(np.float32) * scores.errors[rows, None], expected)
 
     def expected(self, feature: int, rows: npt.NDArray[np.float32]) -> list[Any]:
-        """What the model expected of a feature, from n rows of `Explanation.expected`."""
-        start = self._features[feature, OWN]
-        return self.encoder.expected(feature, rows[:, start : start + self._features[feature, WIDTH]])
+        """The values that the model expected of a feature, from (n, own columns) rows of `Explanation.expected`."""
+        return self.encoder.expected(feature, rows[:, self.encoder.layout.blocks[feature].own_slice])
 
     @torch.inference_mode()
     def _reconstruct(
         self, x: Tensor
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """From x (T, 256, inputs) the values, the exponentials of the logits, and the code; 256 T rows, padded."""
+        """x (T, 256, inputs) to values, exponentials of logits, and code, each of 256 T rows with padded columns."""
         *hidden, values, logits = self._layers
         h, code = x, x
         for layer in hidden:
             h = layer(h)
             code = h * layer.gain + layer.shift if layer.is_code else code
-        return flat(values(h)), flat(logits(h).clamp_(-LOGIT_BOUND, LOGIT_BOUND).exp_()), flat(code)
+        odds = logits(h).clamp_(-LOGIT_BOUND, LOGIT_BOUND).exp_()
+        return to_rows(values(h)), to_rows(odds), to_rows(code)

@@ -1,13 +1,13 @@
-"""Columns to the network's input, and the network's output back to values: fitted in training, frozen into the
-bundle.
+"""The encoder: columns to a network's input, and a model's expectations back to values.
+
+It is fitted in training and frozen into the bundle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +15,18 @@ import numpy.typing as npt
 from worker.core.events.columns import Columns, category
 from worker.core.events.spec import BooleanFeature, CategoricalFeature, CyclicFeature, FeatureSpec, NumericFeature
 from worker.core.model.encoder_kernel import clip, mark
+from worker.core.model.layout import Transform, layout_of
+from worker.core.model.periods import angles_of, instant_of, texts_of
 from worker.core.model.scaling import Scaling
 from worker.core.model.vocabulary import Lookup, Vocabulary
-
-_SECONDS = {"hour": 3_600.0, "day": 86_400.0, "week": 604_800.0, "year": 31_556_952.0}
-_MONDAY = 345_600.0  # 1970-01-05, so that weeks begin on a Monday
-_LIKELIER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Where one feature lies in the input: `width` columns from `start` are to be reconstructed, then its mask
-    column, if any.
-
-    `levels` counts the levels of a categorical (0 otherwise); `code` is its place in `Encoded.codes`; `unseen` the
-    level that training never shows.
-    """
-
-    feature: int
-    kind: Literal["numeric", "categorical", "cyclic"]
-    start: int
-    width: int
-    has_mask: bool
-    levels: int = 0
-    code: int = -1
-    unseen: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """n encoded events: `x` (n, inputs) float32, with a window the newest record's columns first; of the newest record
-    `codes` (n, C) int64 levels, `missing` and `out_of_range` (n, F) bool.
+    """n encoded events.
+
+    `x` (n, inputs) float32; with a window, the newest record's columns come first. The others describe the newest
+    record alone: `codes` (n, C) int64 are the levels of the categoricals, `missing` and `out_of_range` (n, F) bool.
     """
 
     x: npt.NDArray[np.float32]
@@ -55,207 +36,152 @@ class Encoded:
 
 
 class Encoder:
-    """Immutable once fitted; `to_json` and `from_json` round-trip to the same bits."""
+    """Immutable once fitted; `to_json` and `from_json` round-trip to the same bits.
 
-    def __init__(
-        self, spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...], masked: tuple[bool, ...]
-    ) -> None:
+    `transforms` holds one transform per feature; `masked` says for each whether it had missing values in training.
+    """
+
+    def __init__(self, spec: FeatureSpec, transforms: Sequence[Transform], masked: Sequence[bool]) -> None:
         self.spec = spec
-        self._parts = parts
-        self._masked = masked
-        self._lookups: list[Lookup | None] = [p.lookup() if isinstance(p, Vocabulary) else None for p in parts]
-        self.blocks = _layout(spec, parts, masked)
-        last = self.blocks[-1]
-        self.width = last.start + last.width + last.has_mask
-        self.inputs = self.width * spec.window
-        numbers = [block for block in self.blocks if block.kind == "numeric"]
-        self._numbers = np.array([block.feature for block in numbers], np.int64)
-        self._starts = np.array([block.start for block in numbers], np.int64)
-        self._masks = np.array([block.start + 1 if block.has_mask else -1 for block in numbers], np.int64)
-        categories = [block for block in self.blocks if block.kind == "categorical"]
-        self.code_count = len(categories)
+        self.layout = layout_of(spec, transforms, masked)
+        self._transforms = tuple(transforms)
+        self._masked = tuple(masked)
+        self._lookups: list[Lookup | None] = [t.lookup() if isinstance(t, Vocabulary) else None for t in transforms]
+        blocks, categories = self.layout.blocks, self.layout.categorical
+        masks = [block.start + 1 if block.has_mask else -1 for block in blocks if block.kind == "numeric"]
+        self._masks = np.array(masks, np.int64)
         self._categories = np.array([block.feature for block in categories], np.int64)
         self._first_levels = np.array([block.start for block in categories], np.int64)
-        absent = [part.missing for part in parts if isinstance(part, Vocabulary)]
-        self._absent_levels = np.array(absent, np.int64)
+        self._missing_levels = np.array([t.missing for t in transforms if isinstance(t, Vocabulary)], np.int64)
 
     @staticmethod
     def fit(spec: FeatureSpec, columns: Columns, parent: Encoder | None = None) -> Encoder:
-        """From n rows; values that only a `parent` has seen stay known. A feature gets a mask where values are
-        missing. Raises ValueError where there are no rows.
+        """Fit on n rows.
+
+        A feature gets a mask if values of it are missing. Categories that only the `parent` has seen stay known.
+        Raises ValueError if there are no rows.
         """
         if not len(columns):
             raise ValueError("no rows to fit an encoder on")
-        parts: list[Scaling | Vocabulary | None] = []
+        transforms: list[Transform] = []
         masked = []
-        known = parent._parts if parent is not None else (None,) * len(spec.columns)
+        known = parent.transforms if parent is not None else (None,) * len(spec.columns)
         for feature, column, before in zip(spec.columns, columns.newest().values, known, strict=True):
             masked.append(column.dtype != object and bool(np.isnan(column).any()))
             if isinstance(feature, NumericFeature):
-                parts.append(Scaling.fit(column, feature.transform, feature.scale))
+                transforms.append(Scaling.fit(column, feature.transform, feature.scale))
             elif isinstance(feature, CategoricalFeature):
                 seen = before if isinstance(before, Vocabulary) else None
-                parts.append(Vocabulary.fit(column, feature.levels, feature.encoding, seen))
+                transforms.append(Vocabulary.fit(column, feature.levels, feature.encoding, seen))
             elif isinstance(feature, BooleanFeature):
-                parts.append(Vocabulary(("false", "true"), frozenset(), 0))
+                transforms.append(Vocabulary(("false", "true"), frozenset(), 0))
             else:
-                parts.append(None)
-        return Encoder(spec, tuple(parts), tuple(masked))
+                transforms.append(None)
+        return Encoder(spec, transforms, masked)
 
     @property
-    def transforms(self) -> tuple[Scaling | Vocabulary | None, ...]:
-        """One per feature: how a number is scaled, what the levels are; None for a time."""
-        return self._parts
+    def transforms(self) -> tuple[Transform, ...]:
+        """One per feature: the scaling of a number, the levels of a categorical or boolean, None for a time."""
+        return self._transforms
 
     def transform(self, columns: Columns) -> Encoded:
-        """Encode n events; where windows are due and `columns` has none, each event's own record fills its window."""
+        """Encode n events. If the spec has a window but `columns` has no lags, an event's own record fills it."""
         lags = columns.lags
         if lags is None:
-            rows = self._rows(columns)
+            rows = self._encode_records(columns)
             if self.spec.window == 1:
                 return rows
             return Encoded(np.tile(rows.x, (1, self.spec.window)), rows.codes, rows.missing, rows.out_of_range)
-        rows, newest = self._rows(Columns(columns.values)), lags[:, 0]
-        x = rows.x[lags].reshape(len(lags), self.inputs)
+        rows, newest = self._encode_records(Columns(columns.values)), lags[:, 0]
+        x = rows.x[lags].reshape(len(lags), self.layout.inputs)
         return Encoded(x, rows.codes[newest], rows.missing[newest], rows.out_of_range[newest])
 
-    def _rows(self, columns: Columns) -> Encoded:
-        n, features = len(columns), len(self.blocks)
-        x = np.zeros((n, self.width), np.float32)
-        codes = np.empty((n, self.code_count), np.int64)
-        missing = np.zeros((n, features), np.bool_)
-        out_of_range = np.zeros((n, features), np.bool_)
-        for block, lookup, column in zip(self.blocks, self._lookups, columns.values, strict=True):
-            i = block.feature
+    def _encode_records(self, columns: Columns) -> Encoded:
+        """Encode m records, each by itself: `x` is (m, columns of one record)."""
+        n, layout = len(columns), self.layout
+        x = np.zeros((n, layout.width), np.float32)
+        codes = np.empty((n, len(layout.categorical)), np.int64)
+        missing = np.zeros((n, layout.features), np.bool_)
+        out_of_range = np.zeros((n, layout.features), np.bool_)
+        for block, lookup, column in zip(layout.blocks, self._lookups, columns.values, strict=True):
             if block.kind == "categorical":
-                codes[:, block.code] = lookup.codes(column) if lookup and column.dtype == object else _truth(column)
-            if block.kind == "cyclic":
+                assert lookup is not None
+                codes[:, block.code] = lookup.codes(column) if column.dtype == object else _levels_of_booleans(column)
+            elif block.kind == "cyclic":
                 absent = np.isnan(column)
-                angle = self._angle(i, np.where(absent, 0.0, column))
-                x[:, block.start] = np.where(absent, 0.0, np.sin(angle))
-                x[:, block.start + 1] = np.where(absent, 0.0, np.cos(angle))
-                missing[:, i] = absent
+                angles = angles_of(np.where(absent, 0.0, column), self._period(block.feature))
+                x[:, block.start] = np.where(absent, 0.0, np.sin(angles))
+                x[:, block.start + 1] = np.where(absent, 0.0, np.cos(angles))
+                missing[:, block.feature] = absent
                 if block.has_mask:
                     x[:, block.start + block.width] = absent
-        mark(codes, self._categories, self._first_levels, self._absent_levels, x, missing)
-        scaled = np.empty((len(self._numbers), n))
-        for row, i in zip(scaled, self._numbers.tolist(), strict=True):
-            part = self._parts[i]
-            assert isinstance(part, Scaling)
-            row[:] = part.apply(columns.values[i])
-        clip(scaled, self._numbers, self._starts, self._masks, x, missing, out_of_range)
+        mark(codes, self._categories, self._first_levels, self._missing_levels, x, missing)
+        scaled = np.empty((len(layout.numeric_features), n))
+        for row, feature in zip(scaled, layout.numeric_features.tolist(), strict=True):
+            scaling = self._transforms[feature]
+            assert isinstance(scaling, Scaling)
+            row[:] = scaling.apply(columns.values[feature])
+        clip(scaled, layout.numeric_features, layout.numeric_starts, self._masks, x, missing, out_of_range)
         return Encoded(x, codes, missing, out_of_range)
 
-    def _angle(self, feature: int, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        period = self._period(feature)
-        shift = _MONDAY if period == _SECONDS["week"] else 0.0
-        return 2.0 * np.pi * np.mod(seconds - shift, period) / period
-
-    def _period(self, feature: int) -> float:
+    def _period(self, feature: int) -> str:
         cyclic = self.spec.columns[feature]
         assert isinstance(cyclic, CyclicFeature)
-        return _SECONDS[cyclic.period]
+        return cyclic.period
 
     # Values for an alert.
 
     def actual(self, feature: int, columns: Columns) -> list[Any]:
-        """A feature's values as n events had them: numbers, texts, true or false, times, None where missing."""
+        """A feature's values in n events: numbers, texts, booleans, times in RFC 3339, None for missing values."""
         values: list[Any] = columns.values[feature].tolist()
         kind = self.spec.columns[feature].kind
         if kind == "categorical":
             return [category(value) for value in values]
-        reads: dict[str, Callable[[float], Any]] = {"boolean": bool, "cyclic": _instant}
-        read = reads.get(kind, float)
-        return [None if value != value else read(value) for value in values]
+        converters: dict[str, Callable[[float], Any]] = {"boolean": bool, "cyclic": instant_of}
+        convert = converters.get(kind, float)
+        return [None if value != value else convert(value) for value in values]
 
     def expected(self, feature: int, values: npt.NDArray[np.float32]) -> list[Any]:
-        """What the model expected of n events, from (n, width) columns of a feature in units of x.
+        """The values that a model expected of a feature in n events.
 
-        Numbers in original units, inside what training saw; for a categorical, whose columns are the probabilities of
-        its levels, the likelier values; true or false; for a time its place in the period.
+        `values` (n, width) are the feature's value columns in units of x; for a categorical, the probabilities of its
+        levels. Returns numbers in original units within the range seen in training, booleans, the place of a time in
+        its period as text, and for a categorical the most probable levels.
         """
-        part = self._parts[feature]
-        if isinstance(part, Scaling):
-            return list(part.invert(values[:, 0].astype(np.float64)).tolist())
-        if isinstance(part, Vocabulary):
-            odds = np.clip(values.astype(np.float64), 0.0, 1.0)
+        transform, wide = self._transforms[feature], values.astype(np.float64)
+        if isinstance(transform, Scaling):
+            return list(transform.invert(wide[:, 0]).tolist())
+        if isinstance(transform, Vocabulary):
+            probabilities = np.clip(wide, 0.0, 1.0)
             if self.spec.columns[feature].kind == "boolean":
-                return list((odds[:, 1] >= odds[:, 0]).tolist())
-            return _likelier(part, odds)
-        sine, cosine = values[:, 0].astype(np.float64), values[:, 1].astype(np.float64)
-        turns = np.arctan2(sine, cosine) / (2.0 * np.pi) % 1.0
-        period = self._period(feature)
-        return [_place(turn * period, period) for turn in turns.tolist()]
+                return list((probabilities[:, 1] >= probabilities[:, 0]).tolist())
+            return transform.most_probable(probabilities)
+        return texts_of(wide[:, 0], wide[:, 1], self._period(feature))
+
+    # JSON, as it stands in a bundle's manifest. "parts" is the transforms' name in the format.
 
     def to_json(self) -> dict[str, Any]:
-        parts = [part.to_json() if part is not None else None for part in self._parts]
+        parts = [transform.to_json() if transform is not None else None for transform in self._transforms]
         return {"parts": parts, "masked": list(self._masked)}
 
     @staticmethod
     def from_json(spec: FeatureSpec, state: dict[str, Any]) -> Encoder:
-        """Raises ValueError where the state is not one of this spec."""
+        """The inverse of `to_json`. Raises ValueError if the state does not belong to an encoder of this spec."""
         try:
             plain, masked = state["parts"], tuple(bool(mask) for mask in state["masked"])
             if not len(plain) == len(masked) == len(spec.columns):
                 raise ValueError(f"{len(plain)} parts and {len(masked)} masks for {len(spec.columns)} features")
-            parts: list[Scaling | Vocabulary | None] = []
+            transforms: list[Transform] = []
             for feature, part in zip(spec.columns, plain, strict=True):
                 if feature.kind == "numeric":
-                    parts.append(Scaling(**part))
+                    transforms.append(Scaling(**part))
                 else:
-                    parts.append(None if feature.kind == "cyclic" else Vocabulary.from_json(part))
+                    transforms.append(None if feature.kind == "cyclic" else Vocabulary.from_json(part))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an encoder of this feature spec: {error}") from error
-        return Encoder(spec, tuple(parts), masked)
+        return Encoder(spec, transforms, masked)
 
 
-def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _likelier(part: Vocabulary, odds: npt.NDArray[np.float64]) -> list[list[dict[str, Any]]]:
-    """Of n events the levels that are likelier than one in a hundred, three at most, from `odds` (n, levels)."""
-    if part.unseen is not None:
-        odds[:, part.unseen] = 0.0
-    odds /= np.maximum(odds.sum(1, keepdims=True), 1e-9)
-    order = np.argsort(-odds, axis=1, kind="stable")[:, :_LIKELIER]
-    likely = np.take_along_axis(odds, order, 1).round(4)
-    return [
-        [{"value": part.name(level), "probability": p} for level, p in zip(*row, strict=True) if p >= 0.01]
-        for row in zip(order.tolist(), likely.tolist(), strict=True)
-    ]
-
-
-def _truth(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Levels of a boolean column: false 0, true 1, missing 3 (after `other`)."""
+def _levels_of_booleans(column: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """(n,) levels of a boolean column: false 0, true 1, missing 3 (after `other`)."""
     return np.where(np.isnan(column), 3, np.nan_to_num(column) != 0).astype(np.int64)
-
-
-def _layout(
-    spec: FeatureSpec, parts: tuple[Scaling | Vocabulary | None, ...], masked: tuple[bool, ...]
-) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    start = code = 0
-    for i, (feature, part, mask) in enumerate(zip(spec.columns, parts, masked, strict=True)):
-        has_mask = mask and feature.missing == "mask" and not isinstance(part, Vocabulary)
-        if isinstance(part, Vocabulary):
-            unseen = part.unseen if part.unseen is not None else -1
-            blocks.append(Block(i, "categorical", start, part.levels, has_mask, part.levels, code, unseen))
-            code += 1
-        elif isinstance(part, Scaling):
-            blocks.append(Block(i, "numeric", start, 1, has_mask))
-        else:
-            blocks.append(Block(i, "cyclic", start, 2, has_mask))
-        start += blocks[-1].width + has_mask
-    return tuple(blocks)
-
-
-def _place(seconds: float, period: float) -> str:
-    """A place in a period in words: "14:30", "Tue 14:30", "03-15", or minutes past the hour."""
-    if period == _SECONDS["hour"]:
-        return f"xx:{int(seconds // 60):02d}"
-    if period == _SECONDS["day"]:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M")
-    if period == _SECONDS["week"]:
-        return datetime.fromtimestamp(seconds + _MONDAY, UTC).strftime("%a %H:%M")
-    return datetime.fromtimestamp(seconds, UTC).strftime("%m-%d")

@@ -1,5 +1,5 @@
 """Values to the network's input and to the cells of the marginal table, compiled: one pass over the rows instead of ten
-over every column, with the bits that the array operations would give.
+over every column, bit for bit with the results of the array operations.
 """
 
 from __future__ import annotations
@@ -9,18 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from worker.core.compiled import compiled
+from worker.core.compiled import Flags, Floats, Floats32, Ints, compiled
 from worker.core.model.scaling import CLIP
 
 CELLS = 1_024
-"""Of a number in the marginal table: a fiftieth of a standard deviation each."""
-_TO_CENTRE, _CELLS_A_UNIT = np.float32(CLIP), np.float32(CELLS / (2.0 * CLIP))
+"""Cells of a number in the marginal table, each a fiftieth of a standard deviation wide."""
+_TO_CENTRE, _CELLS_PER_UNIT = np.float32(CLIP), np.float32(CELLS / (2.0 * CLIP))
 
 
 @compiled("void(f8[:,::1], i8[::1], i8[::1], i8[::1], f4[:,::1], b1[:,::1], b1[:,::1])")
-def clip(scaled: Any, features: Any, starts: Any, masks: Any, x: Any, missing: Any, outside: Any) -> None:
-    """Clip and mark: from `scaled` (K, n), nan where missing, to columns `starts` of x (n, inputs), which is 0 before,
-    and `features` of `missing` and `outside` (n, F). `masks`: the columns of x that say what is missing, -1 for none.
+def clip(
+    scaled: Floats, features: Ints, starts: Ints, masks: Ints, x: Floats32, missing: Flags, outside: Flags
+) -> None:
+    """Clip K numeric features of n rows into `x`, and mark the values that are missing or were clipped.
+
+    `scaled` (K, n) is nan where missing. Feature k goes to column `starts[k]` of `x` (n, inputs), which is 0 before,
+    and to column `features[k]` of `missing` and `outside` (n, F). `masks[k]` is the column of `x` that becomes 1 where
+    the value is missing, -1 for none.
     """
     for row in range(len(x)):
         for k in range(len(scaled)):
@@ -35,9 +40,11 @@ def clip(scaled: Any, features: Any, starts: Any, masks: Any, x: Any, missing: A
 
 
 @compiled("void(i8[:,::1], i8[::1], i8[::1], i8[::1], f4[:,::1], b1[:,::1])")
-def mark(codes: Any, features: Any, starts: Any, absent: Any, x: Any, missing: Any) -> None:
-    """One column of x (n, inputs), which is 0 before, for each of the levels `codes` (n, C), counted from `starts`; and
-    `features` of `missing` (n, F) where a level is the one in `absent`.
+def mark(codes: Ints, features: Ints, starts: Ints, absent: Ints, x: Floats32, missing: Flags) -> None:
+    """Set the one-hot columns of C categorical features of n rows, and mark the values that are missing.
+
+    For level `codes[:, c]` of `codes` (n, C), column `starts[c]` plus the level of `x` (n, inputs), which is 0 before,
+    becomes 1. `missing` (n, F) is set in column `features[c]`, to whether the level is `absent[c]`.
     """
     for row in range(len(x)):
         for c in range(len(features)):
@@ -46,9 +53,11 @@ def mark(codes: Any, features: Any, starts: Any, absent: Any, x: Any, missing: A
 
 
 @compiled("void(f4[:,::1], b1[:,::1], i8[::1], i8[::1], i8[:,::1])")
-def cells_of_numbers(x: Any, missing: Any, features: Any, starts: Any, found: Any) -> None:
-    """Columns `features` of `found` (n, F): the cell of each number in x (n, inputs), `CELLS` where it is missing."""
+def cells_of_numbers(x: Floats32, missing: Flags, features: Ints, starts: Ints, found: Ints) -> None:
+    """The cell of each of K numbers of n rows: number k, in column `starts[k]` of `x` (n, inputs), goes to column
+    `features[k]` of `found` (n, F). The cell is `CELLS` where the number is `missing` (n, F).
+    """
     for row in range(len(x)):
         for k in range(len(features)):
-            cell = np.int64((x[row, starts[k]] + _TO_CENTRE) * _CELLS_A_UNIT)
+            cell: Any = np.int64((x[row, starts[k]] + _TO_CENTRE) * _CELLS_PER_UNIT)
             found[row, features[k]] = CELLS if missing[row, features[k]] else min(cell, CELLS - 1)

@@ -1,5 +1,5 @@
-"""From what the models computed to nats per feature and one error per row, compiled: each row by itself, in one order,
-so that its bits do not depend on its neighbours.
+"""Errors per feature in nats and one error per row, compiled. Each row is computed by itself and in one order, so that
+its bits do not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -9,28 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from worker.core.compiled import compiled
+from worker.core.compiled import Flags, Floats, Floats32, Ints, compiled
 
-START, WIDTH, CODE, OUT, OWN, UNSEEN = range(6)
-"""Columns of a table of features: where a feature's columns of x begin and how many they are, its place among the codes
-(-1 for a number or time), where its reconstruction begins among the values or the logits and its residuals among all,
-and the level that training never shows (-1 for none).
-"""
+# Columns of the table of features, (F, 6) int64.
+START = 0  # where the feature's columns of x begin
+WIDTH = 1  # how many they are
+CODE = 2  # its place among the codes, -1 for a number or time
+OUT = 3  # where its reconstruction begins, among the values or among the logits
+OWN = 4  # where its residuals begin
+UNSEEN = 5  # the level that training never shows, -1 for none
 PART_MOST = 50.0
-"""Most that one feature can add to an error, in nats: ten standard deviations, the clip of the inputs."""
+"""The most that one feature adds to an error, in nats: ten standard deviations, at which inputs are clipped."""
 LEAST_PROBABILITY = 0.005
 LEAST = 1e-3
-"""Nats per feature; below it, a member says nothing more about a row's being normal."""
+"""The least error of a member, in nats per feature: below it, all rows are equally normal."""
 LOGIT_BOUND = 30.0
 _MOST, _RAREST, _HALF, _NONE = np.float32(PART_MOST), np.float32(LEAST_PROBABILITY), np.float32(0.5), np.float32(0.0)
 _ONE, _UNSEEN_RARITY = np.float32(1.0), np.float32(1_000.0)
 
 
 @compiled("void(f4[:,::1], i8[:,::1], f4[:,::1], f4[:,::1], i8[:,::1], f4[:,::1])")
-def network_parts(x: Any, codes: Any, values: Any, odds: Any, features: Any, parts: Any) -> None:
-    """Half the squared error of numbers and times, -log likelihood of categories: to `parts` (n, F), from 0 to
-    `PART_MOST`. `x` (n, inputs), `codes` (n, C); of the reconstruction, at least n rows, the `values` of numbers and
-    times, and the exponentials of categories' logits, `odds`.
+def network_parts(x: Floats32, codes: Ints, values: Floats32, odds: Floats32, features: Ints, parts: Floats32) -> None:
+    """The autoencoder's errors to `parts` (n, F): half the squared error of numbers and times, -log likelihood of
+    categories, from 0 to `PART_MOST`.
+
+    `x` (n, inputs) and `codes` (n, C) are the rows; `values` of numbers and times and `odds`, the exponentials of the
+    categories' logits, are their reconstruction (at least n rows).
     """
     for row in range(len(x)):
         for f in range(len(features)):
@@ -41,7 +45,7 @@ def network_parts(x: Any, codes: Any, values: Any, odds: Any, features: Any, par
                     off = values[row, at + k] - x[row, features[f, START] + k]
                     part += _HALF * off * off
             elif codes[row, features[f, CODE]] == features[f, UNSEEN]:
-                # An unseen level is as unlikely as one seen once in a thousand rows, shared among the levels.
+                # An unseen level is as unlikely as one seen once in a thousand rows, spread over all levels.
                 part = math.log(_UNSEEN_RARITY * np.float32(width))
             else:
                 total = _NONE
@@ -52,9 +56,11 @@ def network_parts(x: Any, codes: Any, values: Any, odds: Any, features: Any, par
 
 
 @compiled("void(i8[:,::1], f4[:,::1], f4[::1], i8[:,::1], f4[:,::1])")
-def residual_parts(codes: Any, residuals: Any, weight: Any, features: Any, parts: Any) -> None:
-    """Weighted squares of numbers' and times' residuals, -log of a category's probability: to `parts` (n, F), from 0 to
-    `PART_MOST`. `residuals` (at least n, own columns), `weight` (own columns,).
+def residual_parts(codes: Ints, residuals: Floats32, weight: Floats32, features: Ints, parts: Floats32) -> None:
+    """The conditional errors to `parts` (n, F): weighted squares of the residuals of numbers and times, -log of a
+    category's probability, from 0 to `PART_MOST`.
+
+    `codes` (n, C), `residuals` (at least n, own columns), `weight` (own columns,).
     """
     for row in range(len(parts)):
         for f in range(len(features)):
@@ -70,10 +76,14 @@ def residual_parts(codes: Any, residuals: Any, weight: Any, features: Any, parts
 
 
 @compiled("void(f4[:,:,::1], b1[:,::1], i8[:,::1], f8[::1], f4[:,::1], f4[::1])")
-def fuse(parts: Any, missing: Any, features: Any, exponents: Any, members: Any, errors: Any) -> None:
-    """`parts` (M, n, F) of M members, the last of which judges missing values: their means over the features to
-    `members` (n, M), and the means' weighted geometric mean to `errors` (n,). Parts of the other members are set to 0
-    where a number or time is missing: there is nothing to compare.
+def fuse(
+    parts: Floats32, missing: Flags, features: Ints, exponents: Floats, members: Floats32, errors: Floats32
+) -> None:
+    """Fuse the errors of M members: their means over the features to `members` (n, M), and the weighted geometric mean
+    of these means, with the weights `exponents` (M,), to `errors` (n,).
+
+    `parts` (M, n, F). Only the last member scores missing values: for the others, `parts` is set to 0 where a number or
+    time is `missing` (n, F), since there is nothing to compare.
     """
     count = parts.shape[0]
     for row in range(len(errors)):

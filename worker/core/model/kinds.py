@@ -1,16 +1,16 @@
-"""The five kinds of autoencoder: each adds what its name says to the shared network and loss."""
+"""The five kinds of autoencoder: each adds one idea to the shared network and loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from worker.core.model.autoencoder import CODE_MOST, Activation, Autoencoder, dense
-from worker.core.model.encoder import Encoder
+from worker.core.model.autoencoder import CODE_MOST, Activation, Autoencoder, make_linear
+from worker.core.model.layout import Layout
 
 
 class LinearAutoencoder(Autoencoder):
-    """No activation anywhere: its best code spans the principal subspace of the inputs.
+    """There is no activation anywhere, so the best code spans the principal subspace of the inputs.
 
     Source: Baldi and Hornik, "Neural networks and principal component analysis", Neural Networks 2(1), 1989.
     """
@@ -21,7 +21,7 @@ class LinearAutoencoder(Autoencoder):
 
 
 class UndercompleteAutoencoder(Autoencoder):
-    """A code narrower than the input is all that limits it.
+    """Only the narrow code limits what the network can reproduce.
 
     Source: Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313, 2006.
     """
@@ -30,37 +30,36 @@ class UndercompleteAutoencoder(Autoencoder):
 
     @staticmethod
     def width_of_code(features: int, hidden: int) -> int:
-        """A third of the features: with half of them and categoricals, next to nothing is left out."""
+        """A third of the features: a code of half of them already reproduces nearly everything."""
         return min(CODE_MOST, max(1, features // 3))
 
 
 class DenoisingAutoencoder(Autoencoder):
-    """Reconstructs the clean row from a corrupted one: Gaussian noise of sd 1 on numbers, half of the features
-    swapped with another row's.
+    """The network reconstructs the clean row from a corrupted one.
 
-    Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11, 2010, section 3; swap noise keeps each marginal.
+    Numbers get Gaussian noise with a standard deviation of 1, and each feature is swapped with another row's with
+    probability one half, which keeps its marginal distribution.
+    Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11, 2010, section 3.
     """
 
     kind = "denoising"
     noise = 1.0
     swap = 0.5
 
-    def corrupt(self, x: Tensor, encoder: Encoder, generator: torch.Generator) -> Tensor:
-        window, width = encoder.spec.window, encoder.width
-        numeric = [block.start for block in encoder.blocks if block.kind == "numeric"]
-        values = [lag * width + start for lag in range(window) for start in numeric]
+    def corrupt(self, x: Tensor, layout: Layout, generator: torch.Generator) -> Tensor:
+        numbers = torch.from_numpy(layout.lagged(layout.numeric_starts, layout.window))
         noisy = x.clone()
-        noisy[:, values] += self.noise * torch.randn(len(x), len(values), generator=generator)
-        swapped = torch.rand(len(x), window * len(encoder.blocks), generator=generator) < self.swap
+        noisy[:, numbers] += self.noise * torch.randn(len(x), len(numbers), generator=generator)
+        swapped = torch.rand(len(x), layout.window * layout.features, generator=generator) < self.swap
         partners = torch.randint(len(x), (len(x),), generator=generator)
-        widths = torch.tensor([block.width + block.has_mask for block in encoder.blocks]).repeat(window)
+        widths = torch.tensor([block.width + block.has_mask for block in layout.blocks]).repeat(layout.window)
         return torch.where(swapped.repeat_interleave(widths, dim=1), x[partners], noisy)
 
 
 class SparseAutoencoder(Autoencoder):
-    """A wide code of which only a few units are active: the mean activation of each is held near `active` by a
-    Kullback-Leibler penalty.
+    """The code is wide, but only a few of its units are active at a time.
 
+    A Kullback-Leibler penalty holds the mean activation of each unit near `active`.
     Source: Ng, "Sparse autoencoder", CS294A lecture notes, Stanford 2011, section 3.
     """
 
@@ -73,7 +72,7 @@ class SparseAutoencoder(Autoencoder):
     def width_of_code(features: int, hidden: int) -> int:
         return hidden
 
-    def trained(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def training_pass(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         code = self.encode(x)
         mean = code.mean(0).clamp(1e-4, 1.0 - 1e-4)
         divergence = self.active * torch.log(self.active / mean) + (1.0 - self.active) * torch.log(
@@ -83,10 +82,10 @@ class SparseAutoencoder(Autoencoder):
 
 
 class VariationalAutoencoder(Autoencoder):
-    """The code is a Gaussian per row; training decodes a draw from it and keeps it near a standard normal. What serves
-    decodes the mean.
+    """The code is a Gaussian per row, kept near a standard normal.
 
-    Each unit may carry `free` nats at no cost, so that the posterior does not collapse.
+    Training decodes a draw from it; serving decodes its mean. Each unit may carry `free` nats at no cost, so that the
+    posterior does not collapse.
     Source: Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014; free bits: Kingma et al., "Improved
     variational inference with inverse autoregressive flow", NeurIPS 2016, appendix C.8.
     """
@@ -95,21 +94,21 @@ class VariationalAutoencoder(Autoencoder):
     code_activation = None
     free = 0.25
 
-    def __init__(self, inputs: int, outputs: int, features: int, generator: torch.Generator | None = None) -> None:
-        super().__init__(inputs, outputs, features, generator)
-        self.log_variance = dense(self.layers[0].out_features, self.code_width, generator)  # type: ignore[arg-type]
+    def __init__(self, layout: Layout, generator: torch.Generator | None = None) -> None:
+        super().__init__(layout, generator)
+        self.log_variance = make_linear(self.layers[0].out_features, self.code_width, generator)  # type: ignore[arg-type]
         nn.init.constant_(self.log_variance.bias, -2.0)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the code, (n, code_width) each."""
+        """x (n, inputs) to the mean and the log variance of the code, (n, code_width) each."""
         hidden = torch.tanh(self.layers[0](x))
         return self.layers[1](hidden), self.log_variance(hidden).clamp(-8.0, 4.0)
 
-    def trained(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def training_pass(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.posterior(x)
         draw = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator)
         divergence = 0.5 * (mean**2 + log_variance.exp() - 1.0 - log_variance)
-        # The bound is on a unit's mean over the batch, as in the paper.
+        # As in the paper, the free nats bound a unit's mean over the batch.
         return self.decode(draw), divergence.mean(0).clamp_min(self.free).sum().expand(len(x))
 
 
@@ -123,4 +122,4 @@ KINDS: dict[str, type[Autoencoder]] = {
         VariationalAutoencoder,
     )
 }
-"""By `model.kind`."""
+"""The classes by their name in the configuration, `model.kind`."""

@@ -1,67 +1,64 @@
-"""The marginal error: how far out each feature's value lies among those that training saw, whatever the others are.
+"""The marginal error: how far out each feature's value lies among those of training, whatever the other features are.
 
-A number's is -log of its two-sided tail probability, as in ECOD (Li et al., TKDE 2022), read from a fine table over
-the scaled range; a category's -log of its frequency; a time's -log of its density beside the densest; a missing
-value's -log of how often training missed it.
+For a number it is the negative log of its two-sided tail probability, as in ECOD (Li et al., TKDE 2022), read from a
+fine table over the scaled range. For a category it is the negative log of its frequency; for a time, of its density
+relative to the densest part of the period; for a missing value, of how often the feature was missing in training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.core.model.encoder import Block, Encoded, Encoder
+from worker.core.model.encoder import Encoded
 from worker.core.model.encoder_kernel import CELLS, cells_of_numbers
+from worker.core.model.layout import Layout
 
 ARCS = 24
-"""Of a time: an hour each, where the period is a day."""
+"""Parts of a period in the table: an hour each if the period is a day."""
 TABLE = "marginal.table"
 
 
-def sizes(blocks: Sequence[Block]) -> list[int]:
-    """Entries of each feature in the table; the last of a number or time stands for missing."""
+def sizes(layout: Layout) -> list[int]:
+    """The number of entries of each feature in the table; the last entry of a number or time is for missing values."""
     entries = {"numeric": CELLS + 1, "cyclic": ARCS + 1}
-    return [block.levels if block.kind == "categorical" else entries[block.kind] for block in blocks]
+    return [block.levels if block.kind == "categorical" else entries[block.kind] for block in layout.blocks]
 
 
-def cells(blocks: Sequence[Block], encoded: Encoded) -> npt.NDArray[np.int64]:
-    """(n, F): which entry of its feature each value falls into; with a window, the newest record's."""
-    found = np.empty((len(encoded.x), len(blocks)), np.int64)
-    numbers = [block for block in blocks if block.kind == "numeric"]
-    features = np.array([block.feature for block in numbers], np.int64)
-    starts = np.array([block.start for block in numbers], np.int64)
-    cells_of_numbers(encoded.x, encoded.missing, features, starts, found)
-    for block in blocks:
+def cells(layout: Layout, encoded: Encoded) -> npt.NDArray[np.int64]:
+    """(n, F) int64: the entry among its feature's that each value falls into; with a window, the newest record's."""
+    found = np.empty((len(encoded.x), layout.features), np.int64)
+    cells_of_numbers(encoded.x, encoded.missing, layout.numeric_features, layout.numeric_starts, found)
+    for block in layout.blocks:
         if block.kind == "categorical":
             found[:, block.feature] = encoded.codes[:, block.code]
         elif block.kind == "cyclic":
-            turn = np.arctan2(encoded.x[:, block.start], encoded.x[:, block.start + 1]) / (2.0 * np.pi) % 1.0
-            column = np.minimum((turn * ARCS).astype(np.int64), ARCS - 1)
-            found[:, block.feature] = np.where(encoded.missing[:, block.feature], ARCS, column)
+            turns = np.arctan2(encoded.x[:, block.start], encoded.x[:, block.start + 1]) / (2.0 * np.pi) % 1.0
+            arcs = np.minimum((turns * ARCS).astype(np.int64), ARCS - 1)
+            found[:, block.feature] = np.where(encoded.missing[:, block.feature], ARCS, arcs)
     return found
 
 
 class Marginal:
-    """`table` (entries of all features in a row,) float32, nats."""
+    """The fitted table, ready to serve: float32 nats, the entries of all features one after the other."""
 
-    def __init__(self, encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
         """Raises ValueError for a table that is missing, of another length, negative or not finite."""
-        counts = sizes(encoder.blocks)
+        counts = sizes(layout)
         table = tensors.get(TABLE)
         if table is None or tuple(table.shape) != (sum(counts),):
             raise ValueError(f"{TABLE}: not of shape ({sum(counts)},)")
         if not bool((torch.isfinite(table) & (table >= 0)).all()):
             raise ValueError(f"{TABLE}: values that are no -log probabilities")
-        self._blocks = encoder.blocks
-        self._table: npt.NDArray[Any] = table.to(torch.float32).numpy()
+        self._layout = layout
+        self._table: npt.NDArray[np.float32] = table.to(torch.float32).numpy()
         self._first = np.cumsum([0, *counts[:-1]])
 
     def feature_errors(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n, F) float32 nats per feature."""
-        parts: npt.NDArray[np.float32] = self._table[cells(self._blocks, encoded) + self._first]
-        return parts
+        errors: npt.NDArray[np.float32] = self._table[cells(self._layout, encoded) + self._first]
+        return errors

@@ -1,4 +1,4 @@
-"""A network's layers as they serve: on tiles, padded, and with what is cheaper in place of what was trained."""
+"""A network's layers in the form that serves: on tiles, padded, and with tanh replaced by a cheaper equivalent."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from worker.core.model.autoencoder import Activation, Served
-from worker.core.model.tiles import TILE, padded
+from worker.core.model.autoencoder import Activation, DenseLayer
+from worker.core.model.tiles import TILE, round_up
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """What it gives times `gain` plus `shift` is what the network's own layer would give.
+class ServingLayer:
+    """One layer; its output times `gain` plus `shift` is the output of the network's own layer.
 
-    `weight` (1, padded in, padded out), `bias` (1, 1, padded out).
+    `weight` (1, padded in, padded out), `bias` (1, 1, padded out), both float32.
     """
 
     weight: Tensor
@@ -33,35 +33,37 @@ class Layer:
         return out if self.activation is None else self.activation(out)
 
 
-def stacked(network: Sequence[Served], inputs: int, values: int) -> list[Layer]:
-    """The layers of a network with so many inputs; the last in two, for the values and for the logits after them.
+def convert(network: Sequence[DenseLayer], inputs: int, values: int) -> list[ServingLayer]:
+    """Convert the layers of a network with `inputs` inputs.
 
-    tanh(x) is 2 sigmoid(2x) - 1, and torch's sigmoid takes a third of the time: both factors go into the weights.
+    The last layer becomes two: one for the first `values` outputs, one for the logits after them. Since tanh(x) is
+    2 sigmoid(2x) - 1, and torch's sigmoid takes a third of tanh's time, sigmoid is computed instead: the inner factor
+    goes into the layer's own weights, the outer one and the shift into those of the next layer.
     """
     *hidden, last = network
-    layers: list[Layer] = []
-    rows, gain, shift = inputs, 1.0, 0.0
-    for served in hidden:
-        layers.append(_layer(served, rows, gain, shift))
-        rows, gain, shift = layers[-1].weight.shape[2], layers[-1].gain, layers[-1].shift
-    for side in (slice(values), slice(values, None)):
-        part = replace(last, weight=last.weight[side], bias=last.bias[side])
-        layers.append(_layer(part, rows, gain, shift))
+    layers: list[ServingLayer] = []
+    width, gain, shift = inputs, 1.0, 0.0
+    for dense in hidden:
+        layers.append(_convert_layer(dense, width, gain, shift))
+        width, gain, shift = layers[-1].weight.shape[2], layers[-1].gain, layers[-1].shift
+    for outputs in (slice(values), slice(values, None)):
+        half = replace(last, weight=last.weight[outputs], bias=last.bias[outputs])
+        layers.append(_convert_layer(half, width, gain, shift))
     return layers
 
 
-def _layer(served: Served, rows: int, gain: float, shift: float) -> Layer:
-    """On `rows` padded inputs, which times `gain` plus `shift` are those of the network's own layer."""
-    weight, bias = served.weight * gain, served.bias + served.weight.sum(1) * shift
-    if served.activation is torch.tanh:
-        return Layer(*_padded(2.0 * weight, 2.0 * bias, rows), torch.sigmoid_, served.is_code, 2.0, -1.0)
-    return Layer(*_padded(weight, bias, rows), served.activation, served.is_code, 1.0, 0.0)
+def _convert_layer(dense: DenseLayer, width: int, gain: float, shift: float) -> ServingLayer:
+    """`width` padded inputs, which times `gain` plus `shift` are the inputs of the network's own layer."""
+    weight, bias = dense.weight * gain, dense.bias + dense.weight.sum(1) * shift
+    if dense.activation is torch.tanh:
+        return ServingLayer(*_pad(2.0 * weight, 2.0 * bias, width), torch.sigmoid_, dense.is_code, 2.0, -1.0)
+    return ServingLayer(*_pad(weight, bias, width), dense.activation, dense.is_code, 1.0, 0.0)
 
 
-def _padded(weight: Tensor, bias: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """A layer's weight (out, in) and bias (out,) as (1, rows, padded out) and (1, 1, padded out), zeros beyond."""
-    wide = padded(weight.shape[0])
-    full, base = torch.zeros(1, rows, wide), torch.zeros(1, 1, wide)
+def _pad(weight: Tensor, bias: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """A weight (out, in) and a bias (out,) as (1, width, padded out) and (1, 1, padded out), with zeros added."""
+    outputs = round_up(weight.shape[0])
+    full, base = torch.zeros(1, width, outputs), torch.zeros(1, 1, outputs)
     full[0, : weight.shape[1], : weight.shape[0]] = weight.T
     base[0, 0, : len(bias)] = bias
     return full, base

@@ -59,11 +59,7 @@ class ServingModel:
             int(datetime.fromisoformat(manifest.created_at).timestamp() * 1000),
             bundle.detector(),
             threshold,
-            threshold.error_at(TRAINING_P),
+            threshold.training_cut(),
             bundle,
             signatures,
         )
-
-
-TRAINING_P = 0.05
-"""Rows whose p-value is below this stay out of the long-term sample: anomalies are among them."""

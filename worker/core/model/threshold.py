@@ -1,11 +1,10 @@
-"""Thresholds: p-values, verdicts, scores and severities from a calibrated error distribution. Immutable, named by
-digest.
+"""Thresholds: p-values, verdicts, scores and severities from a calibrated error distribution.
+
+A threshold is immutable and named by its digest.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import cached_property
 from typing import Literal
@@ -14,44 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.core.model.digest import digest_of
 from worker.core.model.histogram import BUCKETS, bucket_of, edges
+from worker.core.model.tail import Tail
 
 Severity = Literal["critical", "major", "minor", "warning"]
+TRAINING_P = 0.05
 _SEVERITIES: tuple[tuple[float, Severity], ...] = ((75.0, "critical"), (50.0, "major"), (25.0, "minor"))
 
 
-class Tail(BaseModel):
-    """A generalised Pareto tail above `start`: P(X > x) = share (1 + shape (x - start) / scale)^(-1 / shape).
-
-    Source: Siffer et al., "Anomaly detection in streams with extreme value theory", KDD 2017, section 3.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    start: float = Field(ge=0)
-    shape: float
-    scale: float = Field(gt=0)
-    share: float = Field(gt=0, le=1)
-
-    def survival(self, errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(n,) P(X > error) for errors at or above `start`."""
-        excess = (errors - self.start) / self.scale
-        if abs(self.shape) < 1e-9:
-            return self.share * np.exp(-excess)
-        inner = np.maximum(1.0 + self.shape * excess, 0.0)
-        with np.errstate(divide="ignore"):
-            return self.share * inner ** (-1.0 / self.shape)
-
-    def error_at(self, p: float) -> float:
-        """The error whose survival is `p`, for p below `share`."""
-        ratio = p / self.share
-        if abs(self.shape) < 1e-9:
-            return self.start - self.scale * float(np.log(ratio))
-        return float(self.start + self.scale / self.shape * (ratio**-self.shape - 1.0))
-
-
 class Provenance(BaseModel):
-    """Where a threshold comes from."""
+    """How a threshold came about. `offsets`, by "topic/partition", are those up to which live p-values were counted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,12 +34,15 @@ class Provenance(BaseModel):
 
 
 class Threshold(BaseModel):
-    """One version: the histogram, its tail, the cut and their provenance.
+    """One version of a bundle's threshold: an error above `cut` is anomalous.
 
-    `inflation` corrects for live events being harder than held-out ones of the past, as on a stream that drifts: the
-    odds of a p-value are multiplied by it (1: no correction). The live p-values of any version are comparable, so that
-    what they teach outlives the version.
-    `n` is the number of calibration errors after declustering; p-values are floored at 1 / (20 n), since fewer
+    `histogram` holds (bucket, count) pairs of the calibration errors, and `tail` continues it beyond the largest ones
+    (None if they were too few to fit one). The p-values from these two, the held-out p-values, mean the same under any
+    bundle, so what live p-values show still holds when the next bundle replaces this one.
+
+    `inflation` corrects for live events having larger errors than held-out ones, as on a stream that drifts: the odds
+    of a held-out p-value are multiplied by it (1: no correction).
+    `n` is the number of calibration errors after declustering. No p-value is smaller than 1 / (20 n), since n
     observations cannot tell smaller probabilities apart.
     """
 
@@ -84,8 +59,8 @@ class Threshold(BaseModel):
     provenance: Provenance
 
     def digest(self) -> str:
-        """22 characters, base64url of the first 16 bytes of the sha256 of `to_bytes`."""
-        return base64.urlsafe_b64encode(hashlib.sha256(self.to_bytes()).digest()[:16]).decode().rstrip("=")
+        """The threshold's name: `digest_of` its bytes."""
+        return digest_of(self.to_bytes())
 
     def to_bytes(self) -> bytes:
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
@@ -99,19 +74,26 @@ class Threshold(BaseModel):
 
     @property
     def floor(self) -> float:
+        """The smallest p-value."""
         return 1.0 / (20.0 * self.n)
+
+    # `model_copy` copies what these have cached: they may depend on the histogram and the tail alone.
 
     @cached_property
     def _survival(self) -> npt.NDArray[np.float64]:
+        """(BUCKETS + 1,) float64: the share of calibration errors at or above each bucket edge."""
         counts = self.counts()
         return np.concatenate((np.cumsum(counts[::-1])[::-1], [0])) / max(int(counts.sum()), 1)
 
     def p_values(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n,) float64 in [floor, 1], never rising with the error."""
-        return np.clip(inflated(self.held_out_p(errors), self.inflation), self.floor, 1.0)
+        """(n,) float32 errors to (n,) float64 in [floor, 1]; a larger error never has a larger p-value."""
+        return np.clip(inflate(self.held_out_p(errors), self.inflation), self.floor, 1.0)
 
     def held_out_p(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n,) float64 in [0, 1] before correction and floor: interpolated in the histogram, Pareto in the tail."""
+        """(n,) float32 errors to (n,) float64 in [0, 1], without inflation and floor.
+
+        Interpolated in the histogram, and from the Pareto distribution in the tail.
+        """
         x = np.asarray(errors, np.float64)
         p = np.interp(x, edges(), self._survival)
         if self.tail is not None:
@@ -126,31 +108,43 @@ class Threshold(BaseModel):
         return bucket_of(self.held_out_p(np.sqrt(grid[:-1] * grid[1:]).astype(np.float32)).astype(np.float32))
 
     def p_buckets(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        """(n,) int64: the histogram bucket of each error's held-out p-value, to an error bucket's width."""
+        """(n,) float32 errors to the (n,) int64 histogram buckets of their held-out p-values.
+
+        Looked up by error bucket, so a p-value is exact up to the width of one.
+        """
         found: npt.NDArray[np.int64] = self._p_buckets[bucket_of(errors)]
         return found
 
     def flagged(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        """(n,) bool: judged anomalous."""
+        """(n,) float32 errors to (n,) bool: True for an anomaly."""
         return errors > np.float32(self.cut)
 
     def error_at(self, p: float) -> float:
-        """The smallest error with a p-value of at most `p`, to a bucket's width."""
+        """The smallest bucket edge whose p-value is at most `p`; the last edge if there is none."""
         grid = edges()
         low = self.p_values(grid.astype(np.float32)) <= p
         return float(grid[int(np.argmax(low))]) if low.any() else float(grid[-1])
 
+    def training_cut(self) -> float:
+        """Events with this error or a larger one stay out of a partition's long-term sample.
 
-def inflated(p: npt.NDArray[np.float64], inflation: float) -> npt.NDArray[np.float64]:
-    """Odds times `inflation`: small p-values by that factor, 0 and 1 stay."""
+        They are about the largest 5 % of the errors. That sample may keep a row for as long as the stream lives, so an
+        anomaly in it would take part in every later fit.
+        """
+        return self.error_at(TRAINING_P)
+
+
+def inflate(p: npt.NDArray[np.float64], inflation: float) -> npt.NDArray[np.float64]:
+    """(n,) p-values with their odds times `inflation`: small ones grow by that factor, 0 and 1 stay."""
     corrected: npt.NDArray[np.float64] = inflation * p / (1.0 + (inflation - 1.0) * p)
     return corrected
 
 
 def score_of(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The anomaly score, 0 to 100: min(100, -12.5 log10 p), so that one in a million is 75."""
+    """(n,) p-values, none 0, to (n,) anomaly scores from 0 to 100: min(100, -12.5 log10 p). One in a million is 75."""
     return np.minimum(100.0, np.abs(12.5 * np.log10(p)))
 
 
 def severity_of(score: float) -> Severity:
+    """The severity of an anomaly score: `critical` from 75, `major` from 50, `minor` from 25, else `warning`."""
     return next((name for least, name in _SEVERITIES if score >= least), "warning")

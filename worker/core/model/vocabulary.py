@@ -1,4 +1,4 @@
-"""Levels of categorical features: fitted in training, frozen into the bundle."""
+"""The levels of categorical features: fitted in training and frozen into the bundle."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ import numpy.typing as npt
 
 from worker.core.events.columns import Numbered, category
 
-_RARE_KEPT = 10_000
+_RARE_MOST = 10_000
+_PROBABLE_MOST = 3
+_PROBABLE_LEAST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Level indices: the top values, then `other`, `missing` and `unseen`; for hashed features the buckets, then
-    `missing`.
+    """A categorical feature's values as level indices.
 
-    `rare` are the values that training saw beyond the top; where there were more than 10,000 of them they are not
-    kept, and everything unknown counts as `other`.
+    The most frequent values (`top`) have the first levels, followed by `other`, `missing` and `unseen`. A hashed
+    feature has `buckets` levels and then `missing`; `buckets` is 0 for all others. `rare` are the values that training
+    saw beyond the top ones: they count as `other`, and a value in neither set as `unseen`. With more than 10,000 rare
+    values `rare` is None, and every unknown value counts as `other`.
     """
 
     top: tuple[str, ...]
@@ -33,7 +36,7 @@ class Vocabulary:
     def fit(
         values: npt.NDArray[np.object_], levels: int, encoding: str, parent: Vocabulary | None = None
     ) -> Vocabulary:
-        """From (n,) raw values; what a `parent` knew stays known, behind what the values show."""
+        """Fit on (n,) raw values. Values that only the `parent` knew stay known, ranked behind those seen now."""
         if encoding == "hash":
             return Vocabulary((), None, levels)
         seen = Counter(text for value in values if (text := category(value)) is not None)
@@ -46,7 +49,7 @@ class Vocabulary:
             if parent.rare is None:
                 return Vocabulary(tuple(ranked[:levels]), None, 0)
             rare |= parent.rare - frozenset(ranked[:levels])
-        return Vocabulary(tuple(ranked[:levels]), rare if len(rare) <= _RARE_KEPT else None, 0)
+        return Vocabulary(tuple(ranked[:levels]), rare if len(rare) <= _RARE_MOST else None, 0)
 
     @property
     def levels(self) -> int:
@@ -64,10 +67,30 @@ class Vocabulary:
         return Lookup(self)
 
     def name(self, level: int) -> str | None:
-        """What a level stands for, None for hashed buckets and for `missing`."""
+        """The value of a level, "other" or "unseen"; None for hashed buckets and for `missing`."""
         if self.buckets or level == self.missing:
             return None
         return self.top[level] if level < len(self.top) else ("other" if level == len(self.top) else "unseen")
+
+    def most_probable(self, probabilities: npt.NDArray[np.float64]) -> list[list[dict[str, Any]]]:
+        """The most probable levels in each of n events, from (n, levels): three at most, each at least 1 %.
+
+        `unseen` is left out, and the rest is normalised: training shows no unseen value that a model could learn from.
+        """
+        odds = probabilities.copy()
+        if self.unseen is not None:
+            odds[:, self.unseen] = 0.0
+        odds /= np.maximum(odds.sum(1, keepdims=True), 1e-9)
+        order = np.argsort(-odds, axis=1, kind="stable")[:, :_PROBABLE_MOST]
+        likely = np.take_along_axis(odds, order, 1).round(4)
+        return [
+            [
+                {"value": self.name(level), "probability": p}
+                for level, p in zip(*row, strict=True)
+                if p >= _PROBABLE_LEAST
+            ]
+            for row in zip(order.tolist(), likely.tolist(), strict=True)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         rare = sorted(self.rare) if self.rare is not None else None
@@ -80,7 +103,7 @@ class Vocabulary:
 
 
 class Lookup:
-    """Values to level indices; common values by one dictionary access each, numbered ones by an array's."""
+    """Maps values to level indices: one dictionary access per common text, one array access per numbered scalar."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -102,8 +125,7 @@ class Lookup:
         return self._level_of[values.numbers]
 
     def _codes(self, values: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
-        # A text maps straight; numbers and booleans miss here (1 == True == 1.0 would meet in one key) and go by
-        # their text.
+        # Only texts are keys: 1 == True == 1.0 would share one. Numbers and booleans miss here and go by their text.
         codes = np.fromiter(map(self._known.get, values.tolist(), repeat(-1)), np.int64, len(values))
         for row in np.flatnonzero(codes < 0).tolist():
             codes[row] = self._level(category(values[row]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from worker.core.events.spec import Bounds, FeatureSpec
+from worker.core.events.spec import FeatureSpec
+from worker.core.state.bounds import Bounds
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.segments import NewSegment, plan_segments
 from worker.core.state.snapshot import HEAD, Ancestor, Chunk, Snapshot, digest_of

@@ -1,8 +1,7 @@
-"""Open incidents and cooldowns of one partition, by event time alone.
+"""Open incidents and cooldowns of one partition, in event time.
 
-A pure fold over the flagged records in offset order and the partition's clock: no wall clock, and the same
-result however the records are cut into batches. Advance the clock to a record before folding the record
-itself.
+They are a pure fold over the flagged records in offset order and the partition's clock: no wall clock enters, and the
+result does not depend on the batches. Advance the clock to a record before folding the record itself.
 """
 
 from __future__ import annotations
@@ -19,14 +18,15 @@ import msgspec
 
 CAPACITY = 100_000
 QUIET_MS = 900_000
-"""An incident closes after so much event time without a flagged record of its entity, or the cooldown if
-longer.
+"""An incident closes after this much event time without a flagged record of its entity, or after the cooldown if that
+is longer.
 """
 
 
 class Evidence(NamedTuple):
-    """Why one record was flagged: p-value, combined error, threshold, calibration size, and the bundle that
-    judged.
+    """Why a record was flagged: its p-value and error, the threshold, the calibration's size, and the bundle.
+
+    `backfill` says that the record is older than the bundle.
     """
 
     p_value: float
@@ -40,9 +40,10 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A flagged record. Times in ms since 1970: `timestamp_ms` the record's (-1 for none), `time_ms` the
-    event's, `clock_ms` the partition's clock after it. `entity` None where there is neither entity nor key:
-    all such records are one entity.
+    """A flagged record. Its `entity` is None if it has neither entity nor key; all such records are one entity.
+
+    Times are in ms since 1970: `timestamp_ms` is the record's (-1 for none), `time_ms` the event's, and `clock_ms` the
+    partition's clock after the record.
     """
 
     entity: str | None
@@ -73,8 +74,8 @@ class IncidentChange:
 
 @dataclass(slots=True)
 class Incident:
-    """`opened_*` of its first record, `peak` of its worst, `alerted_ms` the event time of the last alert,
-    `last_offset` of its last record.
+    """An open incident: `opened_*` of its first record, `last_offset` of its last one, `peak` of its worst one, and
+    `alerted_ms`, the event time of the last alert.
     """
 
     opened_offset: int
@@ -88,7 +89,7 @@ class Incident:
 
 
 class Closed(NamedTuple):
-    """An incident that ended, at `incident.expires_ms` of event time, whichever record moved the clock."""
+    """An incident that ended at event time `incident.expires_ms`, whichever record moved the clock."""
 
     entity: str | None
     incident: Incident
@@ -98,34 +99,34 @@ Change = IncidentChange | Closed
 
 
 class _Due(NamedTuple):
-    """When to look at an incident again; its expiry may have moved on since."""
+    """When an incident may have to be closed; its expiry may have moved on since."""
 
     expires_ms: int
-    named: bool
+    has_entity: bool
     entity: str
 
 
 class Incidents:
-    """The open incidents of a partition, at most `capacity`: beyond it the one flagged longest ago (in log
-    order) is forgotten without being closed; readers have its `expires_at`.
+    """The open incidents of a partition, at most `capacity`. Beyond that, the one flagged longest ago (in log order) is
+    dropped without being closed; readers of its alert have `expires_at`.
     """
 
     def __init__(self, cooldown_ms: int, capacity: int = CAPACITY) -> None:
         self._cooldown_ms = cooldown_ms
         self._quiet_ms = max(cooldown_ms, QUIET_MS)
         self._capacity = capacity
-        self._open: OrderedDict[str | None, Incident] = OrderedDict()  # the one flagged last stands last
+        self._open: OrderedDict[str | None, Incident] = OrderedDict()  # in the order of their last flagged records
         self._due: list[_Due] = []
 
     def __len__(self) -> int:
         return len(self._open)
 
     def advance(self, clock_ms: int) -> list[Closed]:
-        """Close what the clock has reached, in order of expiry, ties by entity; O(1) where nothing is due."""
+        """Close the incidents that the clock has reached, in order of expiry, ties by entity. O(1) if none is due."""
         closed: list[Closed] = []
         while self._due and self._due[0].expires_ms <= clock_ms:
             due = heapq.heappop(self._due)
-            entity = due.entity if due.named else None
+            entity = due.entity if due.has_entity else None
             incident = self._open.get(entity)
             if incident is None:
                 continue  # evicted since
@@ -143,8 +144,8 @@ class Incidents:
         the cooldown since the last alert has passed in event time, and published as an update from then on. Held back
         or not, the record keeps the incident open.
         """
-        # A late record counts from the clock, one ahead of the bounded clock from its own time: neither
-        # closes at once.
+        # A late record counts from the clock, and one ahead of the bounded clock from its own time: neither
+        # closes its incident at once.
         expires_ms = max(record.time_ms, record.clock_ms) + self._quiet_ms
         incident = self._open.get(record.entity)
         if incident is None:
@@ -162,15 +163,21 @@ class Incidents:
 
     def _opened(self, record: Flagged, expires_ms: int) -> IncidentChange:
         incident = Incident(
-            record.offset, record.timestamp_ms, record.time_ms, record.time_ms, expires_ms, 1, record.offset,
-            record.evidence,
-        )  # fmt: skip
+            opened_offset=record.offset,
+            opened_timestamp_ms=record.timestamp_ms,
+            opened_ms=record.time_ms,
+            alerted_ms=record.time_ms,
+            expires_ms=expires_ms,
+            flagged=1,
+            last_offset=record.offset,
+            peak=record.evidence,
+        )
         self._open[record.entity] = incident
         evicted = len(self._open) > self._capacity
         if evicted:
             self._open.popitem(last=False)
         self._watch(record.entity, incident)
-        if len(self._due) > 2 * self._capacity:  # mostly of evicted incidents
+        if len(self._due) > 2 * self._capacity:  # most of them belong to evicted incidents
             self._rebuild_due()
         return _change(record, incident, "open", publish=True, evicted=evicted)
 
@@ -181,20 +188,20 @@ class Incidents:
         self._due = [_due(entity, incident) for entity, incident in self._open.items()]
         heapq.heapify(self._due)
 
-    # The table behind snapshots: an incident is a row that its last record changed; one that is gone was overtaken by
-    # the clock or by the bound, so that clock and `oldest` tell it.
+    # The table behind snapshots. An incident is a row that its last record changed. It is gone if the clock has passed
+    # its expiry, or if its last record is older than `oldest`; so no list of deletions is needed.
 
     @property
     def oldest(self) -> int:
-        """The last record's offset of the incident flagged longest ago; rows before it are gone."""
+        """The last record's offset of the incident flagged longest ago; rows with an older one are gone."""
         return next(iter(self._open.values())).last_offset if self._open else 0
 
     def changed(self, since: int) -> int:
-        """How many open incidents had a flagged record from offset `since` on."""
+        """The number of open incidents with a flagged record from offset `since` on."""
         return len(self._since(since))
 
     def capture(self, since: int) -> list[Callable[[], bytes]]:
-        """Those incidents in the order of their last records, to be encoded later and in any thread."""
+        """Copy those incidents, in the order of their last records; they are encoded later, in any thread."""
         rows = [[entity, _PLAIN(incident), incident.peak] for entity, incident in self._since(since)]
         return [lambda: msgspec.msgpack.encode(rows)] if rows else []
 
@@ -203,7 +210,7 @@ class Incidents:
         return list(newest)[::-1]
 
     def load(self, segments: Sequence[bytes], oldest: int, clock_ms: int | None) -> None:
-        """Take the incidents back from `capture`'s segments, older first; raises ValueError where one is damaged.
+        """Restore the incidents from captured segments, older first. Raises ValueError if one is damaged.
 
         Expiries stay as they were published.
         """
@@ -223,13 +230,21 @@ class Incidents:
         self._rebuild_due()
 
 
-_PLAIN = attrgetter("opened_offset", "opened_timestamp_ms", "opened_ms", "alerted_ms", "expires_ms", "flagged",
-                    "last_offset")  # fmt: skip
+_COLUMNS = (
+    "opened_offset",
+    "opened_timestamp_ms",
+    "opened_ms",
+    "alerted_ms",
+    "expires_ms",
+    "flagged",
+    "last_offset",
+)
+_PLAIN = attrgetter(*_COLUMNS)
 _Row = tuple[str | None, tuple[int, int, int, int, int, int, int], tuple[float, float, float, int, int, str, bool]]
 
 
 def _worse(evidence: Evidence, than: Evidence) -> bool:
-    """Of equal p-values (the floor) the larger error; the earlier record where both are equal."""
+    """By p-value, then by error, since many p-values are equal to the floor; the earlier record if both are equal."""
     return (-evidence.p_value, evidence.error) > (-than.p_value, than.error)
 
 

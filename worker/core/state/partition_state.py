@@ -1,12 +1,12 @@
 """The state of one partition: a pure fold over the committed prefix of its log and the recorded versions.
 
-Two runs over the same log give the same bytes: no wall clock, no batch boundary and no unseeded chance enters here.
+Two runs over the same log give the same bytes: no wall clock, no batch boundary and no unseeded chance enters it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames
-from worker.core.events.event_clock import HOUR_MS, EventTimes
-from worker.core.events.spec import Bounds, FeatureSpec
-from worker.core.model.histogram import BUCKETS
+from worker.core.events.event_clock import EventTimes
+from worker.core.events.spec import FeatureSpec
+from worker.core.model.histogram import BUCKETS, HistogramRing
 from worker.core.model.serving_model import Versions
+from worker.core.state.bounds import Bounds
 from worker.core.state.entities import Entities, ObservedColumns
 from worker.core.state.incidents import Change, Flagged, Incidents
 from worker.core.state.reservoir import FLAGGED, TRAINABLE, Reservoir, draw_uniform, partition_seed
@@ -27,10 +28,9 @@ from worker.core.state.segments import Table
 FORMAT = 3
 RECENT_ROWS = 8_192
 RECENT_VERSIONS = 3.0
-"""A recent row's weight halves while so many versions come and go: what is recent follows how often is learnt."""
+"""Half-life of a recent row's weight, in model versions: the more often we train, the shorter "recent" becomes."""
 RECENT_LEAST = 256.0
 LASTING_ROWS = 2_048
-RING_HOURS = 24
 DEFAULT_BOUNDS = Bounds()
 
 
@@ -49,37 +49,6 @@ class ScoredRows:
     p_buckets: npt.NDArray[np.int64]
     flagged: npt.NDArray[np.bool_]
     trainable: npt.NDArray[np.bool_]
-
-
-@dataclass(slots=True)
-class HistogramRing:
-    """Histograms of held-out p-values by hour of the partition's clock: the last 24 hours that had events.
-
-    Flagged events count too: left out, they would make the threshold erode itself.
-    """
-
-    hours: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
-
-    def count(self, clock: npt.NDArray[np.int64], buckets: npt.NDArray[np.int64]) -> None:
-        slots = clock // HOUR_MS
-        for hour in np.unique(slots[[0, -1]] if slots[0] == slots[-1] else slots).tolist():
-            inside = buckets if slots[0] == slots[-1] else buckets[slots == hour]
-            counts = np.bincount(inside, minlength=BUCKETS)
-            self.hours[hour] = self.hours[hour] + counts if hour in self.hours else counts
-        for hour in sorted(self.hours)[:-RING_HOURS]:
-            del self.hours[hour]
-
-    def total(self) -> npt.NDArray[np.int64]:
-        return sum(self.hours.values(), np.zeros(BUCKETS, np.int64))
-
-    @staticmethod
-    def merged(rings: Iterable[HistogramRing]) -> HistogramRing:
-        """The sum of several partitions' rings, exactly."""
-        hours: dict[int, npt.NDArray[np.int64]] = {}
-        for ring in rings:
-            for hour, counts in ring.hours.items():
-                hours[hour] = hours[hour] + counts if hour in hours else counts
-        return HistogramRing(hours)
 
 
 class PartitionState:
@@ -109,7 +78,7 @@ class PartitionState:
         self._seed = partition_seed(topic_id, partition)
 
     def adopt(self, versions: Versions) -> None:
-        """From the next record on these versions judge; a new bundle sets the pace of the recent sample."""
+        """These versions score from the next record on. A new bundle also sets the half-life of the recent sample."""
         if versions.bundle != self.versions.bundle:
             served = self.next_offset - self.bundle_since
             self.recent.pace(max(RECENT_LEAST, RECENT_VERSIONS * served), self.next_offset)
@@ -118,11 +87,12 @@ class PartitionState:
 
     @property
     def seed(self) -> np.uint64:
-        """What every draw of this partition is keyed by."""
+        """The seed that keys every random draw of this partition."""
         return self._seed
 
-    def observe(self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes,
-                offsets: npt.NDArray[np.int64]) -> ObservedColumns:  # fmt: skip
+    def observe(
+        self, columns: Columns, names: Callable[[], PackedNames], times: EventTimes, offsets: npt.NDArray[np.int64]
+    ) -> ObservedColumns:
         """The columns of n decoded events as the model sees them, each from the state before it; moves the clock.
 
         `names` returns their entities; it is called only if the columns depend on them.
@@ -152,7 +122,7 @@ class PartitionState:
         changes += self.incidents.advance(int(rows.times.clock[-1]))
         return changes
 
-    # Bytes: a head, and tables of rows by the offset of their last change.
+    # The encoding: a head, and tables of rows by the offset of their last change.
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -177,13 +147,13 @@ class PartitionState:
         )
 
     def encode(self) -> bytes:
-        """Canonical bytes: equal states give equal bytes."""
+        """Canonical bytes: equal states have equal bytes."""
         tables = {name: [encode() for encode in table.capture(0)] for name, table in self.tables.items()}
         return msgspec.msgpack.encode([self.head(), tables])
 
     @staticmethod
     def decode(raw: bytes, spec: FeatureSpec, cooldown_ms: int, bounds: Bounds = DEFAULT_BOUNDS) -> PartitionState:
-        """`encode` undone; raises as `restore`."""
+        """The inverse of `encode`; raises as `restore`."""
         try:
             head, tables = msgspec.msgpack.decode(raw, type=tuple[bytes, dict[str, list[bytes]]])
         except msgspec.MsgspecError as error:
@@ -198,9 +168,9 @@ class PartitionState:
         cooldown_ms: int,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> PartitionState:
-        """From a head and the segments of its tables, older first; a table that is not given stays empty.
+        """From a head and the segments of the tables, older first; a table that is not given stays empty.
 
-        Raises ValueError on bytes of another format or feature spec, or with a part missing.
+        Raises ValueError for bytes that are damaged, incomplete, or of another format or feature spec.
         """
         try:
             plain: dict[str, Any] = msgspec.msgpack.decode(head)

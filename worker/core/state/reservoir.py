@@ -1,11 +1,12 @@
 """A deterministic, exponentially biased reservoir sample of one partition's rows.
 
 Each row draws its chance from a hash of (topic id, partition, offset), never from a generator with hidden state, and
-a row's priority depends on its offset alone. So the sample after a prefix of the log is the same whatever the
-batches were, and two samples of disjoint ranges merge by keeping the highest priorities.
+a row's priority depends on its offset alone. So the sample after a prefix of the log does not depend on the batches,
+and two samples of disjoint ranges merge by keeping the rows of highest priority.
 
-How fast it forgets is paced by the versions (`pace`), since what is recent is what the next version learns from. Where
-a version serves for longer than its pace, half of what it served counts as recent: then fewer and fewer rows enter.
+The half-life follows the model versions (`pace`), because the next version is trained on the recent rows. If a version
+serves for longer than its half-life, weights grow with the logarithm of the time served: half of the rows that it
+served count as recent, and fewer and fewer new rows enter.
 
 Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97(5),
 2006: keep the k rows with the largest log-key; with weights 2^(offset / half_life) this is the biased reservoir of
@@ -31,7 +32,7 @@ TRAINABLE = np.uint8(2)
 
 BLOCK = 64
 _KEPT = 0.75
-_SLACK = 1e-6  # so that the cheap test before the exact one never leaves out a row
+_SLACK = 1e-6  # keeps the cheap test before the exact one from leaving out a row
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -54,10 +55,10 @@ def draw_uniform(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDArray
 
 
 def held_out(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(n,) bool: rows that no version after the first is fitted on, so that all of them can be calibrated on them.
+    """(n,) bool: the rows that are kept for calibration, and that no version after the first is fitted on.
 
-    A quarter of the stream, by whole blocks of `BLOCK` offsets: neighbours are alike, and single rows held out between
-    rows that were learnt would look better than new ones will.
+    They are a quarter of the stream, in whole blocks of `BLOCK` offsets. Neighbouring rows are alike: single rows held
+    out between fitted ones would score better than new rows will.
     """
     blocks = offsets // BLOCK
     held: npt.NDArray[np.bool_] = draw_uniform(seed ^ _GOLDEN, blocks) > _KEPT
@@ -65,7 +66,7 @@ def held_out(seed: np.uint64, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 
 class Reservoir:
-    """At most `capacity` rows; with `half_life` (in offsets) newer rows weigh more, without it all weigh the same."""
+    """At most `capacity` rows. With `half_life` (in offsets), newer rows weigh more; without it, all weigh the same."""
 
     def __init__(self, spec: FeatureSpec, capacity: int, half_life: float | None) -> None:
         self._spec = spec
@@ -84,13 +85,13 @@ class Reservoir:
         self._priority = np.empty(0, np.float64)
 
     def pace(self, half_life: float, offset: int) -> None:
-        """From `offset` on a row's weight halves every `half_life` offsets."""
+        """Set the half-life, in offsets, of the rows from `offset` on."""
         self.settle()
         self._base = float(self._ages(np.array([offset], np.int64))[0])
         self._since, self.half_life = offset, half_life
 
     def _ages(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """(n,) the log of the rows' weights: it grows with the offset."""
+        """(n,) float64, the logarithm of each row's weight, which grows with its offset."""
         if self.half_life is None:
             return np.zeros(len(offsets))
         served = (offsets - self._since) / self.half_life
@@ -98,7 +99,7 @@ class Reservoir:
         return np.asarray(self._base + math.log(2.0) * grown, np.float64)
 
     def best(self, count: int) -> npt.NDArray[np.intp]:
-        """Places of the `count` rows of highest priority, in offset order: a smaller reservoir of the same stream."""
+        """The indices of the `count` rows of highest priority, in offset order: a smaller sample of the same stream."""
         self.settle()
         if len(self.offsets) <= count:
             return np.arange(len(self.offsets))
@@ -113,8 +114,9 @@ class Reservoir:
         columns: Columns,
         among: npt.NDArray[np.bool_] | None = None,
     ) -> None:
-        """Offer n rows in offset order, or those `among` them: `uniform` (n,) from `draw_uniform`, `times` (n,) event
-        time in ms.
+        """Offer n rows in offset order, or only those that the mask `among` (n,) selects.
+
+        `uniform` (n,) from `draw_uniform`; `times` (n,) event time in ms; `marks` (n,) of `FLAGGED` and `TRAINABLE`.
         """
         able = uniform > self._least(offsets)
         chosen = np.flatnonzero(able if among is None else able & among)
@@ -130,18 +132,18 @@ class Reservoir:
             self.settle()
 
     def _least(self, offsets: npt.NDArray[np.int64]) -> float:
-        """What a draw must exceed to get above the floor, at the largest weight among these rows."""
+        """The least draw that can reach the floor, at the largest weight among these rows."""
         if self._floor == -math.inf or not len(offsets):
             return 0.0
         weight = math.exp(min(float(self._ages(offsets[-1:])[0]) - self._floor, 700.0))
         return math.exp(-weight) * (1.0 - _SLACK)
 
     def settle(self) -> None:
-        """Fold the waiting rows in; afterwards the public arrays are exact, in offset order."""
+        """Add the waiting rows; the public arrays are exact afterwards, and in offset order."""
         if not self._waiting:
             return
-        parts = [(self._priority, self.offsets, self.times, self.marks), *self._waiting]
-        priority, offsets, times, marks = (np.concatenate(column) for column in zip(*parts, strict=True))
+        blocks = [(self._priority, self.offsets, self.times, self.marks), *self._waiting]
+        priority, offsets, times, marks = (np.concatenate(column) for column in zip(*blocks, strict=True))
         columns = Columns.concat([self.columns, *self._waiting_columns])
         if len(priority) >= self.capacity:
             keep = np.sort(np.lexsort((offsets, -priority))[: self.capacity])
@@ -156,15 +158,15 @@ class Reservoir:
         self.settle()
         return len(self.offsets)
 
-    # The table behind snapshots: a row never changes, and one that was pushed out never comes back.
+    # The table behind snapshots. A row never changes, and one that was pushed out never returns.
 
     def changed(self, since: int) -> int:
-        """How many rows of the sample have this offset or a later one."""
+        """The number of rows from this offset on."""
         self.settle()
         return len(self.offsets) - int(np.searchsorted(self.offsets, since))
 
     def capture(self, since: int) -> list[Callable[[], bytes]]:
-        """Those rows, to be encoded later and in any thread."""
+        """Copy those rows; the returned function encodes them later, in any thread."""
         self.settle()
         first = int(np.searchsorted(self.offsets, since))
         arrays = [array[first:] for array in (self._priority, self.offsets, self.times, self.marks)]
@@ -177,11 +179,11 @@ class Reservoir:
 
     @property
     def paced(self) -> tuple[float | None, float, int]:
-        """What `load` needs to know beside the rows."""
+        """What `load` needs besides the rows: half-life, and weight and offset at the last change of pace."""
         return self.half_life, self._base, self._since
 
     def load(self, segments: Sequence[bytes], paced: Sequence[Any]) -> None:
-        """Take the rows back from `capture`'s segments, older first; raises ValueError where one is damaged."""
+        """Restore the rows from captured segments, older first. Raises ValueError if one is damaged."""
         self.half_life, self._base, self._since = paced
         for raw in segments:
             try:
