@@ -29,7 +29,8 @@ from tests.chaos.pool import Pool
 from tests.chaos.proxy import Proxy
 from tests.chaos.verdict import Verdict, compared
 from tests.chaos.watch import Watch
-from tests.scenarios.stream import Stream, make, worker
+from tests.scenarios.processes import worker
+from tests.scenarios.stream import Stream, make
 from tests.services.nodes import KafkaNodes
 from tests.services.process import free_port
 from tests.services.redis import RedisServer

@@ -8,7 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.scenarios.stream import Stream, WorkerProcess
+from tests.scenarios.processes import WorkerProcess
+from tests.scenarios.stream import Stream
 
 
 class Pool:

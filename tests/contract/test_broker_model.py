@@ -65,7 +65,7 @@ class Real:
     def visible(self) -> list[bytes]:
         """Up to the last stable offset, whatever lies beyond."""
         topic = f"{self.topic}.out"
-        reader = self._kafka._reader("read_committed")
+        reader = self._kafka.reader("read_committed")
         end = reader.get_watermark_offsets(KafkaPartition(topic, 0), 10)[
             1
         ]  # of a read_committed reader: the stable one
