@@ -3,47 +3,60 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCKS := deploy/requirements
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint bench lock clean services
+.PHONY: help demo test fast format lint docs pictures bench chaos lock clean services
 
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(STAMP) ## the main job on this machine, with an embedded broker and real data
+demo: $(STAMP) ## show offbeat at work on this machine: one minute, nothing else to install
 	$(BIN)/offbeat demo
 
-test: $(STAMP) services ## the tests, on a real Kafka and a real Redis
+test: $(STAMP) services ## run all tests, on a real Kafka and a real Redis
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-chaos: $(STAMP) services ## 48 faults on three Kafka nodes and Redis, and what they leave: 15 minutes
-	$(BIN)/python -m tests.chaos --faults 48
+fast: $(STAMP) ## run the tests that need no service and little time: under a minute
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not service and not slow"
 
-lint: $(STAMP) ## style and types
+format: $(STAMP) ## fix the style of the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP) services ## throughput as a share of a bare consumer loop
+docs: $(STAMP) ## write the generated page of the docs anew: docs/configuration.md
+	$(BIN)/python -m tests.docs.configuration
+
+pictures: $(STAMP) ## draw the pictures in docs/pictures anew (needs chromium)
+	$(BIN)/python -m tests.docs.pictures
+
+bench: $(STAMP) services ## measure throughput as a share of a bare consumer loop
 	$(BIN)/python -m tests.benchmarks.throughput
 
-lock: $(STAMP) ## write the lock files anew from pyproject.toml
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --extra training --extra dev pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url pyproject.toml -o requirements-worker.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --extra training pyproject.toml -o requirements-trainer.lock
+chaos: $(STAMP) services ## inject 48 faults into three Kafka nodes, Redis and workers, and check what is left: 15 minutes
+	$(BIN)/python -m tests.chaos --faults 48
 
-clean: ## remove what the other targets made
+lock: $(STAMP) ## write the lock files anew from pyproject.toml
+	$(COMPILE) --extra training --extra dev -o $(LOCKS)/dev.lock
+	$(COMPILE) -o $(LOCKS)/worker.lock
+	$(COMPILE) --extra training -o $(LOCKS)/trainer.lock
+
+clean: ## remove everything that the other targets made
 	rm -rf $(VENV) .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(STAMP): requirements.lock requirements-bootstrap.txt pyproject.toml
+$(STAMP): $(LOCKS)/dev.lock $(LOCKS)/bootstrap.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "offbeat needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --require-hashes -r requirements-bootstrap.txt
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --require-hashes -r $(LOCKS)/bootstrap.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r $(LOCKS)/dev.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

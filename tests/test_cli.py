@@ -1,4 +1,4 @@
-"""The command line: help everywhere, schemas that are schemas, one text and the right code for what goes wrong."""
+"""The command line: help for each command, valid schemas, and for each error one text and its exit code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_command_has_help_with_examples_or_options(command: list[str]) -> 
         assert "Examples:" in done.stdout
 
 
-def test_schemas_are_schemas_and_accept_what_they_describe() -> None:
+def test_schemas_are_valid_and_accept_the_examples() -> None:
     schemas = {name: json.loads(offbeat("schema", name).stdout) for name in ("config", "alert", "label")}
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -57,7 +57,7 @@ def test_schemas_are_schemas_and_accept_what_they_describe() -> None:
     ("command", "unwanted"),
     [(["schema", "config"], ("torch", "confluent_kafka", "redis")), (["models", "list", "--help"], ("torch", "numba"))],
 )
-def test_help_and_schemas_do_not_load_what_they_do_not_need(command: list[str], unwanted: tuple[str, ...]) -> None:
+def test_help_and_schemas_import_no_heavy_libraries(command: list[str], unwanted: tuple[str, ...]) -> None:
     code = (
         f"import sys; from worker.cli import cli; cli.main({command}, standalone_mode=False); "
         f"sys.exit(any(m in sys.modules for m in {unwanted}))"
@@ -66,7 +66,7 @@ def test_help_and_schemas_do_not_load_what_they_do_not_need(command: list[str], 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["run"], 2, "Missing option '-c'"),
         (["fly"], 2, "No such command 'fly'"),
@@ -75,10 +75,10 @@ def test_help_and_schemas_do_not_load_what_they_do_not_need(command: list[str], 
         (["demo", "--data", "x.txt"], 2, "unknown kind of file '.txt'; allowed: .csv, .parquet"),
     ],
 )
-def test_what_goes_wrong_has_one_text_and_its_code(arguments: list[str], code: int, said: str) -> None:
+def test_an_error_has_one_text_and_its_exit_code(arguments: list[str], code: int, message: str) -> None:
     done = offbeat(*arguments)
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

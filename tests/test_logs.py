@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line, bound names, and no secret in any of the places where one could hide."""
+"""Logging: one JSON object per line, with stream and instance, and no secret wherever one could be."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_below_the_level_nothing_is_written(lines: Lines) -> None:
     assert [line["event"] for line in lines()] == ["heard"]
 
 
-def test_what_a_line_says_of_its_stream_stands(lines: Lines) -> None:
+def test_an_event_may_name_its_own_stream(lines: Lines) -> None:
     structlog.get_logger().info("other", stream="payments")
     assert lines()[0]["stream"] == "payments"
 
@@ -105,7 +105,7 @@ def test_a_terminal_gets_plain_lines(output: io.StringIO) -> None:
         json.loads(output.getvalue())
 
 
-def redacted(**event: Any) -> Any:
+def redact(**event: Any) -> Any:
     return redact_secrets(None, "info", event)
 
 
@@ -113,10 +113,10 @@ def redacted(**event: Any) -> Any:
     "name",
     ["password", "sasl.password", "SSL_KEY_PASSWORD", "client_secret", "api_key", "auth_token", "hmac_key"],
 )
-def test_what_a_telling_name_holds_is_hidden_at_any_depth(name: str) -> None:
-    assert redacted(**{name: "hunter2"}) == {name: HIDDEN}
-    assert redacted(kafka=[{name: ["hunter2"]}]) == {"kafka": [{name: HIDDEN}]}
-    assert redacted(**{name: None}) == {name: None}
+def test_the_value_of_a_secret_name_is_hidden_at_any_depth(name: str) -> None:
+    assert redact(**{name: "hunter2"}) == {name: HIDDEN}
+    assert redact(kafka=[{name: ["hunter2"]}]) == {"kafka": [{name: HIDDEN}]}
+    assert redact(**{name: None}) == {name: None}
 
 
 @pytest.mark.parametrize(
@@ -138,18 +138,18 @@ def test_what_a_telling_name_holds_is_hidden_at_any_depth(name: str) -> None:
     ],
 )
 def test_credentials_inside_texts_are_hidden_and_the_rest_stays(text: str, shown: str) -> None:
-    assert redacted(error=text) == {"error": shown}
-    assert redacted(error=ValueError(text)) == {"error": shown}
-    assert redacted(event=text) == {"event": shown}
+    assert redact(error=text) == {"error": shown}
+    assert redact(error=ValueError(text)) == {"error": shown}
+    assert redact(event=text) == {"event": shown}
 
 
-def test_an_object_is_shown_as_it_shows_itself() -> None:
-    assert redacted(value=SecretStr("hunter2")) == {"value": "**********"}
+def test_an_object_is_shown_by_its_own_text() -> None:
+    assert redact(value=SecretStr("hunter2")) == {"value": "**********"}
 
 
 @given(st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="/,;&*"), min_size=4))
 def test_no_password_survives_in_a_url_or_a_setting(password: str) -> None:
-    line = redacted(a=f"redis://user:{password}@host/0", b=f"sasl.password={password}", c={"password": password})
+    line = redact(a=f"redis://user:{password}@host/0", b=f"sasl.password={password}", c={"password": password})
     assert line == {
         "a": f"redis://{HIDDEN}@host/0",
         "b": f"sasl.password={HIDDEN}",
@@ -157,7 +157,7 @@ def test_no_password_survives_in_a_url_or_a_setting(password: str) -> None:
     }
 
 
-def test_no_text_makes_the_search_for_secrets_run_away() -> None:
-    """Quadratic search would take minutes here."""
+def test_no_text_makes_the_search_for_secrets_slow() -> None:
+    """A quadratic search would take minutes here."""
     text = "a" * 300_000 + "password" * 30_000 + " " + "x://" * 30_000
-    assert redacted(text=text) == {"text": text}
+    assert redact(text=text) == {"text": text}

@@ -21,7 +21,7 @@ from worker.models_cli import models
 from worker.ports.stores import Champion
 
 
-def configured(folder: Path, stream: str, url: str, features: int = 5) -> tuple[Path, Settings]:
+def configure(folder: Path, stream: str, url: str, features: int = 5) -> tuple[Path, Settings]:
     path = folder / f"{stream}-{features}.yaml"
     plain = [feature.model_dump() for feature in SPEC.features[:features]]
     path.write_text(yaml.safe_dump({"stream": stream, "redis": {"url": url}, "features": plain}))
@@ -35,13 +35,19 @@ def call(*arguments: str) -> Result:
 @pytest.fixture
 def registry(redis_url: str, stream: str, tmp_path: Path) -> tuple[Path, RedisRegistry]:
     """Two versions; the second serves."""
-    path, settings = configured(tmp_path, stream, redis_url)
+    path, settings = configure(tmp_path, stream, redis_url)
     made = RedisRegistry(redis.Redis.from_url(redis_url), stream)
     for version in (1, 2):
         trained = train_version(
-            settings, rows(600, seed=version), calibrate_on=None, version=version, parent=None, ranges={}, seed=0,
+            settings,
+            rows(600, seed=version),
+            calibrate_on=None,
+            version=version,
+            parent=None,
+            ranges={},
+            seed=0,
             created_at=f"2026-01-0{version}T00:00:00Z",
-        )  # fmt: skip
+        )
         made.put_bundle(trained.bundle)
         made.put_threshold(trained.threshold)
         champion = Champion(trained.bundle.digest, trained.threshold.digest(), version, made.next_token())
@@ -91,7 +97,7 @@ def test_export_and_import_elsewhere(
     path, _ = registry
     file = tmp_path / "model.zip"
     assert call("export", str(path), "2", str(file)).exit_code == 0
-    other, _ = configured(tmp_path, f"{stream}-other", redis_url)
+    other, _ = configure(tmp_path, f"{stream}-other", redis_url)
     assert call("import", str(other), str(file), "--promote").exit_code == 0
     assert serving(other, RedisRegistry(redis.Redis.from_url(redis_url), f"{stream}-other")) == 2
     damaged = bytearray(file.read_bytes())
@@ -103,13 +109,13 @@ def test_export_and_import_elsewhere(
 def test_another_feature_spec_is_refused(
     registry: tuple[Path, RedisRegistry], redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    narrower, _ = configured(tmp_path, stream, redis_url, features=4)
+    narrower, _ = configure(tmp_path, stream, redis_url, features=4)
     refused = call("promote", str(narrower), "2").exception
     assert isinstance(refused, BundleRefused)
     assert "was trained for feature spec" in str(refused)
 
 
-def test_what_the_workers_would_refuse_is_not_promoted(
+def test_a_version_that_the_workers_would_refuse_is_not_promoted(
     registry: tuple[Path, RedisRegistry], redis_url: str, stream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, made = registry
@@ -130,7 +136,7 @@ def test_an_unknown_version_and_an_unreachable_redis_are_named(
     path, _ = registry
     assert "there are: 2, 1" in str(call("show", str(path), "7").exception)
     assert isinstance(call("show", str(path), "7").exception, ConfigError)
-    gone, _ = configured(tmp_path, f"{stream}-gone", "redis://:secret-word@127.0.0.1:1/0")
+    gone, _ = configure(tmp_path, f"{stream}-gone", "redis://:secret-word@127.0.0.1:1/0")
     error = call("list", str(gone)).exception
     assert isinstance(error, DependencyUnreachable)
     assert "secret-word" not in str(error)

@@ -17,6 +17,7 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.compose import START_S, instance_name
 from worker.config.load import signing_key
 from worker.config.settings import Settings
+from worker.config.without_effect import keys_without_effect
 from worker.lifecycle import StopToken, stop_on_signals
 
 log = structlog.get_logger()
@@ -38,5 +39,7 @@ def run_trainer(settings: Settings, level: str) -> None:
         lease=RedisLease(client, settings.stream),
         commits=GroupCommits(kafka.bootstrap_servers, kafka.group, kafka.events, kafka.properties).read,
     )
+    for key, text in keys_without_effect(settings):
+        log.warning("not_in_this_version", key=key, text=text)
     log.info("trainer_started")
     Trainer(settings, stores, stop).run()

@@ -1,6 +1,4 @@
-"""The command line. Heavy parts are imported by the command that needs them; training's commands are mounted when it
-is there.
-"""
+"""The command line. Each command imports its heavy parts itself; training's commands need the training package."""
 
 from __future__ import annotations
 
@@ -16,28 +14,28 @@ import click
 
 from worker.errors import ConfigError, OffbeatError
 
-_TRAINING = {  # command: where it is, what it does
-    "demo": ("training.cli", "The main job on this machine with nothing else installed."),
-    "evaluate": ("training.evaluate.cli", "Score a file as a stream, and measure it against its labels."),
-    "profile": ("training.profile.cli", "Read a sample of a file or topic, write a configuration."),
-    "train": ("training.history.cli", "A first model from a file or from the topic's history."),
+_TRAINING = {  # command: (module, short help)
+    "demo": ("training.cli", "The whole pipeline on this machine, with nothing else installed."),
+    "evaluate": ("training.evaluate.cli", "Score a file as a stream, and compare the scores with its labels."),
+    "profile": ("training.profile.cli", "Look at a sample of a file or topic, and write a configuration."),
+    "train": ("training.history.cli", "Train a first model from a file or from the topic's history."),
     "trainer": ("training.cli", "The trainer service: first model, fine-tuning, thresholds."),
 }
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
 
 class _Commands(click.Group):
-    """Adds training's commands by name, and `models`, without importing them before they are called."""
+    """Adds `models` and training's commands by name, and imports each only when it is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted([*super().list_commands(context), *_TRAINING, "models"])
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name == "models":
-            return _loaded("worker.models_cli", "models")
+            return _import_command("worker.models_cli", "models")
         if name in _TRAINING:
             try:
-                return _loaded(_TRAINING[name][0], name)
+                return _import_command(_TRAINING[name][0], name)
             except ModuleNotFoundError as error:
                 if error.name != "training" and not str(error.name).startswith("training."):
                     raise
@@ -56,7 +54,7 @@ class _Commands(click.Group):
             formatter.write_dl(sorted(rows))
 
 
-def _loaded(module: str, name: str) -> click.Command:
+def _import_command(module: str, name: str) -> click.Command:
     command: click.Command = getattr(importlib.import_module(module), name)
     return command
 
@@ -76,10 +74,10 @@ def _version() -> str:
 )
 @click.version_option(_version(), prog_name="offbeat")
 def cli() -> None:
-    """offbeat: anomaly alerts from a Kafka stream, exactly once, by an autoencoder that keeps learning.
+    """offbeat: anomaly alerts from a Kafka stream, exactly once, from an autoencoder that keeps learning.
 
     Exit codes: 0 done, 2 usage or configuration, 3 a dependency unreachable at start, 4 refused by Kafka for good,
-    5 dead-letter limit, 6 state or offset lost and the policy says stop, 1 anything else.
+    5 dead-letter limit reached, 6 state or offset lost and the policy is to stop, 1 anything else.
     """
 
 
@@ -91,7 +89,7 @@ config_option = click.option(
     help="The configuration, a YAML file.",
 )
 level_option = click.option(
-    "--log-level", type=_LEVELS, default="info", show_default=True, help="What is logged to stderr."
+    "--log-level", type=_LEVELS, default="info", show_default=True, help="The least level that is logged to stderr."
 )
 
 
@@ -100,7 +98,7 @@ level_option = click.option(
     "  OFFBEAT_KAFKA__GROUP=test offbeat run -c offbeat.yaml --with-trainer"
 )
 @config_option
-@click.option("--with-trainer", is_flag=True, help="Start the trainer too, as a child process.")
+@click.option("--with-trainer", is_flag=True, help="Also start the trainer, as a child process.")
 @level_option
 def run(config: Path, with_trainer: bool, log_level: str) -> None:
     """The worker: read events, score them, publish alerts, commit."""
@@ -120,7 +118,7 @@ def schema() -> None:
 
 @schema.command("config")
 def schema_config() -> None:
-    """The configuration, every key with what it does and its default."""
+    """The configuration: every key with its description and its default."""
     from worker.config.settings import Settings
 
     _print({"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()})
@@ -136,7 +134,7 @@ def schema_alert() -> None:
 
 @schema.command("label")
 def schema_label() -> None:
-    """The value of a record on the labels topic."""
+    """The value of a record on the labels topic, which this version does not read yet."""
     from worker.core.alerts.labels import label_schema
 
     _print(label_schema())
@@ -147,7 +145,7 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """The entry point: errors become one text on stderr and their exit code."""
+    """The entry point: an error becomes one text on stderr and an exit code."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:

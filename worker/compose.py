@@ -13,7 +13,7 @@ import torch
 from worker import logs
 from worker.adapters.http import Probe, StatusServer
 from worker.adapters.kafka_admin import Topics, matching
-from worker.adapters.kafka_producer import KafkaLimits
+from worker.adapters.kafka_producer import RecordLimits
 from worker.adapters.kafka_sink import PlainSink, TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.adapters.redis_client import connect, refuse_eviction
@@ -23,6 +23,7 @@ from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.collaborators import Collaborators
 from worker.config.load import signing_key
 from worker.config.settings import Settings
+from worker.config.without_effect import keys_without_effect
 from worker.core.events.decode import Limits, decoder_for
 from worker.decode_ahead import DecodeAhead
 from worker.errors import ConfigError
@@ -68,6 +69,8 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
     instance = instance_name()
     logs.configure(level, stream=settings.stream, instance=instance)
     torch.set_num_threads(1)  # tiles are small; threads would cost more than they give, and Kafka's client has its own
+    for key, text in keys_without_effect(settings):
+        log.warning("not_in_this_version", key=key, text=text)
     log.info("starting", settings=settings.public())
     collaborators = build(settings, stop, instance)
     feed, telemetry = collaborators.feed, collaborators.telemetry
@@ -144,7 +147,7 @@ def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
 
 def _sink(settings: Settings, source: KafkaSource, instance: str, topics: list[str]) -> Sink:
     kafka = settings.kafka
-    limits = KafkaLimits(kafka.bootstrap_servers, kafka.properties, topics)
+    limits = RecordLimits(kafka.bootstrap_servers, kafka.properties, topics)
     if kafka.delivery == "at_least_once":
         return PlainSink(kafka.bootstrap_servers, kafka.properties, limits, source.commit)
     return TransactionalSink(kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits)

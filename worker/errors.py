@@ -1,13 +1,13 @@
-"""Errors with a name and an exit code: what an operator greps for and what a supervisor branches on.
+"""Errors with names that an operator can search for, and exit codes that a supervisor can branch on.
 
-`DeadLetterLimit` and `StateLost` are breakers: no broad ``except`` stands above them.
+`DeadLetterLimit` and `StateLost` must end the process: no broad ``except`` may be above them.
 """
 
 from __future__ import annotations
 
 
 class OffbeatError(Exception):
-    """Base of everything that ends the process on purpose; `exit_code` is what the process ends with."""
+    """Base of all errors that end the process on purpose, with `exit_code`."""
 
     exit_code = 1
 
@@ -19,25 +19,25 @@ class ConfigError(OffbeatError):
 
 
 class DependencyUnreachable(OffbeatError):
-    """Kafka or Redis did not answer at start within the time allowed."""
+    """Kafka or Redis did not answer in time at start."""
 
     exit_code = 3
 
 
 class RefusedByKafka(OffbeatError):
-    """Kafka refuses for good: authentication, authorisation, an unsupported feature."""
+    """Kafka refuses permanently: authentication, authorisation, an unsupported feature."""
 
     exit_code = 4
 
 
 class DeadLetterLimit(OffbeatError):
-    """Too many records were rejected: the producer upstream or the configuration is broken."""
+    """Too many records were rejected: the upstream producer or the configuration is broken."""
 
     exit_code = 5
 
 
 class StateLost(OffbeatError):
-    """State or committed offset is gone and the configured policy says stop."""
+    """State or the committed offset is lost, and the configured policy is to stop."""
 
     exit_code = 6
 

@@ -1,5 +1,6 @@
-"""Signals and the stop token. A handler only sets a flag: one that raised inside `consume()` would lose a whole
-batch.
+"""Signals and the stop token.
+
+A signal handler only sets a flag: an exception raised inside `consume()` would lose a whole batch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ log = structlog.get_logger()
 
 
 class StopToken:
-    """Cooperative stop; `reason` is the signal's name or what the caller gave."""
+    """A request to stop, which the threads poll. `reason` is the first caller's, such as the signal's name."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -32,9 +33,7 @@ class StopToken:
 
 
 def stop_on_signals(stop: StopToken) -> None:
-    """SIGTERM and SIGINT ask for a drain; SIGINT too, since Python's own handler raises wherever the loop happens to
-    be.
-    """
+    """Let SIGTERM and SIGINT request a drain. Python's own SIGINT handler would raise anywhere in the loop."""
 
     def handle(number: int, _: FrameType | None) -> None:
         stop.set(signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""Logging: structlog on stderr, JSON unless a terminal reads it, and no secret gets through."""
+"""Logging with structlog on stderr: JSON unless stderr is a terminal, and without secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = r"passw(?:or)?d|passphrase|secret|token|sasl|credential|(?:api|private|
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
 # scheme://user:password@host, up to the last @ before the path
 _IN_URL = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)[^\s/]*@", re.IGNORECASE)
-# name=value, name: value and "name": "value"; rather too much hidden than too little
+# name=value, name: value and "name": "value"; hiding too much is better than hiding too little
 _IN_TEXT = re.compile(
     rf"""((?:{_NAMES})[\w.-]{{0,40}}["']?\s*[=:]\s*)"""
     r"""(?:"(?:[^"\\]|\\.)*"(?=[\s,;&)}\]]|$)|'(?:[^'\\]|\\.)*'(?=[\s,;&)}\]]|$)"""
@@ -30,10 +30,10 @@ _IN_TEXT = re.compile(
 def configure(
     level: str, *, stream: str, instance: str, output: TextIO | None = None, as_json: bool | None = None
 ) -> None:
-    """Log from `level` (of `LEVELS`) on, each line with `stream` and `instance`.
+    """Log events of `level` (one of `LEVELS`) and above, each with `stream` and `instance`.
 
-    To stderr unless `output` is given, as JSON unless that is a terminal. The standard library's loggers
-    (from warning on) come out the same way. Raises ValueError for another level.
+    Lines go to `output`, by default stderr, as JSON unless it is a terminal. Warnings and errors of the standard
+    library's loggers are written the same way. Raises ValueError for an unknown level.
     """
     if level not in LEVELS:
         raise ValueError(f"log level {level!r}; allowed: {', '.join(LEVELS)}")
@@ -72,24 +72,24 @@ def configure(
 
 
 def redact_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The line as plain values: what a telling name holds is hidden, and so are credentials inside texts."""
-    return {name: _shown(name, value) for name, value in event.items()}
+    """The event as plain values. Values of secret names are hidden, and so are credentials inside texts."""
+    return {name: _redact(name, value) for name, value in event.items()}
 
 
-def _shown(name: str, value: Any) -> Any:
+def _redact(name: str, value: Any) -> Any:
     if value is not None and _SECRET_NAME.search(name):
         return HIDDEN
-    return _plain(value)
+    return _to_plain(value)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): _shown(str(key), item) for key, item in value.items()}
+        return {str(key): _redact(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     text = value if isinstance(value, str) else str(value)
     return _IN_TEXT.sub(rf"\1{HIDDEN}", _IN_URL.sub(rf"\1{HIDDEN}@", text))

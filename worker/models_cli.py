@@ -1,4 +1,4 @@
-"""`offbeat models`: the registry from a terminal. A small composition root of its own."""
+"""`offbeat models`: works with the registry from a terminal. This module is a small composition root of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.core.model.threshold import Threshold
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
 from worker.ports.stores import BundleInfo, Champion, MissingPart, StoreUnavailable
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 class _Errors(click.Group):
@@ -41,7 +41,7 @@ def models() -> None:
     """The registry: list, show, promote, roll back, export, import."""
 
 
-def _opened(config: Path) -> tuple[Settings, RedisRegistry]:
+def _open(config: Path) -> tuple[Settings, RedisRegistry]:
     settings = load(config)
     client = connect(settings.redis.url.get_secret_value())
     return settings, RedisRegistry(client, settings.stream, signing_key())
@@ -51,8 +51,8 @@ def _opened(config: Path) -> tuple[Settings, RedisRegistry]:
 @config_option
 @_json_option
 def list_models(config: Path, as_json: bool) -> None:
-    """Every version, newest first; the champion is marked."""
-    settings, registry = _opened(config)
+    """List all versions, newest first, with the champion marked."""
+    settings, registry = _open(config)
     champion = registry.champion(settings.spec.spec_hash)
     rows = [_row(info, registry, champion) for info in registry.bundles()]
     if as_json:
@@ -87,16 +87,16 @@ def _row(info: BundleInfo, registry: RedisRegistry, champion: Champion | None) -
 @click.argument("which", default="champion")
 @_json_option
 def show(config: Path, which: str, as_json: bool) -> None:
-    """One version in full: WHICH is a version number, a digest, or `champion`."""
-    settings, registry = _opened(config)
-    info = _found(settings, registry, which)
+    """Show one version in full: WHICH is a version number, a digest, or `champion`."""
+    settings, registry = _open(config)
+    info = _find(settings, registry, which)
     bundle = registry.bundle(info.digest)
     threshold = _newest_threshold(registry, info.digest)
     document: dict[str, Any] = {
         "digest": info.digest,
         "manifest": bundle.manifest.model_dump(mode="json", exclude={"encoder", "normalisation"}),
         "threshold": threshold.model_dump(mode="json", exclude={"histogram"}) if threshold else None,
-        "champions": [_served(past) for past in registry.history(info.spec_hash) if past.bundle == info.digest],
+        "champions": [_champion_row(past) for past in registry.history(info.spec_hash) if past.bundle == info.digest],
     }
     click.echo(json.dumps(document) if as_json else json.dumps(document, indent=2))
 
@@ -105,9 +105,9 @@ def show(config: Path, which: str, as_json: bool) -> None:
 @config_option
 @click.argument("which")
 def promote(config: Path, which: str) -> None:
-    """Let a version serve: WHICH is a version number or a digest. Workers follow within seconds."""
-    settings, registry = _opened(config)
-    info = _found(settings, registry, which)
+    """Make a version the champion: WHICH is a version number or a digest. Workers switch within seconds."""
+    settings, registry = _open(config)
+    info = _find(settings, registry, which)
     threshold = _newest_threshold(registry, info.digest)
     if threshold is None:
         raise BundleRefused(f"version {info.version} has no threshold: it was never calibrated to serve")
@@ -117,8 +117,8 @@ def promote(config: Path, which: str) -> None:
 @models.command()
 @config_option
 def rollback(config: Path) -> None:
-    """Let the version before the present champion serve; again, and it is the one before that."""
-    settings, registry = _opened(config)
+    """Make the previous champion serve again. Each further call goes back one more."""
+    settings, registry = _open(config)
     history = registry.history(settings.spec.spec_hash)
     if not history:
         raise BundleRefused("no champion yet: nothing to roll back")
@@ -126,8 +126,8 @@ def rollback(config: Path) -> None:
     before = next((past for past in history if past.version < present.manifest.version), None)
     if before is None:
         raise BundleRefused(f"version {present.manifest.version} is the first that served: nothing to roll back to")
-    _promote(settings, registry, before.bundle, before.version, settings.spec.spec_hash,
-             registry.threshold(before.threshold))  # fmt: skip
+    threshold = registry.threshold(before.threshold)
+    _promote(settings, registry, before.bundle, before.version, settings.spec.spec_hash, threshold)
 
 
 @models.command()
@@ -135,9 +135,9 @@ def rollback(config: Path) -> None:
 @click.argument("which")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export(config: Path, which: str, file: Path) -> None:
-    """Write a version and its threshold to one file."""
-    settings, registry = _opened(config)
-    info = _found(settings, registry, which)
+    """Write a version and its newest threshold to one file."""
+    settings, registry = _open(config)
+    info = _find(settings, registry, which)
     threshold = _newest_threshold(registry, info.digest)
     if threshold is None:
         raise BundleRefused(f"version {info.version} has no threshold: nothing to serve with")
@@ -149,14 +149,14 @@ def export(config: Path, which: str, file: Path) -> None:
 @models.command("import")
 @config_option
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--promote", "serve", is_flag=True, help="Let it serve at once.")
+@click.option("--promote", "serve", is_flag=True, help="Make it the champion at once.")
 def import_model(config: Path, file: Path, serve: bool) -> None:
-    """Read a version from an exported file; every digest and signature is checked."""
-    settings, registry = _opened(config)
+    """Import a version from an exported file, after checking every digest and signature."""
+    settings, registry = _open(config)
     with file.open("rb") as opened:
         archive = read(opened.read(MAX_ARCHIVE_BYTES + 1), signing_key())
     bundle, threshold = archive.bundle, archive.threshold
-    bundle.detector()  # shapes, before anything is written
+    bundle.detector()  # checks the shapes, before anything is written
     registry.put_bundle(bundle, archive.bundle_signature)
     registry.put_threshold(threshold, archive.threshold_signature)
     click.echo(f"version {bundle.manifest.version} ({bundle.digest}) imported")
@@ -173,14 +173,14 @@ def _promote(
             f"version {version} was trained for feature spec {spec_hash}, "
             f"the configuration has {settings.spec.spec_hash}"
         )
-    registry.bundle(digest).detector()  # signature, digest and shapes: what the workers would refuse is not promoted
+    registry.bundle(digest).detector()  # checks signature, digest and shapes, as the workers will
     champion = Champion(digest, threshold.digest(), version, registry.next_token())
     if not registry.promote(spec_hash, champion):
-        raise OffbeatError("another promotion came first; look again with `offbeat models list`")
+        raise OffbeatError("another promotion came first; check with `offbeat models list`")
     click.echo(f"version {version} ({digest}) serves, cut {threshold.cut:.4g}")
 
 
-def _found(settings: Settings, registry: RedisRegistry, which: str) -> BundleInfo:
+def _find(settings: Settings, registry: RedisRegistry, which: str) -> BundleInfo:
     bundles = registry.bundles()
     if which == "champion":
         champion = registry.champion(settings.spec.spec_hash)
@@ -197,5 +197,5 @@ def _newest_threshold(registry: RedisRegistry, digest: str) -> Threshold | None:
     return registry.threshold(found[0]) if found else None
 
 
-def _served(champion: Champion) -> dict[str, Any]:
+def _champion_row(champion: Champion) -> dict[str, Any]:
     return {"threshold": champion.threshold, "version": champion.version, "token": champion.token}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.core.events.decode import Decoded, Reject
+from worker.core.events.decode import Decoded
 from worker.core.model.serving_model import ServingModel
 from worker.core.state.incidents import IncidentChange
 from worker.core.step import Step
@@ -20,15 +20,6 @@ from worker.log_histogram import LogHistogram
 from worker.ports.log import Output, TopicPartition
 
 _RATE_EVENTS = 50_000.0
-_REJECTED_WHOLE = {
-    "empty ": "empty",
-    "nested deeper than ": "too_deep",
-    "not a JSON object ": "not_an_object",
-    "not JSON: ": "not_json",
-    "not UTF-8 ": "not_utf8",
-    "too large: ": "too_large",
-}
-"""How the reasons that concern a whole record begin, a space after them (see `worker.core.events.rejects`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ class Telemetry:
         self.scored += scored
         self.flagged += flagged
         self.tombstones += decoded.tombstones
-        self.rejects.update(reject_class(reject) for reject in decoded.rejects)
+        self.rejects.update(reject.code for reject in decoded.rejects)
         self.missing_values += int(np.count_nonzero(step.encoded.missing))
         self.out_of_range_values += int(np.count_nonzero(step.encoded.out_of_range))
         self.future_times += rows.times.future
@@ -227,14 +218,6 @@ class Telemetry:
             "switches": self.switches,
             "observed_rate": self.observed_rate,
         }
-
-
-def reject_class(reject: Reject) -> str:
-    """One of a few words for why a record was rejected: its metric label; `field` where single fields are at
-    fault.
-    """
-    reason = f"{reject.reasons[0]} "
-    return next((label for start, label in _REJECTED_WHOLE.items() if reason.startswith(start)), "field")
 
 
 def _by_severity(alerts: Mapping[tuple[str, str, str], int]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Is `alert_rate` met? The normal rows of each labelled set as a stream; observed over target on its second half.
+"""Is `alert_rate` met? The normal rows of each labelled set form a stream; the rate of its second half is measured.
 
 Usage: python -m tests.benchmarks.calibration [--rates 0.01,0.002] [--seed 0].
 """
@@ -34,6 +34,7 @@ def main() -> None:
 
 
 def one(name: str, rate: float, seed: int) -> float:
+    """Evaluate one set, and print its row of the table; returns the observed rate over the target."""
     table = read_table(SETS / f"{name}.parquet", "label")
     assert table.labels is not None
     normal = np.flatnonzero(~table.labels)

@@ -1,8 +1,9 @@
-"""offbeat beside the loop that a user would write by hand with the same packages: events per second, and the ratio.
+"""offbeat against the loop that a user would write by hand with the same packages: events per second, and the ratio.
 
-The loop: `poll` one record, `json.loads`, scale and one-hot it, one row through the same autoencoder, produce an alert
-where the error is above a threshold, flush and commit now and then. It does less: one of the three members, no
-explanation, no state, at least once. Both on the same topic, one after the other, the medians of several passes.
+The loop polls one record, parses it by `json.loads`, scales and one-hot encodes it, puts the row through the same
+autoencoder, produces an alert if the error is above a threshold, and flushes and commits every thousand records. It
+does less: one of the three members, no explanation, no state, at-least-once delivery. Both read the same topic one
+after the other; the ratio is the median of several passes.
 """
 
 from __future__ import annotations
@@ -39,18 +40,23 @@ COMMIT_EVERY = 1_000
 
 
 class ByHand:
-    """One event's error, as plain as it gets: no batches, the weights and the scaling of the trained autoencoder."""
+    """The error of one event, without batches, by the weights and the scaling of the trained autoencoder."""
 
     def __init__(self, detector: Detector) -> None:
         self._network = detector.network
-        blocks, parts = detector.encoder.layout.blocks, detector.encoder.transforms
+        blocks, transforms = detector.encoder.layout.blocks, detector.encoder.transforms
         self._width = detector.encoder.layout.width
-        self._numbers = [(name, block.start, part.centre, part.spread)
-                         for name, block, part in zip(NUMBERS, blocks, parts, strict=False)
-                         if isinstance(part, Scaling)]  # fmt: skip
-        self._categories = [(name, block.start, block.levels, {text: i for i, text in enumerate(part.top)})
-                            for name, block, part in zip(CATEGORIES, blocks[len(NUMBERS) :], parts[len(NUMBERS) :],
-                                                         strict=True) if isinstance(part, Vocabulary)]  # fmt: skip
+        self._numbers = [
+            (name, block.start, scaling.centre, scaling.spread)
+            for name, block, scaling in zip(NUMBERS, blocks, transforms, strict=False)
+            if isinstance(scaling, Scaling)
+        ]
+        after = len(NUMBERS)
+        self._categories = [
+            (name, block.start, block.levels, {text: i for i, text in enumerate(vocabulary.top)})
+            for name, block, vocabulary in zip(CATEGORIES, blocks[after:], transforms[after:], strict=True)
+            if isinstance(vocabulary, Vocabulary)
+        ]
         self._features = len(blocks)
 
     def error(self, event: dict[str, Any]) -> float:
@@ -73,7 +79,7 @@ class ByHand:
 
 
 def threshold(detector: Detector, by_hand: ByHand) -> float:
-    """The error that one in a thousand events of training exceeds; the loop's errors are the detector's own."""
+    """The error that one in a thousand events of training exceeds; asserts that both compute the same errors."""
     rows = table(FITTED, seed=7)
     encoded = detector.encoder.transform(from_table(rows, detector.encoder.spec))
     errors = detector.score(encoded).members[:, 0]
@@ -83,9 +89,15 @@ def threshold(detector: Detector, by_hand: ByHand) -> float:
 
 
 def loop(made: Stream, by_hand: ByHand, cut: float, records: int) -> float:
-    """Events per second of the loop by hand, from the first record on."""
-    consumer = Consumer({"bootstrap.servers": made.kafka.bootstrap, "group.id": uuid.uuid4().hex,
-                         "auto.offset.reset": "earliest", "enable.auto.commit": False})  # fmt: skip
+    """The events per second of the loop by hand, from the first record on."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": made.kafka.bootstrap,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
     producer = Producer({"bootstrap.servers": made.kafka.bootstrap})
     consumer.subscribe([made.settings.stream])
     seen, began = 0, 0.0

@@ -1,9 +1,8 @@
-"""Are explanations right? In normal rows one feature is set to a value rare for it: is that feature named?
+"""Are explanations right? One feature of a normal row is set to a rare value: is that feature named?
 
-Usage: python -m tests.benchmarks.injection [--rows 1000] [--seed 0]. The model is trained on the first half of a set;
-the rows are normal ones of its second half. A number is set beyond its 0.1 or 99.9 % quantile, by up to the width of
-its 1 to 99 % range; a category to one of those seen in less than 1 % of the rows, or, where there is none, to one never
-seen.
+Usage: python -m tests.benchmarks.injection [--rows 1000] [--seed 0]. The model is trained on the first half of a set,
+and the rows are normal ones of its second half. A number is set beyond its 0.1 or 99.9 % quantile, by up to the width
+of its 1 to 99 % range. A category is set to one that less than 1 % of the rows have, or to a new one if there is none.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ def main() -> None:
 
 
 def one(name: str, count: int, seed: int) -> tuple[float, float, float]:
+    """Shares of the rows: the feature is named first; among the first three; its expected value is plausible."""
     table = read_table(SETS / f"{name}.parquet", "label")
     assert table.labels is not None
     half = table.rows // 2
@@ -59,11 +59,12 @@ def one(name: str, count: int, seed: int) -> tuple[float, float, float]:
 
 
 def rare(past: Columns, feature: int, rng: np.random.Generator) -> object:
+    """A value that is rare for the feature, as the module's docstring says."""
     column = past.values[feature]
     if column.dtype == object:
         names, counts = np.unique([str(category(value)) for value in column], return_counts=True)
-        seldom = names[counts < 0.01 * len(column)]
-        return str(rng.choice(seldom)) if len(seldom) else "never seen before"
+        infrequent = names[counts < 0.01 * len(column)]
+        return str(rng.choice(infrequent)) if len(infrequent) else "never seen before"
     low, high = np.quantile(column, [0.001, 0.999])
     width = max(float(np.subtract(*np.quantile(column, [0.99, 0.01]))), 1.0)
     step = rng.uniform(0.0, 1.0) * width + 1e-6 * width
@@ -71,6 +72,7 @@ def rare(past: Columns, feature: int, rng: np.random.Generator) -> object:
 
 
 def plausible(past: Columns, feature: int, expected: object) -> bool:
+    """Whether an expected value is within the range of training, or one of its categories."""
     column = past.values[feature]
     if isinstance(expected, list):
         seen = {category(value) for value in column} | {"other", None}

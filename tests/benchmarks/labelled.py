@@ -1,4 +1,4 @@
-"""The labelled sets beside this file, run through the code of `offbeat evaluate`; and two baselines."""
+"""Runs the labelled sets beside this file through the code of `offbeat evaluate`, and computes two baselines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from training.evaluate.evaluation import Question, run
 
 SETS = Path(__file__).parent / "sets"
-TABULAR = ("kdd99_rare", "cover", "shuttle", "mammography", "cardio", "thyroid", "satimage2", "ionosphere", "pima",
-           "evt_a", "mammo_drift")  # fmt: skip
+TABULAR = (
+    "kdd99_rare",
+    "cover",
+    "shuttle",
+    "mammography",
+    "cardio",
+    "thyroid",
+    "satimage2",
+    "ionosphere",
+    "pima",
+    "evt_a",
+    "mammo_drift",
+)
 SERIES = tuple(f"asd_omi-{i}" for i in range(1, 13))
 BATCH = 64
 CLIP = 10.0
@@ -34,7 +45,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`labels` (n,), `error` (n,) and `members` (n, 3) of the scored rows."""
+    """The labels (n,), the errors (n,) and the members' errors (n, 3) of the scored rows."""
 
     case: Case
     labels: npt.NDArray[np.bool_]
@@ -44,6 +55,7 @@ class Result:
 
 
 def score(case: Case) -> Result:
+    """Evaluate one case, on one thread."""
     torch.set_num_threads(1)
     question = Question(SETS / f"{case.name}.parquet", "label", None, (), None, None, case.kind, case.window, case.seed)
     found = run(question)
@@ -53,7 +65,7 @@ def score(case: Case) -> Result:
 
 
 def all_of(cases: list[Case], jobs: int) -> list[Result]:
-    """In the order of the cases, `jobs` at a time; prints a line for each."""
+    """Score all cases, `jobs` at a time, and print a line for each; the results are in the order of the cases."""
     results = []
     with ProcessPoolExecutor(jobs) as pool:
         for result in pool.map(score, cases):
@@ -69,7 +81,10 @@ def quality(labels: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> tuple[fl
 
 
 def baselines(x: npt.NDArray[np.float64], warmup: int) -> dict[str, npt.NDArray[np.float64]]:
-    """Mean |z| and Mahalanobis distance of (n, d) rows, both from all rows before the batch of 64, clipped at 10 sd."""
+    """Mean |z| and Mahalanobis distance of the rows of x (n, d) after the warm-up: (n - warmup,) each, by name.
+
+    Their statistics come from all rows before the batch of 64. Values are clipped at 10 standard deviations.
+    """
     n, width = x.shape
     z, distance = np.zeros(n), np.zeros(n)
     for start in range(warmup, n, BATCH):

@@ -1,9 +1,11 @@
-"""MemStream's own protocol (Bhatia et al., WWW 2022) with one fixed configuration: the first rows that are labelled
-normal are learnt, then all rows are scored in order, learnt from as they come; ROC-AUC over all rows.
+"""MemStream's own protocol (Bhatia et al., WWW 2022) with one fixed configuration.
+
+The first model is trained on the first rows that are labelled normal. Then all rows are scored in order, and learned
+from as they come. The measure is the ROC-AUC over all rows.
 
 Usage: python -m tests.benchmarks.memstream [--rows 256] [--seed 0]. The number of normal rows is the same for every
-set (half of them, where there are fewer than twice as many); MemStream's table has it and a threshold tuned per set,
-and its cover is the whole file of 286,000 rows.
+set, or half of them if the set has fewer than twice as many. MemStream's table has it tuned per set, as is its
+threshold, and its cover is the whole file of 286,000 rows.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns, from_table
 
 TUNED = {"cover": 0.946, "satimage2": 0.995, "mammography": 0.895, "cardio": 0.884, "ionosphere": 0.802, "pima": 0.746}
-"""MemStream, run again with the paper's settings per set."""
+"""The ROC-AUC of MemStream, measured again with the paper's settings per set."""
 
 
 def main() -> None:
@@ -30,13 +32,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| set | normal rows learnt | offbeat | MemStream, tuned per set |\n|---|---|---|---|")
+    print("| set | normal rows learned | offbeat | MemStream, tuned per set |\n|---|---|---|---|")
     for name, tuned in TUNED.items():
-        learnt, found = one(name, options.rows, options.seed)
-        print(f"| {name} | {learnt} | {found:.3f} | {tuned:.3f} |", flush=True)
+        learned, found = one(name, options.rows, options.seed)
+        print(f"| {name} | {learned} | {found:.3f} | {tuned:.3f} |", flush=True)
 
 
 def one(name: str, rows: int, seed: int) -> tuple[int, float]:
+    """The number of normal rows that were learned first, and the ROC-AUC."""
     table = read_table(SETS / f"{name}.parquet", "label")
     assert table.labels is not None
     normal = np.flatnonzero(~table.labels)

@@ -1,7 +1,8 @@
-"""Detection quality on the labelled sets: the default, each kind alone, each member left out.
+"""Detection quality on the labelled sets: of the default, of each kind alone, and without each member.
 
 Usage: python -m tests.benchmarks.quality [--seeds 5] [--kinds denoising,linear,...] [--sets cover,...] [--jobs 2].
-Prints Markdown: ROC-AUC / PR-AUC, mean over the seeds, and the spread of the mean over the sets.
+Prints Markdown: ROC-AUC / PR-AUC as means over the seeds, and the standard deviation over the seeds of the mean over
+the sets.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ def main() -> None:
         mine = [result for result in results if result.case.kind == kind]
         by_variant = {name: row(name, mine, sets, exponents) for name, exponents in variants(kind).items()}
         if len(sets) > 1:
-            left_out(by_variant)
+            leave_one_out(by_variant)
     speeds = [result.summary for result in results if result.case.kind == kinds[0]]
-    print(f"\nrows per second on one core, median over sets and seeds: scoring and learning "
-          f"{np.median([s['events_per_second'] for s in speeds]):,.0f}, scoring alone "
-          f"{np.median([s['scored_per_second'] for s in speeds]):,.0f}, {options.jobs} runs at a time")  # fmt: skip
+    learning = np.median([speed["events_per_second"] for speed in speeds])
+    alone = np.median([speed["scored_per_second"] for speed in speeds])
+    print(
+        "\nrows per second on one core, median over sets and seeds: "
+        f"scoring and learning {learning:,.0f}, scoring alone {alone:,.0f}, {options.jobs} runs at a time"
+    )
 
 
 def variants(kind: str) -> dict[str, tuple[float, ...]]:
-    """Exponents of the members, by name."""
+    """The exponents of the members in each variant, by its name."""
     whole: dict[str, tuple[float, ...]] = {f"**{kind}, with companions**": EXPONENTS, f"{kind} alone": (1.0, 0.0, 0.0)}
     if kind != "denoising":
         return whole
@@ -58,22 +62,22 @@ def variants(kind: str) -> dict[str, tuple[float, ...]]:
 
 
 def row(name: str, results: list[Result], sets: list[str], exponents: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """Prints the variant's row; (sets, 2) means over the seeds."""
+    """Print a variant's row of the table; returns the means over the seeds, (sets, 2) for ROC-AUC and PR-AUC."""
     cells, by_seed = [], []
     for which in sets:
-        found = np.array([quality(r.labels, fused(r.members, exponents)) for r in results if r.case.name == which])
+        found = np.array([quality(r.labels, fuse(r.members, exponents)) for r in results if r.case.name == which])
         by_seed.append(found)
-        roc, pr = found.mean(0)
-        cells.append(f"{roc:.3f} / {pr:.3f}")
+        cells.append("{:.3f} / {:.3f}".format(*found.mean(0)))
     means = np.mean(by_seed, axis=0)  # (seeds, 2)
     spread = means.std(0, ddof=1) if len(means) > 1 else np.zeros(2)
-    print(f"| {name} | {means[:, 0].mean():.4f} ± {spread[0]:.4f} | {means[:, 1].mean():.4f} ± {spread[1]:.4f} |",
-          *(f"{cell} |" for cell in cells), flush=True)  # fmt: skip
+    roc, pr = means.mean(0)
+    scores = f"| {name} | {roc:.4f} ± {spread[0]:.4f} | {pr:.4f} ± {spread[1]:.4f} |"
+    print(scores, *(f"{cell} |" for cell in cells), flush=True)
     return np.array([found.mean(0) for found in by_seed])
 
 
-def left_out(by_variant: dict[str, npt.NDArray[np.float64]]) -> None:
-    """Leave one set out: the variant that is best on all others, by ROC-AUC + PR-AUC / 2, measured on it."""
+def leave_one_out(by_variant: dict[str, npt.NDArray[np.float64]]) -> None:
+    """Print the quality on each set of the variant that is best on all others, by ROC-AUC + PR-AUC / 2."""
     names, figures = list(by_variant), np.stack(list(by_variant.values()))
     chosen = [int((np.delete(figures, i, 1).mean(1) @ [1.0, 0.5]).argmax()) for i in range(figures.shape[1])]
     roc, pr = np.mean([figures[variant, i] for i, variant in enumerate(chosen)], axis=0)
@@ -81,7 +85,8 @@ def left_out(by_variant: dict[str, npt.NDArray[np.float64]]) -> None:
     print(f"\nchosen by leaving one set out: {roc:.4f} / {pr:.4f} on the sets left out ({counts})\n")
 
 
-def fused(members: npt.NDArray[np.float32], exponents: tuple[float, ...]) -> npt.NDArray[np.float64]:
+def fuse(members: npt.NDArray[np.float32], exponents: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    """The log of the weighted geometric mean of (n, members) errors, (n,) float64."""
     scores: npt.NDArray[np.float64] = np.log(members.astype(np.float64)) @ np.array(exponents)
     return scores
 

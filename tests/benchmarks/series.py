@@ -1,4 +1,4 @@
-"""Multivariate metric series: windows of 1 and 16 records beside mean |z|, on the twelve ASD files.
+"""Multivariate metric series: windows of several lengths against two baselines, on the twelve ASD files.
 
 Usage: python -m tests.benchmarks.series [--windows 1,4,16] [--jobs 2] [--seed 0].
 """
@@ -22,8 +22,9 @@ def main() -> None:
     options = parser.parse_args()
     windows = [int(window) for window in options.windows.split(",")]
     results = all_of([Case(name, window=w, seed=options.seed) for w in windows for name in SERIES], options.jobs)
-    columns = {f"window {w}": {r.case.name: quality(r.labels, r.error) for r in results if r.case.window == w}
-               for w in windows}  # fmt: skip
+    columns = {
+        f"window {w}": {r.case.name: quality(r.labels, r.error) for r in results if r.case.window == w} for w in windows
+    }
     for name in SERIES:
         table = read_table(SETS / f"{name}.parquet", "label")
         assert table.labels is not None

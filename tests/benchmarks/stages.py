@@ -1,6 +1,6 @@
 """Microseconds per event of each stage between a record's bytes and its error, on one core.
 
-Usage: python -m tests.benchmarks.stages [--repeats 60]. The stream is that of `make bench`; the least of the repeats
+Usage: python -m tests.benchmarks.stages [--repeats 60]. The stream is that of `make bench`. The fastest of the repeats
 counts, since other processes share the machine.
 """
 
@@ -35,14 +35,14 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    rows = {size: measured(detector, records[:size], options.repeats) for size in SIZES}
+    rows = {size: measure(detector, records[:size], options.repeats) for size in SIZES}
     print(f"| µs per event | {' | '.join(f'{size:,}' for size in SIZES)} |\n|---|{'---|' * len(SIZES)}")
     for stage in rows[SIZES[0]]:
         print(f"| {stage} | {' | '.join(f'{rows[size][stage]:.3f}' for size in SIZES)} |")
 
 
-def measured(detector: Detector, records: list[bytes], repeats: int) -> dict[str, float]:
-    """By stage; `all` is the stages of the data path in one go."""
+def measure(detector: Detector, records: list[bytes], repeats: int) -> dict[str, float]:
+    """Microseconds per event by stage; `all` is the whole data path in one call."""
     decoder = decoder_for("json", SPEC, Limits())
     encoder, marginal, conditional = detector.encoder, detector.marginal, detector.conditional
     columns = decoder.decode(records).columns
@@ -59,11 +59,11 @@ def measured(detector: Detector, records: list[bytes], repeats: int) -> dict[str
         "· marginal error": lambda: marginal.feature_errors(encoded),
         "all": lambda: detector.errors(encoder.transform(decoder.decode(records).columns)),
     }
-    return {stage: least(call, repeats) / len(records) * 1e6 for stage, call in stages.items()}
+    return {stage: fastest(call, repeats) / len(records) * 1e6 for stage, call in stages.items()}
 
 
-def least(call: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of `repeats` calls."""
+def fastest(call: Callable[[], object], repeats: int) -> float:
+    """The seconds of the fastest of `repeats` calls, the first one left out."""
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()

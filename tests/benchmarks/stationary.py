@@ -1,6 +1,6 @@
-"""Is `alert_rate` met? A stationary stream with fine-tuning on: the share flagged per 50,000 events.
+"""Is `alert_rate` met? Measures the share flagged per 50,000 events of a stationary stream while fine-tuning goes on.
 
-Usage: python -m tests.benchmarks.stationary [--events 500000] [--rate 0.002]. Real Kafka, worker and trainer.
+Usage: python -m tests.benchmarks.stationary [--events 500000] [--rate 0.002]. Kafka, worker and trainer are real.
 """
 
 from __future__ import annotations
@@ -36,12 +36,15 @@ def main() -> None:
         kafka, redis = KafkaServer(folder), RedisServer(folder)
         kafka.create_topic("even.scores", 4)
         made = configured(
-            kafka, redis.url, folder, "even",
+            kafka,
+            redis.url,
+            folder,
+            "even",
             kafka={"bootstrap_servers": kafka.bootstrap, "scores": "even.scores"},
             threshold={"alert_rate": options.rate},
             fine_tune={"every": 15, "events": 20_000, "at_most_every": 5},
             state={"snapshot_every": 1},
-        )  # fmt: skip
+        )
         process = WorkerProcess(made, "a", folder, trainer=True)
         process.wait_for("first_start", 4)
         produced, began = 0, time.monotonic()
@@ -61,14 +64,16 @@ def main() -> None:
         flagged = _flagged(kafka, options.events)
         for start in range(0, options.events, PER):
             print(f"{start:7}..{start + PER:7}: {flagged[start : start + PER].mean():.5f}")
-        print(f"whole: {flagged.mean():.5f}, target {options.rate}; fine-tunes {fine_tunes}, rejected {rejected}, "
-              f"threshold steps {moved}")  # fmt: skip
+        print(
+            f"whole: {flagged.mean():.5f}, target {options.rate}; "
+            f"fine-tunes {fine_tunes}, rejected {rejected}, threshold steps {moved}"
+        )
         redis.stop()
         kafka.stop()
 
 
 def _flagged(kafka: KafkaServer, count: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """By order of production: records go round robin over four partitions."""
+    """(count,) bool in the order of production: records go round robin over the four partitions."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "even-reader", "fetch.queue.backoff.ms": 10})
     consumer.assign([TopicPartition("even.scores", p, 0) for p in range(4)])
     flagged = np.zeros(count, np.bool_)

@@ -1,4 +1,4 @@
-"""The configuration: what is wrong is named with its path and what is allowed, and no secret is ever shown."""
+"""The configuration: errors name the key's path and what is allowed, and no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from worker.adapters.redis_client import connect
 from worker.config.load import load
 from worker.config.refused_properties import REFUSED
 from worker.config.settings import Settings
+from worker.config.without_effect import keys_without_effect
 from worker.core.events.durations import seconds
 from worker.errors import ConfigError
 
@@ -68,7 +69,7 @@ def test_the_whole_example_is_what_the_defaults_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("kafka: {grup: x}", "kafka.grup: unknown key; allowed here: bootstrap_servers, events"),
         ("kafka: {grup: x}", "did you mean group?"),
@@ -109,20 +110,20 @@ def test_the_whole_example_is_what_the_defaults_are(tmp_path: Path) -> None:
         ("x: " + "[" * 5_000, "not YAML: nested too deeply"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_an_error_names_the_key_and_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
     found = refusal(tmp_path, BASE + text + "\n")
-    assert said in found
+    assert message in found
     assert "\n" not in found, "one problem, one line"
 
 
 def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
     text = "stream: s\nfeatures:\n  - {field: a, kind: text}\n  - {field: b, kind: numeric, transfrom: log}\n"
     text += "  - {field: c, kind: rate}\n"
-    said = refusal(tmp_path, text)
-    assert "features.0: 'text' is not allowed; allowed: numeric, categorical, boolean, cyclic, rate" in said
-    assert "features.2.half_life: required" in said
-    assert "features.1.transfrom: unknown key" in said
-    assert len(said.splitlines()) == 3
+    message = refusal(tmp_path, text)
+    assert "features.0: 'text' is not allowed; allowed: numeric, categorical, boolean, cyclic, rate" in message
+    assert "features.2.half_life: required" in message
+    assert "features.1.transfrom: unknown key" in message
+    assert len(message.splitlines()) == 3
     assert "features.0.kind: required; allowed: numeric" in refusal(tmp_path, "stream: s\nfeatures: [{field: a}]\n")
     assert "features: []" in refusal(tmp_path, "stream: s\nfeatures: []\n")
     twice = refusal(tmp_path, BASE + "  - {field: a, kind: numeric}\n")
@@ -130,20 +131,40 @@ def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
     assert "features" in refusal(tmp_path, "stream: s\n")
 
 
+def test_a_key_named_like_a_kind_of_feature_is_named_in_full(tmp_path: Path) -> None:
+    text = "stream: s\nfeatures:\n  - {field: a, kind: numeric, numeric: 1}\n"
+    assert "features.0.numeric: unknown key; allowed here: field, kind" in refusal(tmp_path, text)
+
+
+def test_a_property_whose_name_is_not_text_is_reported(tmp_path: Path) -> None:
+    message = refusal(tmp_path, BASE + "kafka: {properties: {1: x}}\n")
+    assert message == "kafka.properties.1: 1 is not allowed: input should be a valid string"
+
+
+def test_keys_without_effect_are_accepted_and_listed_when_the_user_set_them(tmp_path: Path) -> None:
+    assert keys_without_effect(loaded(tmp_path, BASE)) == []
+    listed = keys_without_effect(loaded(tmp_path, FULL))
+    assert [key for key, _ in listed] == ["kafka.labels", "fine_tune.on_drift"]
+    assert all("this version" in text for _, text in listed)
+    assert keys_without_effect(loaded(tmp_path, BASE + "fine_tune: {on_drift: false}\n")) == []
+    by_variable = loaded(tmp_path, BASE, OFFBEAT_KAFKA__LABELS="verdicts")
+    assert (by_variable.kafka.labels, keys_without_effect(by_variable)[0].key) == ("verdicts", "kafka.labels")
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_what_the_guarantee_rests_on_is_refused_with_the_reason(tmp_path: Path, name: str) -> None:
+def test_properties_that_the_guarantee_rests_on_are_refused_with_the_reason(tmp_path: Path, name: str) -> None:
     assert REFUSED[name] in refusal(tmp_path, BASE + f"kafka: {{properties: {{{name}: 1}}}}\n")
 
 
 @pytest.mark.parametrize("name", ["heartbeat.interval.ms", "session.timeout.ms", "partition.assignment.strategy"])
-def test_what_the_broker_sets_under_the_consumer_protocol_is_refused(tmp_path: Path, name: str) -> None:
+def test_properties_that_the_broker_sets_under_the_consumer_protocol_are_refused(tmp_path: Path, name: str) -> None:
     properties = f"kafka: {{properties: {{group.protocol: consumer, {name}: 1}}}}\n"
     assert f"kafka.properties: {name} may not be set" in refusal(tmp_path, BASE + properties)
 
 
 def test_group_protocols_are_named(tmp_path: Path) -> None:
-    said = refusal(tmp_path, BASE + "kafka: {properties: {group.protocol: share}}\n")
-    assert "kafka.properties: group.protocol: 'share' is not allowed; allowed: classic, consumer" in said
+    message = refusal(tmp_path, BASE + "kafka: {properties: {group.protocol: share}}\n")
+    assert "kafka.properties: group.protocol: 'share' is not allowed; allowed: classic, consumer" in message
     kept = "kafka: {properties: {group.protocol: classic, heartbeat.interval.ms: 1000}}\n"
     assert loaded(tmp_path, BASE + kept).kafka.properties["heartbeat.interval.ms"] == 1000
 
@@ -201,15 +222,15 @@ def test_secrets_are_never_shown(tmp_path: Path, secret: str) -> None:
         "kafka: {properties: {sasl.password: S, acks: 1}}",
     ],
 )
-def test_a_secret_in_the_wrong_place_is_not_shown_either(tmp_path: Path, text: str) -> None:
+def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, text: str) -> None:
     assert "hunter2" not in refusal(tmp_path, BASE + text.replace("S", "hunter2") + "\n")
 
 
 @pytest.mark.parametrize("name", ["OFFBEAT_REDIS", "OFFBEAT_KAFKA", "OFFBEAT_KAFKA__PROPERTIES"])
-def test_nor_one_in_a_variable_that_is_not_json(tmp_path: Path, name: str) -> None:
-    said = refusal(tmp_path, BASE, {name: '{"sasl.password": "hunter2"'})
-    assert said.startswith(name)
-    assert "hunter2" not in said
+def test_a_secret_in_a_variable_that_is_not_json_is_not_shown(tmp_path: Path, name: str) -> None:
+    message = refusal(tmp_path, BASE, {name: '{"sasl.password": "hunter2"'})
+    assert message.startswith(name)
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize(
@@ -242,8 +263,14 @@ def test_a_redis_url_that_cannot_be_read_is_refused_without_its_password() -> No
 
 def test_durations() -> None:
     assert [seconds(value) for value in ("60s", "10m", "1.5h", "7d", "250ms", 5, "5")] == [
-        60.0, 600.0, 5_400.0, 604_800.0, 0.25, 5.0, 5.0,
-    ]  # fmt: skip
+        60.0,
+        600.0,
+        5_400.0,
+        604_800.0,
+        0.25,
+        5.0,
+        5.0,
+    ]
     for wrong in ("soon", "5 parsecs", True, [1]):
         with pytest.raises(ValueError, match="a duration such as"):
             seconds(wrong)

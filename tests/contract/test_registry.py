@@ -28,10 +28,17 @@ HASH = SPEC.spec_hash
 
 def version(number: int) -> tuple[Bundle, Threshold]:
     bundle = pack(
-        version=number, kind="denoising", encoder=FITTED.encoder, tensors=FITTED.tensors, parent=None,
-        created_at="2026-01-01T00:00:00Z", data={"t/0": [0, 399]},
-        metrics={"stop_loss": 0.5}, libraries={}, seed=0,
-    )  # fmt: skip
+        version=number,
+        kind="denoising",
+        encoder=FITTED.encoder,
+        tensors=FITTED.tensors,
+        parent=None,
+        created_at="2026-01-01T00:00:00Z",
+        data={"t/0": [0, 399]},
+        metrics={"stop_loss": 0.5},
+        libraries={},
+        seed=0,
+    )
     errors = FITTED.detector().errors(FITTED.encoder.transform(rows(400, seed=1)))
     return bundle, calibrate(errors, bundle=bundle.digest, alert_rate=0.01, created_at="2026-01-01T00:00:00Z")
 
@@ -43,7 +50,7 @@ def put(registry: Registry, number: int, token: int) -> Champion:
     return Champion(bundle.digest, threshold.digest(), number, token)
 
 
-def test_what_is_put_is_got_and_serves_the_same_bits(client: redis.Redis, stream: str) -> None:
+def test_a_stored_model_is_read_back_and_scores_the_same_bits(client: redis.Redis, stream: str) -> None:
     registry = RedisRegistry(client, stream)
     champion = put(registry, 1, 1)
     assert registry.bundle(champion.bundle) == version(1)[0]
@@ -61,7 +68,7 @@ def test_keys_begin_with_the_stream_in_braces(client: redis.Redis, stream: str) 
     assert all(key.startswith(f"offbeat:{{{stream}}}:") for key in mine)
 
 
-def test_promotion_is_fenced_and_needs_its_parts(registry: Registry) -> None:
+def test_promotion_is_fenced_and_needs_bundle_and_threshold(registry: Registry) -> None:
     assert registry.champion(HASH) is None
     first, second = put(registry, 1, 5), put(registry, 2, 4)
     assert registry.promote(HASH, first)
@@ -77,7 +84,7 @@ def test_promotion_is_fenced_and_needs_its_parts(registry: Registry) -> None:
     assert registry.history(HASH)[0].version == 2
 
 
-def test_a_champion_is_given_back_only_where_it_is_later(registry: Registry) -> None:
+def test_a_champion_is_restored_only_if_it_is_later(registry: Registry) -> None:
     held, none = put(registry, 7, 50), Signatures(None, None)
     older, later = put(registry, 6, 50), replace(held, token=51)
     assert registry.promote(HASH, older)
@@ -96,7 +103,7 @@ def counters(client: redis.Redis, stream: str) -> tuple[int, int]:
     return int(client.get(keys.fence()) or 0), int(client.get(keys.version()) or 0)
 
 
-def test_a_lost_champion_is_given_back_with_its_parts_and_counters(client: redis.Redis, stream: str) -> None:
+def test_a_lost_champion_is_restored_with_its_parts_and_counters(client: redis.Redis, stream: str) -> None:
     registry = RedisRegistry(client, stream)
     champion = Champion(version(7)[0].digest, version(7)[1].digest(), 7, 50)
     assert registry.restore(HASH, champion, *version(7), Signatures(None, None))
@@ -113,7 +120,7 @@ def test_a_lost_champion_is_given_back_with_its_parts_and_counters(client: redis
     assert registry.promote(HASH, replace(champion, token=52)), "a trainer that comes after is not fenced"
 
 
-def test_only_a_later_champion_takes_the_place_of_what_is_there(client: redis.Redis, stream: str) -> None:
+def test_only_a_later_champion_replaces_the_present_one(client: redis.Redis, stream: str) -> None:
     registry = RedisRegistry(client, stream)
     held, none = put(registry, 7, 50), Signatures(None, None)
     other = put(registry, 6, 50)
@@ -138,42 +145,42 @@ def test_only_a_later_champion_takes_the_place_of_what_is_there(client: redis.Re
     assert counters(client, stream) == (90, 91), "never backwards"
 
 
-def test_what_is_given_back_is_signed_as_it_was(client: redis.Redis, stream: str) -> None:
+def test_a_restored_champion_keeps_its_signatures(client: redis.Redis, stream: str) -> None:
     signed, plain = RedisRegistry(client, stream, b"key"), RedisRegistry(client, stream)
     champion = put(signed, 1, 1)
     signatures = plain.signatures(champion.bundle, champion.threshold)
-    for gives, given in ((plain, signatures), (signed, Signatures(None, None))):
+    for restoring, kept in ((plain, signatures), (signed, Signatures(None, None))):
         client.delete(*client.keys(f"*{stream}*"))
-        assert gives.restore(HASH, champion, *version(1), given)
+        assert restoring.restore(HASH, champion, *version(1), kept)
         assert (signed.bundle(champion.bundle), signed.threshold(champion.threshold)) == version(1)
 
 
-def test_a_promotion_lifts_the_counter_of_tokens(client: redis.Redis, stream: str) -> None:
-    """A trainer that promotes once more under a token from before the loss does not fence its successors for ever."""
+def test_a_promotion_raises_the_counter_of_tokens(client: redis.Redis, stream: str) -> None:
+    """A trainer that promotes once more under a token from before the loss does not fence its successors."""
     registry = RedisRegistry(client, stream)
     assert registry.promote(HASH, put(registry, 1, 30))
     assert registry.next_token() == 31
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
-def test_a_server_that_may_evict_models_and_state_is_refused_by_the_settings_name(
-    own_redis: RedisServer, policy: str
-) -> None:
+def test_a_server_that_may_evict_models_and_state_is_refused_with_the_key(own_redis: RedisServer, policy: str) -> None:
     client = redis.Redis.from_url(own_redis.url)
     client.config_set("maxmemory-policy", policy)
-    said = rf"redis.url: .*maxmemory-policy is '{policy}'.*allowed: noeviction, volatile-\*.*redis.allow_eviction: true"
-    with pytest.raises(ConfigError, match=said):
+    message = (
+        rf"redis.url: .*maxmemory-policy is '{policy}'.*allowed: noeviction, volatile-\*.*redis.allow_eviction: true"
+    )
+    with pytest.raises(ConfigError, match=message):
         refuse_eviction(client)
 
 
 @pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "volatile-ttl"])
-def test_a_server_that_evicts_nothing_without_a_time_to_live_is_taken(own_redis: RedisServer, policy: str) -> None:
+def test_a_server_that_evicts_only_keys_with_a_time_to_live_is_accepted(own_redis: RedisServer, policy: str) -> None:
     client = redis.Redis.from_url(own_redis.url)
     client.config_set("maxmemory-policy", policy)
     refuse_eviction(client)
 
 
-def test_a_server_that_does_not_tell_its_policy_is_taken(client: redis.Redis, own_redis: RedisServer) -> None:
+def test_a_server_that_does_not_report_its_policy_is_accepted(client: redis.Redis, own_redis: RedisServer) -> None:
     refuse_eviction(client)
     own = redis.Redis.from_url(own_redis.url)
     own.config_set("maxmemory-policy", "allkeys-lru")
@@ -191,7 +198,7 @@ def test_damage_and_foreign_signatures_are_refused(client: redis.Redis, stream: 
     signed = RedisRegistry(client, stream, b"key")
     champion = put(signed, 1, 1)
     assert signed.bundle(champion.bundle)
-    assert RedisRegistry(client, stream).bundle(champion.bundle)  # without a key nothing is asked
+    assert RedisRegistry(client, stream).bundle(champion.bundle)  # without a key no signature is checked
     with pytest.raises(BundleRefused, match="the signature is wrong"):
         RedisRegistry(client, stream, b"other").bundle(champion.bundle)
     with pytest.raises(BundleRefused, match="the signature is wrong"):
@@ -218,9 +225,10 @@ def test_a_lease_has_one_holder_and_a_growing_token(client: redis.Redis, stream:
     assert two.acquire() is None
     assert not two.renew()
     assert one.renew()
-    time.sleep(0.5)
-    later = two.acquire()
-    assert later is not None
+    deadline = time.monotonic() + 10
+    while (later := two.acquire()) is None:
+        assert time.monotonic() < deadline, "the first holder's lease did not expire"
+        time.sleep(0.02)
     assert later > token
     assert not one.renew()
     one.release()  # not its own any more
@@ -229,27 +237,33 @@ def test_a_lease_has_one_holder_and_a_growing_token(client: redis.Redis, stream:
     assert one.acquire() is not None
 
 
+def threshold_of(bundle: str, cut: float, created_at: str) -> Threshold:
+    return Threshold(
+        bundle=bundle,
+        alert_rate=0.001,
+        cut=cut,
+        n=10,
+        histogram=((1, 10),),
+        tail=None,
+        provenance=Provenance(kind="merged", created_at=created_at, reason="test"),
+    )
+
+
 def test_thresholds_of_a_bundle_are_indexed_newest_first(client: redis.Redis, stream: str) -> None:
     registry = RedisRegistry(client, stream)
     made = [
-        Threshold(
-            bundle="b", alert_rate=0.001, cut=1.0 + day, n=10, histogram=((1, 10),), tail=None,
-            provenance=Provenance(kind="merged", created_at=created_at, reason="test"),
-        )
+        threshold_of("b", 1.0 + day, created_at)
         for day, created_at in enumerate(["2026-01-02T00:00:00Z", "2026-01-03T00:00:00.500Z", "2026-01-01T00:00:00Z"])
-    ]  # fmt: skip
+    ]
     for threshold in (*made, made[0]):
         registry.put_threshold(threshold)
     assert registry.thresholds("b") == [made[i].digest() for i in (1, 0, 2)]
     assert registry.thresholds("other") == []
 
 
-def test_a_stored_signature_that_is_no_text_is_refused_by_name(client: redis.Redis, stream: str) -> None:
+def test_a_stored_signature_that_is_not_text_is_refused_by_name(client: redis.Redis, stream: str) -> None:
     registry = RedisRegistry(client, stream, b"key")
-    threshold = Threshold(
-        bundle="b", alert_rate=0.001, cut=1.0, n=10, histogram=((1, 10),), tail=None,
-        provenance=Provenance(kind="merged", created_at="2026-01-02T00:00:00Z", reason="test"),
-    )  # fmt: skip
+    threshold = threshold_of("b", 1.0, "2026-01-02T00:00:00Z")
     registry.put_threshold(threshold)
     client.hset(Keys(stream).threshold(threshold.digest()), "signature", b"\xff\xfe")
     with pytest.raises(BundleRefused, match="the signature is wrong"):

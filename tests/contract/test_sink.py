@@ -1,4 +1,4 @@
-"""The transactional sink on the real Kafka, when the client does not return from a call."""
+"""The transactional sink on the real Kafka, when a call of the client hangs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 import worker.adapters.kafka_transactional_producer as producer
 from tests.services.kafka import KafkaCluster
-from worker.adapters.kafka_producer import KafkaLimits
+from worker.adapters.kafka_producer import RecordLimits
 from worker.adapters.kafka_sink import TransactionalSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
@@ -19,29 +19,30 @@ from worker.ports.log import Commit, Output, ProducerReplaced, TopicPartition
 CALLS = ("init_transactions", "send_offsets_to_transaction", "commit_transaction")
 
 
-class Staying:
-    """Holds the first call of one name, before it does anything, until it is let go."""
+class HangingCall:
+    """Makes a producer whose first call of one method hangs, before it does anything, until `released` is set."""
 
     def __init__(self, name: str) -> None:
-        self.left = threading.Event()
-        self.back = threading.Event()
+        self.released = threading.Event()
+        self.returned = threading.Event()
         self._name = name
-        self._stays = True
+        self._hangs = True
 
-    def producer(self) -> type[Producer]:
-        held = self
+    def make_producer(self, config: dict[str, Any]) -> Producer:
+        call = self
 
-        def staying(self: Producer, *args: Any) -> None:
-            first, held._stays = held._stays, False
+        def hang(self: Producer, *args: Any) -> None:
+            first, call._hangs = call._hangs, False
             if first:
-                held.left.wait(60)
+                call.released.wait(60)
             try:
-                getattr(Producer, held._name)(self, *args)
+                getattr(Producer, call._name)(self, *args)
             finally:
                 if first:
-                    held.back.set()
+                    call.returned.set()
 
-        return type("StayingProducer", (Producer,), {self._name: staying})
+        hanging: Producer = type("HangingProducer", (Producer,), {self._name: hang})(config)
+        return hanging
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def bootstrap(kafka: KafkaCluster, stream: str) -> str:
     return kafka.bootstrap
 
 
-def joined(bootstrap: str, stream: str) -> KafkaSource:
+def join(bootstrap: str, stream: str) -> KafkaSource:
     source = KafkaSource(bootstrap, f"group-{stream}", [stream], {})
     deadline = time.monotonic() + 30
     while not source.changes():
@@ -61,14 +62,14 @@ def joined(bootstrap: str, stream: str) -> KafkaSource:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_that_stays_is_given_up_and_commits_nothing_when_it_comes_back(
+def test_a_hanging_call_is_abandoned_and_commits_nothing_when_it_returns(
     call: str, kafka: KafkaCluster, bootstrap: str, stream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Staying(call)
-    monkeypatch.setattr(producer, "Producer", held.producer())
+    hanging = HangingCall(call)
     monkeypatch.setattr(producer, "PUBLISH_S", 3.0)
-    source = joined(bootstrap, stream)
-    sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
+    source = join(bootstrap, stream)
+    limits = RecordLimits(bootstrap, {}, [])
+    sink = TransactionalSink(bootstrap, {}, f"id-{stream}", limits, hanging.make_producer)
     place, topic = TopicPartition(stream, 0), f"{stream}.alerts"
 
     def publish(value: bytes, offset: int) -> None:
@@ -78,12 +79,12 @@ def test_a_call_that_stays_is_given_up_and_commits_nothing_when_it_comes_back(
     with pytest.raises(ProducerReplaced, match="did not return"):
         publish(b"given up", 7)
     publish(b"second", 2)
-    held.left.set()
-    assert held.back.wait(30)
+    hanging.released.set()
+    assert hanging.returned.wait(30)
     third = [Output(place, topic, b"k", b"third", (), kind="anomaly")], {place: Commit(3, "third")}
     try:
         sink.publish(*third, source.membership())
-    except ProducerReplaced:  # an initialisation that comes back late fences the one after it, once
+    except ProducerReplaced:  # an initialisation that returns late fences the next one, once
         assert call == "init_transactions"
         sink.publish(*third, source.membership())
 
@@ -94,21 +95,19 @@ def test_a_call_that_stays_is_given_up_and_commits_nothing_when_it_comes_back(
     source.close()
 
 
-def test_what_the_client_holds_is_let_go_in_the_thread_that_made_the_calls(
-    bootstrap: str, stream: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_client_is_destroyed_in_the_thread_that_made_its_calls(bootstrap: str, stream: str) -> None:
     gone: list[str] = []
 
-    class Noted(Producer):
+    class FailingProducer(Producer):
         def send_offsets_to_transaction(self, *_: Any) -> None:
             raise KafkaException(KafkaError(KafkaError._FATAL, "planted", True))
 
         def __del__(self) -> None:
             gone.append(threading.current_thread().name)
 
-    monkeypatch.setattr(producer, "Producer", Noted)
-    source = joined(bootstrap, stream)
-    sink = TransactionalSink(bootstrap, {}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
+    source = join(bootstrap, stream)
+    limits = RecordLimits(bootstrap, {}, [])
+    sink = TransactionalSink(bootstrap, {}, f"id-{stream}", limits, FailingProducer)
     with pytest.raises(ProducerReplaced, match="planted") as caught:
         sink.publish([], {TopicPartition(stream, 0): Commit(1, "")}, source.membership())
     deadline = time.monotonic() + 10
@@ -121,4 +120,4 @@ def test_what_the_client_holds_is_let_go_in_the_thread_that_made_the_calls(
 
 def test_a_property_that_the_client_does_not_know_ends_the_start(bootstrap: str, stream: str) -> None:
     with pytest.raises(KafkaException, match=r"batch\.sized"):
-        TransactionalSink(bootstrap, {"batch.sized": 5}, f"id-{stream}", KafkaLimits(bootstrap, {}, []))
+        TransactionalSink(bootstrap, {"batch.sized": 5}, f"id-{stream}", RecordLimits(bootstrap, {}, []))

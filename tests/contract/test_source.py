@@ -1,6 +1,6 @@
 """The source and the plain sink, on the real Kafka under both group protocols and on librdkafka's mock cluster.
 
-What only the real one does (topic ids, offsets off the log) is in the scenarios.
+The scenarios test what only the real Kafka does, such as topic ids and offsets that retention has deleted.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from tests.services.kafka import KafkaCluster, KafkaServer
 from worker.adapters.kafka_commits import GroupCommits
-from worker.adapters.kafka_producer import KafkaLimits
+from worker.adapters.kafka_producer import RecordLimits
 from worker.adapters.kafka_sink import PlainSink
 from worker.adapters.kafka_source import KafkaSource
 from worker.ports.log import Commit, Committed, LogUnavailable, Output, Polled, TopicPartition
 
 
 class Cluster(NamedTuple):
-    """Where it is, and how its group is joined."""
+    """The cluster's address, and the properties for joining a group."""
 
     bootstrap: str
     properties: dict[str, str]
@@ -34,7 +34,7 @@ CONSUMER = {"group.protocol": "consumer"}  # KIP-848
 
 @pytest.fixture(params=["kafka, classic", "kafka, consumer", "mock"])
 def cluster(request: pytest.FixtureRequest, stream: str) -> Cluster:
-    """With a topic named like the stream, of four partitions."""
+    """A cluster with a topic of four partitions, named like the stream."""
     if request.param == "mock":
         address: str = request.getfixturevalue("mock_bootstrap")
         Producer({"bootstrap.servers": address}).list_topics(stream, timeout=10)
@@ -84,7 +84,7 @@ def test_nothing_is_read_before_it_is_started_and_then_from_there_to_the_end(clu
     assert records.values[0] == b"4"
     assert records.key(0) == b"key"
     assert records.timestamps[0] > 1_700_000_000_000
-    reader.source.start(source, 8)  # back again
+    reader.source.start(source, 8)  # seek back
     reader.until(lambda: len(reader.offsets()) == 8)
     assert reader.offsets()[6:] == [8, 9]
     reader.source.hold(source)
@@ -101,7 +101,7 @@ def test_commits_carry_their_metadata_and_are_seen_from_outside(cluster: Cluster
     sources = [TopicPartition(stream, i) for i in range(4)]
     assert reader.source.committed(sources) == dict.fromkeys(sources, Committed(None))
     assert reader.source.membership() is not None
-    limits = KafkaLimits(bootstrap, {}, [stream])
+    limits = RecordLimits(bootstrap, {}, [stream])
     sink = PlainSink(bootstrap, {}, limits, reader.source.commit)
     outputs = [Output(sources[0], stream, None, b"out", [("h", b"v")], kind="score")]
     sink.publish(outputs, {sources[1]: Commit(7, "a" * 1_000)}, None)
@@ -135,7 +135,7 @@ def test_an_offset_by_time(kafka: KafkaCluster, stream: str) -> None:
 def test_the_position_reaches_the_end_past_markers_and_aborted_records_but_not_past_an_open_transaction(
     kafka: KafkaCluster, stream: str, properties: dict[str, str]
 ) -> None:
-    """What `bounds` calls the end: so a partition that stands still is told from one that has no more to read."""
+    """So a stalled partition can be distinguished from one that is read to the end as `bounds` defines it."""
     kafka.create_topic(stream, 4)
     reader = Reader(Cluster(kafka.bootstrap, properties), stream)
     source = TopicPartition(stream, 0)
@@ -157,7 +157,7 @@ def test_the_position_reaches_the_end_past_markers_and_aborted_records_but_not_p
     assert reader.source.bounds(source, 1.0) == (0, 4)
     reader.source.hold(source)
     reader.until(lambda: reader.source.position(source) is None)
-    reader.source.start(source, 3)  # where there is nothing but a marker
+    reader.source.start(source, 3)  # the offset of a transaction's marker
     reader.until(lambda: reader.source.position(source) == 4)
     producer.abort_transaction(30)
     reader.source.close()
@@ -172,7 +172,7 @@ def transaction(bootstrap: str, name: str) -> Producer:
 
 
 @pytest.mark.parametrize("properties", [CLASSIC, CONSUMER], ids=["classic", "consumer"])
-def test_an_offset_whose_transaction_is_pending_is_told_apart_from_the_others(
+def test_an_offset_with_a_pending_transaction_does_not_hold_up_the_others(
     kafka: KafkaCluster, stream: str, properties: dict[str, str]
 ) -> None:
     kafka.create_topic(stream, 4)
@@ -201,10 +201,10 @@ def test_an_offset_whose_transaction_is_pending_is_told_apart_from_the_others(
     reader.source.close()
 
 
-def test_a_coordinator_that_is_away_or_loading_is_neither_waited_for_nor_taken_for_a_pending_transaction(
+def test_a_missing_or_loading_coordinator_is_not_waited_for_nor_mistaken_for_a_pending_transaction(
     own_kafka: KafkaServer, stream: str
 ) -> None:
-    """The metadata takes the coordinator some time to load; what answers must be whole or LogUnavailable."""
+    """The coordinator needs some time to load the metadata. Answers must be complete, or LogUnavailable."""
     own_kafka.create_topic(stream, 2)
     sources = [TopicPartition(stream, i) for i in range(2)]
     committing = Consumer({"bootstrap.servers": own_kafka.bootstrap, "group.id": f"group-{stream}"})
@@ -224,7 +224,7 @@ def test_a_coordinator_that_is_away_or_loading_is_neither_waited_for_nor_taken_f
             errors.append(str(error))
             return False
         finally:
-            assert time.monotonic() - begun < 10.0  # bounded: it is the loop that asks
+            assert time.monotonic() - begun < 10.0  # bounded, because the loop waits for it
         return True
 
     own_kafka.kill9()

@@ -24,7 +24,7 @@ def dead_letter(
     n = len(VALUES)
     records = Records(SOURCE, np.arange(n) + 40, np.arange(n) + 1_000, VALUES, lambda _: key)
     letters = DeadLetters("dead", lambda topic: limit if topic == "dead" else 0, 0.5)
-    [output] = letters.outputs(records, [Reject(index, tuple(reasons))])
+    [output] = letters.outputs(records, [Reject(index, "field", tuple(reasons))])
     return output
 
 
@@ -49,7 +49,7 @@ def test_a_dead_letter_is_the_original_record_with_its_origin_and_reasons() -> N
 def test_every_reject_is_one_dead_letter_in_order() -> None:
     records = Records(SOURCE, np.arange(4), np.arange(4), VALUES, lambda _: None)
     letters = DeadLetters("dead", lambda _: 1_000_000, 0.5)
-    outputs = letters.outputs(records, [Reject(i, ("bad",)) for i in (0, 1, 3)])
+    outputs = letters.outputs(records, [Reject(i, "field", ("bad",)) for i in (0, 1, 3)])
     assert [dict(output.headers)["offbeat-offset"] for output in outputs] == [b"0", b"1", b"3"]
     assert [output.value for output in outputs] == [VALUES[0], VALUES[1], VALUES[3]]
     assert letters.outputs(records, []) == []

@@ -1,7 +1,7 @@
-"""Calls into a client library that may never return, made in a thread that can be given up.
+"""Makes calls into a client library in a thread that can be abandoned, because a call may never return.
 
-librdkafka bounds its calls, yet after a broker's death some have been seen to stay: the loop's own thread makes none of
-those that a transaction needs.
+librdkafka promises to bound its calls, but some have been seen to hang after a broker died. So the loop's own thread
+makes none of the calls that a transaction needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Job = tuple[Callable[[], object], "Future[object]"]
 
 
 class CallThread:
-    """One thread that makes calls in order. A daemon: one that stays in a call does not keep the process."""
+    """One thread that makes calls in order. It is a daemon, so a call that hangs does not keep the process alive."""
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -25,13 +25,13 @@ class CallThread:
         self._thread.start()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Its `result(seconds)` raises TimeoutError where the call takes longer; the call itself goes on."""
+        """The call's future. If the call takes longer than its `result(seconds)` waits, the call itself goes on."""
         future: Future[T] = Future()
         self._jobs.put((call, future))  # type: ignore[arg-type]
         return future
 
     def close(self) -> None:
-        """No further calls; those submitted are still made."""
+        """End the thread once all submitted calls have been made."""
         self._jobs.put(None)
 
     def _run(self) -> None:
@@ -39,6 +39,6 @@ class CallThread:
             call, future = job
             try:
                 future.set_result(call())
-            except BaseException as error:  # whoever asks for the result gets it
+            except BaseException as error:  # raised again by the future's result()
                 future.set_exception(error)
-            del job, call, future  # what a call held is let go now, not at the next one
+            del job, call, future  # release what the call referred to now, not when the next call comes

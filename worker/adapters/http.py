@@ -1,8 +1,7 @@
-"""Probes, metrics and status over HTTP, from daemon threads: `/livez`, `/readyz`, `/metrics`, `/api/status`
-and a page.
+"""Probes, metrics and status over HTTP: `/livez`, `/readyz`, `/metrics`, `/api/status` and a page.
 
-Everything is read-only, and nothing that a client does or fails to do reaches the loop or blocks the next
-client.
+Everything is read-only and served from daemon threads. A slow or misbehaving client affects neither the loop nor the
+other clients.
 """
 
 from __future__ import annotations
@@ -37,17 +36,16 @@ log = structlog.get_logger()
 
 
 class Probe(NamedTuple):
-    """A probe's answer; `reason` says why not, or how it goes."""
+    """The answer of a probe, and its reason."""
 
     ok: bool
     reason: str = "ok"
 
 
 class StatusServer:
-    """Serves until `stop`. The callables are asked from its threads, once a request; one that raises is a
-    failed probe.
+    """Serves until `stop`. Its threads call the callables once per request; one that raises is a failed probe.
 
-    Port 0 takes any free one; `port` tells which. Raises ConfigError where the port cannot be had.
+    Port 0 takes any free port, which `port` then names. Raises ConfigError if it cannot listen on the port.
     """
 
     def __init__(
@@ -63,8 +61,8 @@ class StatusServer:
         registry.register(_MetricCollector(metrics))
         ProcessCollector(registry=registry)
         routes: dict[str, Callable[[], _Reply]] = {
-            "/livez": lambda: _probed(live()),
-            "/readyz": lambda: _probed(ready()),
+            "/livez": lambda: _probe_reply(live()),
+            "/readyz": lambda: _probe_reply(ready()),
             "/metrics": lambda: _Reply(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)),
             "/api/status": lambda: _Reply(200, "application/json", _json(status())),
             "/": lambda: _Reply(200, "text/html; charset=utf-8", PAGE.encode()),
@@ -91,7 +89,7 @@ class _Reply(NamedTuple):
     body: bytes
 
 
-def _probed(probe: Probe) -> _Reply:
+def _probe_reply(probe: Probe) -> _Reply:
     return _Reply(200 if probe.ok else 503, "text/plain; charset=utf-8", f"{probe.reason}\n".encode())
 
 
@@ -111,8 +109,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread a client, but no more than MAX_CONNECTIONS: the oldest makes room, so that slow ones
-        cannot lock out probes.
+        """Start a thread for the client. At MAX_CONNECTIONS the oldest is dropped, so that slow clients cannot lock
+        out probes.
         """
         with self._lock:
             oldest = next(iter(self._clients)) if len(self._clients) >= MAX_CONNECTIONS else None
@@ -120,7 +118,7 @@ class _Server(ThreadingHTTPServer):
                 del self._clients[oldest]
             self._clients[request] = None
         if oldest is not None:
-            _hang_up(oldest)
+            _disconnect(oldest)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -129,16 +127,16 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or was too slow, is no news."""
+        """Log errors, but not clients that went away or were too slow."""
         if not isinstance(sys.exception(), OSError):
             log.error("http_failed", error=repr(sys.exception()))
 
 
-def _hang_up(client: socket.socket) -> None:
+def _disconnect(client: socket.socket) -> None:
     try:
         client.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # gone already
+        return  # it is already gone
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -150,26 +148,24 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         route = self.server.routes.get(self.path.partition("?")[0])
         if route is None:
-            self._send(_text(404, "not found"))
+            self._send(_text_reply(404, "not found"))
             return
         try:
             reply = route()
-        except (
-            Exception
-        ) as error:  # the page that fails must not take the server's thread or the probe's answer with it
+        except Exception as error:  # a failing page must still get an answer, and not end the thread
             log.warning("http_page_failed", path=self.path, error=repr(error))
-            reply = _text(503, f"{type(error).__name__}: see the log")
+            reply = _text_reply(503, f"{type(error).__name__}: see the log")
         self._send(reply)
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class refuses: bad requests, and (its 501) methods other than the two above."""
+        """Answer for the base class, which refuses bad requests and, with 501, methods other than GET and HEAD."""
         if code == 501:
-            self._send(_text(405, "read-only: GET and HEAD"))
+            self._send(_text_reply(405, "read-only: GET and HEAD"))
         else:
-            self._send(_text(code, "bad request"))
+            self._send(_text_reply(code, "bad request"))
 
     def _send(self, reply: _Reply) -> None:
         self.send_response(reply.status)
@@ -189,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(reply.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Probes every second are no news."""
+        """Log no requests: probes come every second."""
 
 
-def _text(status: int, text: str) -> _Reply:
+def _text_reply(status: int, text: str) -> _Reply:
     return _Reply(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
 

@@ -1,4 +1,4 @@
-"""A group's commits seen from outside it: what the trainer reads to find the snapshots that count."""
+"""A group's commits, read from outside the group. They tell the trainer which snapshots are current."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaException
 
 from worker.adapters.kafka_admin import Topics, matching
-from worker.adapters.kafka_config import Properties, refused
+from worker.adapters.kafka_config import Properties, detect_refusal
 from worker.adapters.kafka_offsets import GroupOffsets
 from worker.ports.log import Committed, LogUnavailable, TopicPartition
 
 
 class GroupCommits:
-    """Committed offsets of every partition of the topics; joins no group and commits nothing."""
+    """Reads the committed offsets of every partition of the topics. Joins no group and commits nothing."""
 
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], properties: Properties) -> None:
         self._topics = Topics(bootstrap, properties)
@@ -21,7 +21,7 @@ class GroupCommits:
         self._names = topics
 
     def read(self) -> dict[TopicPartition, Committed]:
-        """Partitions with a stable commit. Raises LogUnavailable, RefusedByKafka."""
+        """The commits by partition; one without a stable commit is left out. Raises LogUnavailable, RefusedByKafka."""
         try:
             counts = self._topics.all_topics()
             sources = [
@@ -31,7 +31,7 @@ class GroupCommits:
             ]
             answers = self._offsets.committed(sources)
         except KafkaException as error:
-            final = refused(error, "the group's offsets")
+            final = detect_refusal(error, "the group's offsets")
             if final is not None:
                 raise final from error
             raise LogUnavailable(f"the group's offsets: {error.args[0].str()}") from error

@@ -1,4 +1,4 @@
-"""librdkafka properties of the consumer and the producers: what the guarantee and the speed rest on, in one place."""
+"""librdkafka properties of the consumer and the producers, on which the delivery guarantee and the speed rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SESSION_TIMEOUT_S = 15.0
 
 Properties = Mapping[str, str | int | float | bool]
 
-_FOR_GOOD = {
+_PERMANENT = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -27,7 +27,10 @@ _FOR_GOOD = {
 
 
 def consumer_properties(bootstrap: str, group: str, properties: Properties) -> dict[str, Any]:
-    """The consumer's; the KIP-848 protocol (`group.protocol: consumer`) keeps its session time-out in the broker."""
+    """The consumer's properties: ours, and the user's where they may differ.
+
+    With the KIP-848 protocol (`group.protocol: consumer`) the session time-out is the broker's.
+    """
     ours: dict[str, Any] = {
         "bootstrap.servers": bootstrap,
         "group.id": group,
@@ -49,6 +52,7 @@ def consumer_properties(bootstrap: str, group: str, properties: Properties) -> d
 
 
 def producer_properties(bootstrap: str, properties: Properties, transactional_id: str | None) -> dict[str, Any]:
+    """A producer's properties: ours, and the user's where they may differ. Transactional if it has an id."""
     ours: dict[str, Any] = {"bootstrap.servers": bootstrap, "enable.idempotence": True}
     if transactional_id is not None:
         ours["transactional.id"] = transactional_id
@@ -66,13 +70,25 @@ _CONSUMER_ONLY = (
     "check.crcs",
     "coordinator.",
 )
-_PRODUCER_ONLY = ("queue.buffering.", "linger.ms", "batch.", "compression.", "acks", "request.required.acks", "retries",
-                  "message.send.", "delivery.", "sticky.", "partitioner", "retry.backoff",
-                  "message.timeout")  # fmt: skip
+_PRODUCER_ONLY = (
+    "queue.buffering.",
+    "linger.ms",
+    "batch.",
+    "compression.",
+    "acks",
+    "request.required.acks",
+    "retries",
+    "message.send.",
+    "delivery.",
+    "sticky.",
+    "partitioner",
+    "retry.backoff",
+    "message.timeout",
+)
 
 
 def for_role(properties: Properties, role: str) -> dict[str, Any]:
-    """The user's properties that this kind of client knows, so that librdkafka does not warn about the others."""
+    """The user's properties that this kind of client knows; librdkafka would warn about the others."""
     foreign = {
         "consumer": _PRODUCER_ONLY,
         "producer": _CONSUMER_ONLY,
@@ -81,9 +97,13 @@ def for_role(properties: Properties, role: str) -> dict[str, Any]:
     return {name: value for name, value in properties.items() if not name.startswith(foreign)}
 
 
-def refused(error: KafkaException | KafkaError, what: str) -> RefusedByKafka | None:
-    """The error by name when waiting will not help: authentication, authorisation, an unsupported feature."""
+def detect_refusal(error: KafkaException | KafkaError, what: str) -> RefusedByKafka | None:
+    """An error to raise when waiting will not help: authentication, authorisation, an unsupported feature."""
     inner = error if isinstance(error, KafkaError) else error.args[0]
-    if isinstance(inner, KafkaError) and inner.code() in _FOR_GOOD:
+    if isinstance(inner, KafkaError) and inner.code() in _PERMANENT:
         return RefusedByKafka(f"Kafka refuses {what}: {inner.str()} ({inner.name()})")
     return None
+
+
+refused = detect_refusal
+"""The old name, for training until it reads topics through the range reader."""

@@ -1,70 +1,70 @@
 """The group's consumer behind the `Source` port.
 
-Callbacks only record what happened and acknowledge it: they never raise, since an exception in one loses the records of
-the whole `consume()` around it.
+Callbacks only record a change and acknowledge it. They never raise, because an exception in a callback loses the
+records of the `consume()` call around it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
-from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka_admin import Topics
-from worker.adapters.kafka_config import Properties, consumer_properties, refused
+from worker.adapters.kafka_config import Properties, consumer_properties, detect_refusal
 from worker.adapters.kafka_offsets import GroupOffsets
-from worker.ports.log import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
+from worker.adapters.kafka_records import group_by_partition
+from worker.ports.log import Change, Committed, Fault, LogUnavailable, Polled, TopicPartition
 
+ConsumerFactory = Callable[[dict[str, Any]], Consumer]
+"""Makes a client of librdkafka's properties."""
 _CALL_TIMEOUT_S = 5.0
-_TIME = itemgetter(1)  # of a timestamp's type and time
-_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+_OFFSET_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
 class KafkaSource:
     """Subscribes on construction; the first `poll` joins the group."""
 
-    def __init__(self, bootstrap: str, group: str, topics: Sequence[str], properties: Properties) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        properties: Properties,
+        consumer_factory: ConsumerFactory | None = None,
+    ) -> None:
         self._topics = Topics(bootstrap, properties)
         self._offsets = GroupOffsets(bootstrap, group, properties)
-        self._consumer = Consumer(consumer_properties(bootstrap, group, properties))
+        self._consumer = (consumer_factory or Consumer)(consumer_properties(bootstrap, group, properties))
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._changes: list[Change] = []
         self._assigned: set[TopicPartition] = set()
         self._fetched: set[TopicPartition] = set()
         self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_end, on_lost=self._on_end)
 
-    # What Kafka tells the group member, inside poll().
+    # Rebalance callbacks, which the client makes inside poll().
 
     def _on_assign(self, consumer: Consumer, parts: list[KafkaPartition]) -> None:
-        # Acknowledged, but nothing is fetched yet: where to start is read in recovery, per partition, so that one that
-        # has to wait does not block the others.
+        # Acknowledge, but fetch nothing yet: recovery finds out where each partition starts, so that one that has to
+        # wait does not block the others.
         self._acknowledge(consumer.incremental_assign, [])
-        self._assigned.update(_named(p) for p in parts)
-        self._changes.extend(Change(_named(p), gained=True) for p in parts)
+        self._assigned.update(_source_of(p) for p in parts)
+        self._changes.extend(Change(_source_of(p), gained=True) for p in parts)
 
     def _on_end(self, consumer: Consumer, parts: list[KafkaPartition]) -> None:
-        # Revoked or lost: nothing uncommitted of these partitions is kept either way, their next owner reads it again.
-        ended = {_named(p) for p in parts}
+        # Revoked and lost are the same to us: the partition's next owner reads again whatever is not committed.
+        ended = {_source_of(p) for p in parts}
         self._acknowledge(consumer.incremental_unassign, sorted(ended & self._fetched))
         self._assigned -= ended
         self._fetched -= ended
         self._changes.extend(Change(source, gained=False) for source in sorted(ended))
 
     def _acknowledge(self, call: Callable[[list[KafkaPartition]], None], sources: list[TopicPartition]) -> None:
-        # A failure means that the group has moved on already; the next callback says how.
+        # A failure means that the group has already moved on; the next callback brings the new assignment.
         with suppress(KafkaException):
             call([KafkaPartition(*source) for source in sources])
 
@@ -80,17 +80,17 @@ class KafkaSource:
     def poll(self, limit: int, timeout: float, linger: float) -> Polled:
         polled = Polled()
         try:
-            # consume() waits for the full number: wait for a first record only, then take what a short linger brings.
+            # consume() waits for the full number of records. So wait for the first one only, then for a short linger.
             messages = self._consumer.consume(1, timeout) if timeout else []
             if messages or not timeout:
                 messages += self._consumer.consume(limit - len(messages), linger)
         except KafkaException as error:
-            final = refused(error, "the consumer")
+            final = detect_refusal(error, "the consumer")
             if final is not None:
                 raise final from error
             polled.raised = error
             return polled
-        except Exception as error:  # a client that fails here may have lost the records it held: never continue past it
+        except Exception as error:  # the client may have lost records that it had fetched: never continue after this
             polled.raised = error
             return polled
         if messages:
@@ -109,25 +109,25 @@ class KafkaSource:
             messages = good
         polled.count = len(messages)
         if messages:
-            polled.records += _by_partition(messages, self._only_topic)
+            polled.records += group_by_partition(messages, self._only_topic)
 
     def _report(self, message: Message, error: KafkaError, polled: Polled) -> None:
         code = error.code()
         topic, partition = message.topic(), message.partition()
         if topic is None or partition is None or partition < 0:
-            final = refused(error, "the consumer")
+            final = detect_refusal(error, "the consumer")
             if final is not None:
                 raise final
-            return  # a broker that does not answer: librdkafka goes on trying, and logs it
+            return  # a broker does not answer: librdkafka keeps trying, and logs it
         source = TopicPartition(topic, partition)
         if code == KafkaError._PARTITION_EOF:
             polled.ends[source] = message.offset() or 0
-        elif code in _GONE:
+        elif code in _OFFSET_GONE:
             polled.faults.append((source, Fault.OFFSET_GONE, error.str()))
         elif code in _TOPIC_GONE:
             polled.faults.append((source, Fault.TOPIC_GONE, error.str()))
         else:
-            final = refused(error, f"topic {topic!r}")
+            final = detect_refusal(error, f"topic {topic!r}")
             if final is not None:
                 raise final
             polled.faults.append((source, Fault.OTHER, error.str()))
@@ -135,7 +135,7 @@ class KafkaSource:
     # Offsets and positions.
 
     def committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
-        with _asking("the committed offsets"):
+        with _query("the committed offsets"):
             return self._offsets.committed(sources)
 
     def commit(self, offsets: list[KafkaPartition]) -> None:
@@ -151,14 +151,14 @@ class KafkaSource:
             self._fetched.add(source)
 
     def hold(self, source: TopicPartition) -> None:
-        # Out of the fetched set rather than paused: a partition whose offset fell off the log refuses to be sought.
+        # Unassigned instead of paused: a partition whose offset is no longer in the log cannot be sought.
         if source in self._fetched:
-            with suppress(KafkaException):  # a client that has dropped it by itself
+            with suppress(KafkaException):  # the client has already dropped it by itself
                 self._consumer.incremental_unassign([KafkaPartition(*source)])
             self._fetched.discard(source)
 
     def bounds(self, source: TopicPartition, seconds: float = _CALL_TIMEOUT_S) -> tuple[int, int]:
-        with _asking("the bounds of a partition"):
+        with _query("the bounds of a partition"):
             low, high = self._consumer.get_watermark_offsets(KafkaPartition(*source), seconds)
         return low, high
 
@@ -171,17 +171,17 @@ class KafkaSource:
         return high if high >= 0 else None
 
     def offset_at(self, source: TopicPartition, timestamp_ms: int) -> int:
-        asked = KafkaPartition(source.topic, source.partition, timestamp_ms)
-        with _asking("an offset by time"):
-            answer = self._consumer.offsets_for_times([asked], _CALL_TIMEOUT_S)[0]
+        query = KafkaPartition(source.topic, source.partition, timestamp_ms)
+        with _query("an offset by time"):
+            answer = self._consumer.offsets_for_times([query], _CALL_TIMEOUT_S)[0]
         return int(answer.offset) if answer.offset >= 0 else self.bounds(source)[1]
 
     def partitions(self, topic: str) -> int:
-        with _asking(f"the partitions of {topic!r}"):
+        with _query(f"the partitions of {topic!r}"):
             return self._topics.partitions(topic)
 
     def topic_id(self, topic: str) -> str:
-        with _asking(f"the id of topic {topic!r}"):
+        with _query(f"the id of topic {topic!r}"):
             return self._topics.topic_id(topic)
 
     def close(self) -> None:
@@ -190,55 +190,16 @@ class KafkaSource:
 
 
 @contextmanager
-def _asking(what: str) -> Iterator[None]:
-    """Errors of a question in the port's words: LogUnavailable, or RefusedByKafka where asking again will not help."""
+def _query(what: str) -> Iterator[None]:
+    """Translate the client's errors into LogUnavailable, or RefusedByKafka if another try will not help."""
     try:
         yield
     except KafkaException as error:
-        final = refused(error, what)
+        final = detect_refusal(error, what)
         if final is not None:
             raise final from error
         raise LogUnavailable(f"{what}: {error.args[0].str()}") from error
 
 
-def _named(part: KafkaPartition) -> TopicPartition:
+def _source_of(part: KafkaPartition) -> TopicPartition:
     return TopicPartition(part.topic, part.partition)
-
-
-def _by_partition(messages: list[Message], only_topic: str | None) -> Iterator[Records]:
-    """The messages of each partition, in its own order. They come in runs, so whole runs are moved and not messages.
-
-    With `only_topic` they are all of that topic, and none is asked for it.
-    """
-    numbers = np.fromiter(map(Message.partition, messages), np.int64, len(messages))
-    starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()]
-    runs: dict[int, list[Message]] = {}
-    for start, stop in pairwise([*starts, len(messages)]):
-        run = messages[start:stop]
-        number = int(numbers[start])
-        runs[number] = runs[number] + run if number in runs else run
-    for number, run in runs.items():
-        topics = {only_topic} if only_topic is not None else {message.topic() for message in run}
-        for topic in sorted(map(str, topics)):
-            ours = run if len(topics) == 1 else [message for message in run if message.topic() == topic]
-            yield _records(TopicPartition(topic, number), ours)
-
-
-def _offsets(messages: list[Message], count: int) -> npt.NDArray[np.int64]:
-    """(n,) int64. Offsets of a partition only rise, so where the last is n - 1 past the first there are no gaps."""
-    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
-    if last - first == count - 1:
-        return np.arange(first, last + 1, dtype=np.int64)
-    return np.fromiter(map(Message.offset, messages), np.int64, count)
-
-
-def _records(source: TopicPartition, messages: list[Message]) -> Records:
-    count = len(messages)
-    values: list[Any] = list(map(Message.value, messages))
-    return Records(
-        source,
-        _offsets(messages, count),
-        np.fromiter(map(_TIME, map(Message.timestamp, messages)), np.int64, count),
-        values,
-        lambda i: messages[i].key(),
-    )

@@ -1,4 +1,4 @@
-"""A Redis connection with short time-outs, and its errors in the ports' words."""
+"""A Redis client with short time-outs, and the translation of its errors into the ports'."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.errors import ConfigError, DependencyUnreachable
+from worker.errors import ConfigError
 from worker.ports.stores import StoreUnavailable
 
 TIMEOUT_S = 2.0
@@ -22,35 +22,27 @@ R = TypeVar("R")
 
 
 def connect(url: str) -> redis.Redis:
-    """A client; nothing is sent yet. Raises ConfigError for a URL that is none, without showing its password."""
+    """A client, which connects at its first call. Raises ConfigError for a malformed URL, without showing it."""
     try:
         return redis.Redis.from_url(
             url,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             health_check_interval=30,
-            # One immediate second try covers a connection that the server has closed; callers do their own waiting.
+            # One immediate retry covers a connection that the server has closed. Callers do all other waiting.
             retry=Retry(NoBackoff(), 1),
         )
-    except ValueError:  # whose text may show a part of the password
+    except ValueError:  # its text may contain a part of the password
         raise ConfigError(
-            "redis.url: not a URL that can be read; allowed: redis://user:password@host:port/0, what is special in "
-            "a password percent-encoded"
+            "redis.url: not a URL that can be read; allowed: redis://user:password@host:port/0, with special "
+            "characters in the password percent-encoded"
         ) from None
 
 
-def await_redis(client: redis.Redis, seen_as: str) -> None:
-    """Raises DependencyUnreachable where Redis does not answer now."""
-    try:
-        client.ping()
-    except redis.RedisError as error:
-        raise DependencyUnreachable(f"redis.url: no answer from {seen_as}: {error}") from error
-
-
 def refuse_eviction(client: redis.Redis) -> None:
-    """Raises ConfigError where Redis, when it is full, deletes keys that nobody gave a time to live: models and state.
+    """Raises ConfigError if a full Redis would delete keys without a time to live, which are models and state.
 
-    A server that does not tell (no right to INFO, or a proxy) is let through.
+    A server that does not answer INFO (no right to, or a proxy) passes.
     """
     try:
         policy = str(client.info("memory").get("maxmemory_policy", ""))
@@ -63,8 +55,11 @@ def refuse_eviction(client: redis.Redis) -> None:
         )
 
 
-def script(client: redis.Redis, source: str) -> Script:
-    """A Lua script over (keys, arguments), sent whole each time: rare writes, and no cache that a fail-over empties."""
+def make_script(client: redis.Redis, source: str) -> Script:
+    """A Lua script as a function of (keys, arguments).
+
+    The source is sent with each call: writes are rare, and a fail-over would empty the server's script cache.
+    """
 
     def call(keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
         return client.eval(source, len(keys), *keys, *arguments)
@@ -72,8 +67,8 @@ def script(client: redis.Redis, source: str) -> Script:
     return call
 
 
-def translated(call: Callable[P, R]) -> Callable[P, R]:
-    """Any error of the client as StoreUnavailable: down, loading, full and read-only are all waited out."""
+def translate_errors(call: Callable[P, R]) -> Callable[P, R]:
+    """Raise any error of the client as StoreUnavailable: callers wait for a Redis that is down, full or read-only."""
 
     @functools.wraps(call)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

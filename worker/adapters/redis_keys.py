@@ -1,5 +1,6 @@
-"""Every Redis key, its format and its time to live. All begin with `offbeat:{<stream>}:`, the braces keep a stream
-in one slot.
+"""Every Redis key, its format and its time to live.
+
+All keys begin with `offbeat:{<stream>}:`. The braces keep a stream in one slot of a Redis cluster.
 
 | key | type | holds |
 |---|---|---|
@@ -7,7 +8,7 @@ in one slot.
 | bundles | sorted set | digests by version |
 | threshold:<digest> | hash | value (JSON), signature |
 | thresholds:<bundle digest> | sorted set | digests of the bundle's thresholds by creation, ms since 1970 |
-| champion | hash | spec hash to the pair that serves (JSON) |
+| champion | hash | spec hash to the bundle and threshold that serve (JSON) |
 | history:<spec hash> | list | champions, newest first, the last 100 |
 | version, fence | integer | last version number, last fencing token |
 | lease | string | the active trainer, expires |
@@ -25,6 +26,8 @@ HISTORY_LENGTH = 100
 
 
 class Keys:
+    """The keys of one stream."""
+
     def __init__(self, stream: str) -> None:
         self._prefix = f"offbeat:{{{stream}}}:"
 

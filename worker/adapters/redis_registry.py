@@ -10,7 +10,7 @@ from typing import Any, cast
 import redis
 from pydantic import ValidationError
 
-from worker.adapters.redis_client import script, translated
+from worker.adapters.redis_client import make_script, translate_errors
 from worker.adapters.redis_keys import HISTORY_LENGTH, Keys
 from worker.core.model.bundle import Bundle, BundleError, Manifest, sign, unpack, verify
 from worker.core.model.serving_model import Signatures
@@ -18,70 +18,77 @@ from worker.core.model.threshold import Threshold
 from worker.errors import BundleRefused
 from worker.ports.stores import BundleInfo, Champion, MissingPart
 
-# KEYS: champion, history, bundle, threshold, fence. ARGV: spec hash, pair as JSON, token, length of the history.
 _PROMOTE = """
-if redis.call('EXISTS', KEYS[3]) == 0 then return 'bundle' end
-if redis.call('EXISTS', KEYS[4]) == 0 then return 'threshold' end
-local now = redis.call('HGET', KEYS[1], ARGV[1])
-if now and tonumber(cjson.decode(now)['token']) > tonumber(ARGV[3]) then return 'fenced' end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('LPUSH', KEYS[2], ARGV[2])
-redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[4]) - 1)
-if tonumber(redis.call('GET', KEYS[5]) or '0') < tonumber(ARGV[3]) then redis.call('SET', KEYS[5], ARGV[3]) end
+local champion, history, bundle, threshold, fence = unpack(KEYS)
+local spec_hash, pair, token, history_length = unpack(ARGV)
+if redis.call('EXISTS', bundle) == 0 then return 'bundle' end
+if redis.call('EXISTS', threshold) == 0 then return 'threshold' end
+local present = redis.call('HGET', champion, spec_hash)
+if present and tonumber(cjson.decode(present)['token']) > tonumber(token) then return 'fenced' end
+redis.call('HSET', champion, spec_hash, pair)
+redis.call('LPUSH', history, pair)
+redis.call('LTRIM', history, 0, tonumber(history_length) - 1)
+if tonumber(redis.call('GET', fence) or '0') < tonumber(token) then redis.call('SET', fence, token) end
 return 'ok'
 """
-# KEYS: champion, history, bundle, threshold, bundles, thresholds of the bundle, fence, version.
-# ARGV: spec hash, pair as JSON, length of the history, manifest, weights, its signature, threshold, its signature,
-# creation of the threshold. No signature is an empty one.
+# An empty signature stands for none.
 _RESTORE = """
-local mine, raw = cjson.decode(ARGV[2]), redis.call('HGET', KEYS[1], ARGV[1])
+local champion, history, bundle, threshold, bundles, thresholds, fence, version = unpack(KEYS)
+local spec_hash, pair, history_length, manifest, weights, bundle_signature, value, threshold_signature, created_ms
+  = unpack(ARGV)
+local restored, raw = cjson.decode(pair), redis.call('HGET', champion, spec_hash)
 if raw then
-  local now = cjson.decode(raw)
-  if now['token'] > mine['token'] or (now['token'] == mine['token'] and now['version'] >= mine['version']) then
+  local present = cjson.decode(raw)
+  if present['token'] > restored['token']
+    or (present['token'] == restored['token'] and present['version'] >= restored['version']) then
     return 'newer'
   end
 end
-if redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('HSET', KEYS[3], 'manifest', ARGV[4], 'weights', ARGV[5])
-  if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'signature', ARGV[6]) end
-  redis.call('ZADD', KEYS[5], mine['version'], mine['bundle'])
+if redis.call('EXISTS', bundle) == 0 then
+  redis.call('HSET', bundle, 'manifest', manifest, 'weights', weights)
+  if bundle_signature ~= '' then redis.call('HSET', bundle, 'signature', bundle_signature) end
+  redis.call('ZADD', bundles, restored['version'], restored['bundle'])
 end
-if redis.call('EXISTS', KEYS[4]) == 0 then
-  redis.call('HSET', KEYS[4], 'value', ARGV[7])
-  if ARGV[8] ~= '' then redis.call('HSET', KEYS[4], 'signature', ARGV[8]) end
-  redis.call('ZADD', KEYS[6], ARGV[9], mine['threshold'])
+if redis.call('EXISTS', threshold) == 0 then
+  redis.call('HSET', threshold, 'value', value)
+  if threshold_signature ~= '' then redis.call('HSET', threshold, 'signature', threshold_signature) end
+  redis.call('ZADD', thresholds, created_ms, restored['threshold'])
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('LPUSH', KEYS[2], ARGV[2])
-redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[3]) - 1)
-for key, value in pairs({[KEYS[7]] = mine['token'], [KEYS[8]] = mine['version']}) do
-  if tonumber(redis.call('GET', key) or '0') < value then redis.call('SET', key, string.format('%d', value)) end
+redis.call('HSET', champion, spec_hash, pair)
+redis.call('LPUSH', history, pair)
+redis.call('LTRIM', history, 0, tonumber(history_length) - 1)
+for counter, least in pairs({[fence] = restored['token'], [version] = restored['version']}) do
+  if tonumber(redis.call('GET', counter) or '0') < least then
+    redis.call('SET', counter, string.format('%d', least))
+  end
 end
 return 'ok'
 """
-# A version that came from elsewhere is not given out again.
-_RAISE = """
-if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+# So that the number of a version that came from elsewhere is not given to another one.
+_RAISE_VERSION = """
+local counter = unpack(KEYS)
+local version = unpack(ARGV)
+if tonumber(redis.call('GET', counter) or '0') < tonumber(version) then redis.call('SET', counter, version) end
 """
 
 
 class RedisRegistry:
-    """With a `signing_key`, what is not signed by it is refused on read."""
+    """The `Registry` port. With a `signing_key`, reads refuse bundles and thresholds that it did not sign."""
 
     def __init__(self, client: redis.Redis, stream: str, signing_key: bytes | None = None) -> None:
         self._client = client
         self._keys = Keys(stream)
         self._signing_key = signing_key
-        self._promote = script(client, _PROMOTE)
-        self._restore = script(client, _RESTORE)
-        self._raise = script(client, _RAISE)
+        self._promote = make_script(client, _PROMOTE)
+        self._restore = make_script(client, _RESTORE)
+        self._raise_version = make_script(client, _RAISE_VERSION)
 
-    @translated
+    @translate_errors
     def champion(self, spec_hash: str) -> Champion | None:
         raw = self._client.hget(self._keys.champion(), spec_hash)
-        return _champion(cast(bytes, raw)) if raw is not None else None
+        return _decode(cast(bytes, raw)) if raw is not None else None
 
-    @translated
+    @translate_errors
     def bundle(self, digest: str) -> Bundle:
         stored = cast(dict[bytes, bytes], self._client.hgetall(self._keys.bundle(digest)))
         if b"manifest" not in stored or b"weights" not in stored:
@@ -92,10 +99,10 @@ class RedisRegistry:
             raise BundleRefused(f"bundle {digest}: {error}") from error
         if bundle.digest != digest:
             raise BundleRefused(f"bundle {digest}: its content has the digest {bundle.digest}")
-        self._check(f"bundle {digest}", stored[b"manifest"], stored.get(b"signature"))
+        self._check_signature(f"bundle {digest}", stored[b"manifest"], stored.get(b"signature"))
         return bundle
 
-    @translated
+    @translate_errors
     def threshold(self, digest: str) -> Threshold:
         stored = cast(dict[bytes, bytes], self._client.hgetall(self._keys.threshold(digest)))
         if b"value" not in stored:
@@ -106,43 +113,43 @@ class RedisRegistry:
             raise BundleRefused(f"threshold {digest}: {error.errors()[0]['msg']}") from error
         if threshold.digest() != digest:
             raise BundleRefused(f"threshold {digest}: its content has the digest {threshold.digest()}")
-        self._check(f"threshold {digest}", stored[b"value"], stored.get(b"signature"))
+        self._check_signature(f"threshold {digest}", stored[b"value"], stored.get(b"signature"))
         return threshold
 
-    @translated
+    @translate_errors
     def put_bundle(self, bundle: Bundle, signature: str | None = None) -> None:
-        """`signature` is stored where this process has no key to sign with itself."""
+        """`signature` is stored if this process has no key of its own to sign with."""
         key = self._keys.bundle(bundle.digest)
         fields = {"manifest": bundle.manifest_bytes, "weights": bundle.weights}
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(key, mapping=cast(Any, fields | self._signature(bundle.manifest_bytes, signature)))
+            pipe.hset(key, mapping=cast(Any, fields | self._signature_field(bundle.manifest_bytes, signature)))
             pipe.zadd(self._keys.bundles(), {bundle.digest: bundle.manifest.version})
             pipe.execute()
-        self._raise([self._keys.version()], [bundle.manifest.version])
+        self._raise_version([self._keys.version()], [bundle.manifest.version])
 
-    @translated
+    @translate_errors
     def put_threshold(self, threshold: Threshold, signature: str | None = None) -> None:
         raw, digest = threshold.to_bytes(), threshold.digest()
-        fields = {"value": raw} | self._signature(raw, signature)
+        fields = {"value": raw} | self._signature_field(raw, signature)
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hset(self._keys.threshold(digest), mapping=cast(Any, fields))
             pipe.zadd(self._keys.thresholds(threshold.bundle), {digest: _created_ms(threshold)})
             pipe.execute()
 
-    @translated
+    @translate_errors
     def thresholds(self, bundle: str) -> list[str]:
         """Digests of a bundle's thresholds, newest first."""
         found = cast(list[bytes], self._client.zrevrange(self._keys.thresholds(bundle), 0, -1))
         return [raw.decode() for raw in found]
 
-    @translated
+    @translate_errors
     def signatures(self, bundle: str, threshold: str) -> Signatures:
         keys = (self._keys.bundle(bundle), self._keys.threshold(threshold))
         found = [cast(bytes | None, self._client.hget(key, "signature")) for key in keys]
         first, second = (raw.decode("ascii", "replace") if raw is not None else None for raw in found)
         return Signatures(first, second)
 
-    @translated
+    @translate_errors
     def promote(self, spec_hash: str, champion: Champion) -> bool:
         keys = self._keys
         outcome = self._promote(
@@ -153,14 +160,14 @@ class RedisRegistry:
                 keys.threshold(champion.threshold),
                 keys.fence(),
             ],
-            [spec_hash, _json(champion), champion.token, HISTORY_LENGTH],
+            [spec_hash, _encode(champion), champion.token, HISTORY_LENGTH],
         )
         if outcome in (b"bundle", b"threshold"):
-            named = getattr(champion, outcome.decode())
-            raise MissingPart(f"{outcome.decode()} {named} is not in Redis: nothing promoted")
+            digest = getattr(champion, outcome.decode())
+            raise MissingPart(f"{outcome.decode()} {digest} is not in Redis: nothing promoted")
         return bool(outcome == b"ok")
 
-    @translated
+    @translate_errors
     def restore(
         self, spec_hash: str, champion: Champion, bundle: Bundle, threshold: Threshold, signatures: Signatures
     ) -> bool:
@@ -178,31 +185,31 @@ class RedisRegistry:
             ],
             [
                 spec_hash,
-                _json(champion),
+                _encode(champion),
                 HISTORY_LENGTH,
                 bundle.manifest_bytes,
                 bundle.weights,
-                self._signature(bundle.manifest_bytes, signatures.bundle).get("signature", b""),
+                self._signature_field(bundle.manifest_bytes, signatures.bundle).get("signature", b""),
                 value,
-                self._signature(value, signatures.threshold).get("signature", b""),
+                self._signature_field(value, signatures.threshold).get("signature", b""),
                 _created_ms(threshold),
             ],
         )
         return bool(outcome == b"ok")
 
-    @translated
+    @translate_errors
     def history(self, spec_hash: str) -> list[Champion]:
-        return [_champion(raw) for raw in cast(list[bytes], self._client.lrange(self._keys.history(spec_hash), 0, -1))]
+        return [_decode(raw) for raw in cast(list[bytes], self._client.lrange(self._keys.history(spec_hash), 0, -1))]
 
-    @translated
+    @translate_errors
     def next_version(self) -> int:
         return int(self._client.incr(self._keys.version()))
 
-    @translated
+    @translate_errors
     def next_token(self) -> int:
         return int(self._client.incr(self._keys.fence()))
 
-    @translated
+    @translate_errors
     def bundles(self) -> list[BundleInfo]:
         digests = cast(list[bytes], self._client.zrevrange(self._keys.bundles(), 0, -1))
         found = []
@@ -210,20 +217,21 @@ class RedisRegistry:
             raw = self._client.hget(self._keys.bundle(digest), "manifest")
             if raw is not None:
                 manifest = Manifest.model_validate_json(cast(bytes, raw))
-                found.append(_info(digest, manifest))
+                found.append(_bundle_info(digest, manifest))
         return found
 
-    def _signature(self, raw: bytes, given: str | None) -> dict[str, bytes]:
+    def _signature_field(self, raw: bytes, given: str | None) -> dict[str, bytes]:
+        """The field `signature` of a hash, by our key or as `given`; empty if there is neither."""
         signature = sign(raw, self._signing_key) if self._signing_key is not None else given
         return {"signature": signature.encode("ascii")} if signature is not None else {}
 
-    def _check(self, name: str, raw: bytes, signature: bytes | None) -> None:
+    def _check_signature(self, name: str, raw: bytes, signature: bytes | None) -> None:
         refusal = verify(raw, signature.decode("ascii", "replace") if signature else None, self._signing_key)
         if refusal is not None:
             raise BundleRefused(f"{name}: {refusal}")
 
 
-def _info(digest: str, manifest: Manifest) -> BundleInfo:
+def _bundle_info(digest: str, manifest: Manifest) -> BundleInfo:
     return BundleInfo(
         digest,
         manifest.version,
@@ -242,10 +250,10 @@ def _created_ms(threshold: Threshold) -> int:
         return 0
 
 
-def _json(champion: Champion) -> str:
+def _encode(champion: Champion) -> str:
     return json.dumps(asdict(champion), sort_keys=True)
 
 
-def _champion(raw: bytes) -> Champion:
+def _decode(raw: bytes) -> Champion:
     plain = json.loads(raw)
     return Champion(plain["bundle"], plain["threshold"], plain["version"], plain["token"])

@@ -7,17 +7,19 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from worker.adapters.redis_client import translated
+from worker.adapters.redis_client import translate_errors
 from worker.adapters.redis_keys import SAMPLES_TTL_S, Keys
 from worker.ports.stores import SampleBlock
 
 
 class RedisSamples:
+    """The `SampleStore` port on one Redis hash that expires."""
+
     def __init__(self, client: redis.Redis, stream: str) -> None:
         self._client = client
         self._key = Keys(stream).samples()
 
-    @translated
+    @translate_errors
     def add(self, topic_id: str, topic: str, partition: int, first_offset: int, columns: bytes, rows: int) -> None:
         block = msgspec.msgpack.encode([topic_id, topic, partition, first_offset, rows, columns])
         with self._client.pipeline(transaction=True) as pipe:
@@ -25,13 +27,13 @@ class RedisSamples:
             pipe.expire(self._key, SAMPLES_TTL_S)
             pipe.execute()
 
-    @translated
+    @translate_errors
     def rows(self) -> int:
-        """Rows as the fields name them; what `read` leaves out as overlapping is counted twice."""
+        """The sum of the rows that the fields' names state. Blocks that `read` leaves out as overlapping count too."""
         names = cast(list[bytes], self._client.hkeys(self._key))
         return sum(int(name.rsplit(b"/", 1)[1]) for name in names)
 
-    @translated
+    @translate_errors
     def read(self) -> list[SampleBlock]:
         found = cast(dict[bytes, bytes], self._client.hgetall(self._key))
         blocks = []
@@ -42,14 +44,14 @@ class RedisSamples:
         kept: list[SampleBlock] = []
         for block in blocks:
             before = kept[-1] if kept else None
-            same = before is not None and (before.topic_id, before.partition) == (
-                block.topic_id,
-                block.partition,
-            )
-            if not same or before is None or block.first_offset >= before.first_offset + before.rows:
+            if (
+                before is None
+                or (before.topic_id, before.partition) != (block.topic_id, block.partition)
+                or block.first_offset >= before.first_offset + before.rows
+            ):
                 kept.append(block)
         return kept
 
-    @translated
+    @translate_errors
     def clear(self) -> None:
         self._client.delete(self._key)

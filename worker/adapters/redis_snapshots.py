@@ -1,4 +1,4 @@
-"""Snapshots in Redis: immutable manifests over immutable chunks. Nothing becomes visible before all of it is there."""
+"""Snapshots in Redis: immutable manifests of immutable chunks. A manifest is written after all of its chunks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import cast
 
 import redis
 
-from worker.adapters.redis_client import translated
+from worker.adapters.redis_client import translate_errors
 from worker.adapters.redis_keys import Keys
 from worker.core.state.snapshot import HEAD, Chunk, Snapshot, digest_of
 from worker.ports.stores import MissingPart
 
 STRANGERS_MS = 86_400_000
+"""Snapshots that are not our own are collected when they are this old."""
 
 
 class RedisSnapshots:
+    """The `SnapshotStore` port."""
+
     def __init__(self, client: redis.Redis, stream: str) -> None:
         self._client = client
         self._keys = Keys(stream)
 
-    @translated
+    @translate_errors
     def put(self, snapshot: Snapshot) -> None:
         topic, partition = snapshot.topic, snapshot.partition
         for sha256, content in snapshot.contents.items():
@@ -34,7 +37,7 @@ class RedisSnapshots:
             pipe.zadd(self._keys.snapshots(topic, partition), {snapshot.id: snapshot.offset})
             pipe.execute()
 
-    @translated
+    @translate_errors
     def get(
         self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None
     ) -> Snapshot | None:
@@ -59,12 +62,12 @@ class RedisSnapshots:
                 return snapshot
         return None
 
-    @translated
+    @translate_errors
     def _ids(self, topic: str, partition: int, offset: int | str) -> list[str]:
         found = self._client.zrevrangebyscore(self._keys.snapshots(topic, partition), offset, "-inf")
         return [raw.decode() for raw in cast(list[bytes], found)]
 
-    @translated
+    @translate_errors
     def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
         topic, partition, keys = snapshot.topic, snapshot.partition, self._keys
         ids = self._ids(topic, partition, "+inf")
@@ -92,7 +95,7 @@ class RedisSnapshots:
 
 
 def _read(raw: bytes | None) -> Snapshot | None:
-    """The manifest; None for one that is missing or of another format."""
+    """The snapshot without contents; None if the manifest is missing or has another format."""
     try:
         return Snapshot.from_manifest(raw) if raw is not None else None
     except ValueError:

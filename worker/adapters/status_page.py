@@ -1,6 +1,4 @@
-"""The page at `/`: shows what `/api/status` says, with nothing loaded from elsewhere and every value set as
-text.
-"""
+"""The page at `/`: shows `/api/status`, loads nothing from elsewhere, and sets every value as text."""
 
 from __future__ import annotations
 
@@ -113,4 +111,4 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Only this page's own style and script run, so that no text in a status could, whatever it held."""
+"""Allows only this page's own style and script, so that no text in a status can run, whatever it holds."""

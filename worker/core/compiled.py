@@ -17,8 +17,6 @@ Hashes = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
-Records = npt.NDArray[np.void]
-"""An array of a structured dtype: in a kernel, `records[i].field` reads and writes a field."""
 
 # A kernel may inline functions of other kernels, but numba's cache on disk only checks whether the function's own
 # file has changed. We therefore key the cache by a hash over all kernels.

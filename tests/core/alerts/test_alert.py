@@ -156,7 +156,7 @@ def test_contributions_are_the_largest_first_as_shares_of_the_whole() -> None:
 
 
 def one(names: Sequence[str], errors: list[float], actual: Any, expected: Any, top: int = 5) -> list[Contribution]:
-    """Of a single row whose features all have the same values."""
+    """The contributions of a single row whose features all have the same values."""
     [found] = contributions(names, np.array([errors], np.float32), lambda feature: ([actual], [expected]), top)
     return found
 
@@ -233,7 +233,7 @@ def test_an_event_is_read_or_left_out_but_never_stops_its_alert(raw: bytes, even
     assert value["event_omitted"] is False
 
 
-def test_what_json_cannot_hold_is_replaced() -> None:
+def test_values_that_json_cannot_hold_are_replaced() -> None:
     odd = {
         "nan": math.nan,
         "big": 10**400,

@@ -1,4 +1,4 @@
-"""Bundles and archives: what does not fit is refused with the reason, and what fits scores with the same bits."""
+"""Bundles and archives: damage and misfits are refused with the reason, and a round trip scores with the same bits."""
 
 from __future__ import annotations
 
@@ -27,35 +27,48 @@ KEY = b"a key"
 Plain = dict[str, Any]
 
 
-def made() -> tuple[Detector, Bundle]:
+def make() -> tuple[Detector, Bundle]:
     fitted = fit(SPEC, rows(300), kind="denoising", seed=7)
     bundle = pack(
-        version=3, kind="denoising", encoder=fitted.encoder, tensors=fitted.tensors, parent=None,
-        created_at="2026-01-01T00:00:00Z", data={"flows/0": [0, 299]}, metrics={"rows": 300.0}, libraries={}, seed=7,
-    )  # fmt: skip
+        version=3,
+        kind="denoising",
+        encoder=fitted.encoder,
+        tensors=fitted.tensors,
+        parent=None,
+        created_at="2026-01-01T00:00:00Z",
+        data={"flows/0": [0, 299]},
+        metrics={"rows": 300.0},
+        libraries={},
+        seed=7,
+    )
     return fitted.detector(), bundle
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return made()[1]
+    return make()[1]
 
 
 def threshold_of(bundle: Bundle) -> Threshold:
     return Threshold(
-        bundle=bundle.digest, alert_rate=0.001, cut=2.5, n=100, histogram=((10, 90), (40, 10)), tail=None,
+        bundle=bundle.digest,
+        alert_rate=0.001,
+        cut=2.5,
+        n=100,
+        histogram=((10, 90), (40, 10)),
+        tail=None,
         provenance=Provenance(kind="calibration", created_at="2026-01-01T00:00:00Z", reason="test"),
-    )  # fmt: skip
+    )
 
 
-def altered(bundle: Bundle, change: Callable[[Plain], object]) -> bytes:
+def alter(bundle: Bundle, change: Callable[[Plain], object]) -> bytes:
     plain = json.loads(bundle.manifest_bytes)
     change(plain)
     return json.dumps(plain).encode()
 
 
 def test_a_round_trip_scores_with_the_same_bits() -> None:
-    detector, bundle = made()
+    detector, bundle = make()
     again = unpack(bundle.manifest_bytes, bundle.weights)
     assert again.digest == bundle.digest
     block = rows(1_000, seed=5, missing=0.05)
@@ -64,8 +77,8 @@ def test_a_round_trip_scores_with_the_same_bits() -> None:
     assert reopened.errors(reopened.encoder.transform(block)).tobytes() == expected.tobytes()
 
 
-def test_the_same_parts_are_the_same_bundle() -> None:
-    assert made()[1].digest == made()[1].digest
+def test_the_same_content_is_the_same_bundle() -> None:
+    assert make()[1].digest == make()[1].digest
 
 
 def test_any_flipped_bit_of_the_weights_is_found(bundle: Bundle) -> None:
@@ -81,7 +94,7 @@ def change_spec(plain: Plain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (change_spec, "the feature spec is not the one"),
         (lambda plain: plain.update(spec_hash="sha256:0"), "the feature spec is not the one"),
@@ -93,19 +106,19 @@ def change_spec(plain: Plain) -> None:
         (lambda plain: plain.update(weights_sha256="0" * 64), "the weights are not those"),
     ],
 )
-def test_a_changed_manifest_is_refused(bundle: Bundle, change: Callable[[Plain], object], said: str) -> None:
-    with pytest.raises(BundleError, match=said):
-        unpack(altered(bundle, change), bundle.weights)
+def test_a_changed_manifest_is_refused(bundle: Bundle, change: Callable[[Plain], object], reason: str) -> None:
+    with pytest.raises(BundleError, match=reason):
+        unpack(alter(bundle, change), bundle.weights)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff\xfe", pickle.dumps({"a": 1})])
-def test_what_is_no_manifest_is_refused(bundle: Bundle, raw: bytes) -> None:
+def test_other_bytes_than_a_manifest_are_refused(bundle: Bundle, raw: bytes) -> None:
     with pytest.raises(BundleError, match="manifest"):
         unpack(raw, bundle.weights)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (lambda plain: plain["encoder"]["parts"].pop(), "4 parts and 5 masks for 5 features"),
         (lambda plain: plain["encoder"]["parts"][0].update(surprise=1), "not an encoder"),
@@ -113,15 +126,17 @@ def test_what_is_no_manifest_is_refused(bundle: Bundle, raw: bytes) -> None:
         (lambda plain: plain.update(kind="pickled"), "model kind 'pickled'; allowed"),
     ],
 )
-def test_parts_that_do_not_fit_make_no_detector(bundle: Bundle, change: Callable[[Plain], object], said: str) -> None:
-    opened = unpack(altered(bundle, change), bundle.weights)
-    with pytest.raises(BundleError, match=said):
+def test_an_encoder_that_does_not_fit_is_refused(
+    bundle: Bundle, change: Callable[[Plain], object], reason: str
+) -> None:
+    opened = unpack(alter(bundle, change), bundle.weights)
+    with pytest.raises(BundleError, match=reason):
         opened.detector()
 
 
 def with_weights(bundle: Bundle, weights: bytes) -> Bundle:
     sha256 = hashlib.sha256(weights).hexdigest()
-    return unpack(altered(bundle, lambda plain: plain.update(weights_sha256=sha256)), weights)
+    return unpack(alter(bundle, lambda plain: plain.update(weights_sha256=sha256)), weights)
 
 
 def test_weights_of_another_shape_make_no_detector(bundle: Bundle) -> None:
@@ -146,7 +161,7 @@ def test_weights_of_another_shape_make_no_detector(bundle: Bundle) -> None:
         ("marginal.table", float("inf")),
     ],
 )
-def test_values_that_no_training_makes_are_refused(bundle: Bundle, name: str, value: float) -> None:
+def test_values_that_no_fit_gives_are_refused(bundle: Bundle, name: str, value: float) -> None:
     from safetensors.torch import load, save
 
     tensors = load(bundle.weights)
@@ -179,16 +194,16 @@ def test_signatures(bundle: Bundle) -> None:
 # Archives.
 
 
-def zipped(parts: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zip_files(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as file:
-        for name, content in parts.items():
+        for name, content in files.items():
             file.writestr(name, content)
     return out.getvalue()
 
 
 @pytest.fixture(scope="module")
-def parts(bundle: Bundle) -> dict[str, bytes]:
+def files(bundle: Bundle) -> dict[str, bytes]:
     return {
         "manifest.json": bundle.manifest_bytes,
         "weights.safetensors": bundle.weights,
@@ -196,11 +211,11 @@ def parts(bundle: Bundle) -> dict[str, bytes]:
     }
 
 
-def signed(parts: dict[str, bytes], key: bytes = KEY) -> dict[str, bytes]:
+def with_signatures(files: dict[str, bytes], key: bytes = KEY) -> dict[str, bytes]:
     return {
-        **parts,
-        "manifest.sig": sign(parts["manifest.json"], key).encode(),
-        "threshold.sig": sign(parts["threshold.json"], key).encode(),
+        **files,
+        "manifest.sig": sign(files["manifest.json"], key).encode(),
+        "threshold.sig": sign(files["threshold.json"], key).encode(),
     }
 
 
@@ -213,73 +228,73 @@ def test_an_archive_comes_back_as_it_was(bundle: Bundle) -> None:
         assert archive.read(raw, key) == original
 
 
-def test_an_archive_from_any_zip_program_is_read(parts: dict[str, bytes]) -> None:
+def test_an_archive_from_any_zip_program_is_read(files: dict[str, bytes]) -> None:
     for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        assert archive.read(zipped(parts, compression)).threshold.n == 100
+        assert archive.read(zip_files(files, compression)).threshold.n == 100
 
 
-def test_an_archive_not_signed_by_the_key_is_refused(parts: dict[str, bytes]) -> None:
-    assert archive.read(zipped(signed(parts)), KEY)
+def test_an_archive_not_signed_by_the_key_is_refused(files: dict[str, bytes]) -> None:
+    assert archive.read(zip_files(with_signatures(files)), KEY)
     for wrong in (
-        parts,
-        signed(parts, b"another"),
-        {name: content for name, content in signed(parts).items() if name != "threshold.sig"},
+        files,
+        with_signatures(files, b"another"),
+        {name: content for name, content in with_signatures(files).items() if name != "threshold.sig"},
     ):
         with pytest.raises(BundleError, match=r"not signed|signature is wrong"):
-            archive.read(zipped(wrong), KEY)
+            archive.read(zip_files(wrong), KEY)
 
 
-def test_what_is_no_signature_is_refused_even_without_a_key(parts: dict[str, bytes]) -> None:
+def test_a_malformed_signature_is_refused_even_without_a_key(files: dict[str, bytes]) -> None:
     for wrong in (b"", b"\xff" * 64, b"g" * 64, b"a" * 63):
         with pytest.raises(BundleError, match=r"manifest\.sig is not"):
-            archive.read(zipped({**signed(parts), "manifest.sig": wrong}))
+            archive.read(zip_files({**with_signatures(files), "manifest.sig": wrong}))
 
 
-def test_parts_that_are_missing_or_unknown_are_named(parts: dict[str, bytes]) -> None:
-    for name in parts:
+def test_files_that_are_missing_or_unknown_are_named(files: dict[str, bytes]) -> None:
+    for name in files:
         with pytest.raises(BundleError, match=f"{name} is missing"):
-            archive.read(zipped({other: content for other, content in parts.items() if other != name}))
+            archive.read(zip_files({other: content for other, content in files.items() if other != name}))
     for name in ("../manifest.json", "/etc/passwd", "model.pkl", "sub/"):
         with pytest.raises(BundleError, match=r"is unknown; allowed: manifest\.json"):
-            archive.read(zipped({**parts, name: b""}))
+            archive.read(zip_files({**files, name: b""}))
 
 
-def test_a_part_that_is_there_twice_is_refused(parts: dict[str, bytes]) -> None:
-    out = io.BytesIO(zipped(parts))
+def test_a_file_that_is_there_twice_is_refused(files: dict[str, bytes]) -> None:
+    out = io.BytesIO(zip_files(files))
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(out, "a") as file:
         file.writestr("manifest.json", b"{}")
     with pytest.raises(BundleError, match="is there twice"):
         archive.read(out.getvalue())
 
 
-def test_a_threshold_of_another_bundle_is_refused(bundle: Bundle, parts: dict[str, bytes]) -> None:
+def test_a_threshold_of_another_bundle_is_refused(bundle: Bundle, files: dict[str, bytes]) -> None:
     other = threshold_of(bundle).model_copy(update={"bundle": "another"})
     with pytest.raises(BundleError, match="belongs to bundle another"):
-        archive.read(zipped({**parts, "threshold.json": other.to_bytes()}))
+        archive.read(zip_files({**files, "threshold.json": other.to_bytes()}))
 
 
-def test_a_zip_bomb_is_refused_by_what_it_states_and_by_what_it_holds(parts: dict[str, bytes]) -> None:
-    bomb = zipped({**parts, "threshold.json": b" " * (archive.MAX_THRESHOLD_BYTES + 1)})
+def test_a_zip_bomb_is_refused_by_its_stated_and_by_its_real_size(files: dict[str, bytes]) -> None:
+    bomb = zip_files({**files, "threshold.json": b" " * (archive.MAX_THRESHOLD_BYTES + 1)})
     assert len(bomb) < archive.MAX_THRESHOLD_BYTES
     with pytest.raises(BundleError, match=r"threshold\.json is too large"):
         archive.read(bomb)
     # The directory at the end says 100 bytes; the entry inflates to more.
-    raw = bytearray(zipped({**parts, "threshold.json": b" " * 1_000_000}))
+    raw = bytearray(zip_files({**files, "threshold.json": b" " * 1_000_000}))
     size = (1_000_000).to_bytes(4, "little")
     raw[raw.rindex(size) : raw.rindex(size) + 4] = (100).to_bytes(4, "little")
     with pytest.raises(BundleError):
         archive.read(bytes(raw))
 
 
-def test_a_damaged_archive_is_a_bundle_error_wherever_the_damage_is(parts: dict[str, bytes]) -> None:
-    raw = zipped(parts)
+def test_a_damaged_archive_is_a_bundle_error_wherever_the_damage_is(files: dict[str, bytes]) -> None:
+    raw = zip_files(files)
     intact = archive.read(raw)
     rng = np.random.default_rng(1)
     for place in rng.integers(0, len(raw), 300):
         damaged = bytearray(raw)
         damaged[place] ^= 1 << int(rng.integers(8))
         try:
-            assert archive.read(bytes(damaged)) == intact, "dates and attributes may change, the parts not"
+            assert archive.read(bytes(damaged)) == intact, "dates and attributes may change, the contents not"
         except BundleError:
             continue
     for size in range(0, len(raw), max(1, len(raw) // 100)):

@@ -1,4 +1,4 @@
-"""Scoring: the same bits anywhere, finite always, and every part of a row's error where it belongs."""
+"""Scoring: the same bits in any batch, finite for any row, and each feature's share of an error where it belongs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ENCODED = DETECTOR.encoder.transform(ROWS)
 ERRORS = DETECTOR.errors(ENCODED)
 
 
-def part(encoded: Encoded, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Encoded:
+def take(encoded: Encoded, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Encoded:
     return Encoded(encoded.x[index], encoded.codes[index], encoded.missing[index], encoded.out_of_range[index])
 
 
-def explained(columns: Columns, detector: Detector = DETECTOR) -> tuple[Explanation, npt.NDArray[np.float32]]:
-    """All of some rows, and their errors."""
+def explain(columns: Columns, detector: Detector = DETECTOR) -> tuple[Explanation, npt.NDArray[np.float32]]:
+    """The explanations of all rows, and their errors."""
     found = detector.score(detector.encoder.transform(columns))
     return detector.explain(found, np.arange(len(columns))), found.errors
 
@@ -41,12 +41,12 @@ def test_a_rows_error_has_the_same_bits_in_any_batch(size: int, seed: int, threa
     index = np.random.default_rng(seed).integers(0, len(ERRORS), size)
     torch.set_num_threads(threads)
     try:
-        assert (DETECTOR.errors(part(ENCODED, index)) == ERRORS[index]).all()
+        assert (DETECTOR.errors(take(ENCODED, index)) == ERRORS[index]).all()
     finally:
         torch.set_num_threads(1)
 
 
-def test_the_parts_of_an_explanation_make_up_the_score_and_have_the_same_bits_in_any_batch() -> None:
+def test_the_shares_of_an_explanation_add_up_to_the_error_and_have_the_same_bits_in_any_batch() -> None:
     rows = np.array([2_100, 5, 100])
     found = DETECTOR.score(ENCODED)
     why = DETECTOR.explain(found, rows)
@@ -54,7 +54,7 @@ def test_the_parts_of_an_explanation_make_up_the_score_and_have_the_same_bits_in
     assert why.per_feature.shape == (3, 5)
     assert why.per_feature.sum(1) == pytest.approx(ERRORS[rows], rel=1e-5)
     assert found.code.shape == (len(ERRORS), 3)
-    alone = explained(ROWS.take(rows))[0]
+    alone = explain(ROWS.take(rows))[0]
     assert (why.per_feature == alone.per_feature).all()
     assert (why.expected == alone.expected).all()
 
@@ -67,7 +67,7 @@ def test_the_error_is_the_weighted_geometric_mean_of_its_members() -> None:
 
 
 def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_error() -> None:
-    """The autoencoder's parts hardly count: a wild value disturbs all of its output."""
+    """The autoencoder's errors hardly count: an outlier disturbs all of its output."""
     columns = rows(200, seed=11)
     columns.values[0][:] = 30.0
     encoded, detector = DETECTOR.encoder.transform(columns), DETECTOR
@@ -75,7 +75,7 @@ def test_a_feature_is_blamed_by_its_share_of_the_conditional_and_the_marginal_er
     conditional = detector.conditional.feature_errors(residuals, encoded.codes)
     marginal = detector.marginal.feature_errors(encoded)
     shares = sum(errors / errors.sum(1, keepdims=True) for errors in (conditional, marginal)) / 2
-    why, error = explained(columns)
+    why, error = explain(columns)
     assert why.per_feature / error[:, None] == pytest.approx(shares, abs=0.05)
 
 
@@ -92,21 +92,21 @@ def test_errors_are_positive_and_finite_for_any_row() -> None:
     assert (errors > 0).all()
 
 
-def test_an_unseen_level_stands_out_and_a_missing_number_is_judged_by_its_being_missing_alone() -> None:
+def test_an_unseen_level_stands_out_and_a_missing_number_counts_by_its_being_missing_alone() -> None:
     columns = rows(2, seed=9)
     columns.values[2][0] = "never seen"
     columns.values[0][1] = np.nan
-    why, _ = explained(columns)
+    why, _ = explain(columns)
     assert why.per_feature[0].argmax() == 2
     encoded = DETECTOR.encoder.transform(columns)
-    # No row of the training data missed it: -log of half a row in all of them.
+    # It is missing in no row of the training data: -log of half a row among all of them.
     assert DETECTOR.marginal.feature_errors(encoded)[1, 0] == pytest.approx(np.log(2 * 1_141), abs=0.01)
-    parts = DETECTOR.score(encoded).feature_errors
-    assert (parts[:2, 1, 0] == 0.0).all()
-    assert (parts[:2, 0, 0] > 0.0).all()
+    by_member = DETECTOR.score(encoded).feature_errors
+    assert (by_member[:2, 1, 0] == 0.0).all()
+    assert (by_member[:2, 0, 0] > 0.0).all()
 
 
-def test_no_part_is_larger_than_the_cap() -> None:
+def test_no_feature_adds_more_than_the_cap() -> None:
     members = DETECTOR.score(DETECTOR.encoder.transform(hostile())).members
     assert members.max() <= PART_MOST
 
@@ -114,7 +114,7 @@ def test_no_part_is_larger_than_the_cap() -> None:
 def test_the_changed_feature_is_the_one_that_stands_out() -> None:
     columns = rows(200, seed=11)
     columns.values[1][:] *= 200.0
-    why, _ = explained(columns)
+    why, _ = explain(columns)
     assert (why.per_feature.argmax(1) == 1).mean() > 0.9
 
 
@@ -128,7 +128,7 @@ def test_weights_of_another_shape_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_serves_what_its_network_computes(kind: str) -> None:
-    """The padded tiles against the module itself, row by row."""
+    """The padded tiles give what the torch module gives for each row."""
     detector = fit(SPEC, rows(400), kind=kind, seed=3).detector()
     encoded, layout = detector.encoder.transform(rows(300, seed=8)), detector.encoder.layout
     with torch.inference_mode():

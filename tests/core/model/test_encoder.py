@@ -35,7 +35,7 @@ def test_missing_is_masked_and_imputed_by_the_median() -> None:
     assert encoded.x[0, block.start] == 0.0
     assert encoded.x[:, block.start + 1].tolist() == [1.0, 0.0]
     assert encoded.missing[:, 0].tolist() == [True, False]
-    # Without a missing value in training there is no mask: its column would be noise that nobody trained.
+    # There is no mask if training saw no missing value: the weights of its column would never have been trained.
     unmasked = ENCODER.transform(columns)
     assert not any(block.has_mask for block in ENCODER.layout.blocks)
     assert unmasked.x[0, ENCODER.layout.blocks[0].start] == 0.0
@@ -53,11 +53,11 @@ def test_an_encoder_round_trips_to_the_same_bits() -> None:
 def test_expected_values_are_plausible() -> None:
     top = np.zeros((2, ENCODER.layout.blocks[2].levels), np.float32)
     top[0, 0] = top[1, 1] = 4.0
-    likelier, second = ENCODER.expected(2, top)
+    first, second = ENCODER.expected(2, top)
     assert second[0]["value"] != "x"
-    assert likelier[0]["value"] == "x"
-    assert sum(level["probability"] for level in likelier) <= 1.0001
-    assert all(level["value"] != "unseen" for level in likelier)
+    assert first[0]["value"] == "x"
+    assert sum(level["probability"] for level in first) <= 1.0001
+    assert all(level["value"] != "unseen" for level in first)
     assert ENCODER.expected(3, np.array([[0.0, 2.0, 0.0, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0, 0.0]], np.float32)) == [
         True,
         False,

@@ -20,12 +20,12 @@ SPEC = FeatureSpec.model_validate(
 )
 
 
-def mixed(count: int, seed: int, sources: int, noise: float = 0.1) -> npt.NDArray[np.float64]:
-    """(count, 8): a few independent sources of falling strength, mixed into eight numbers, and a little noise."""
+def mix(count: int, seed: int, sources: int, noise: float = 0.1) -> npt.NDArray[np.float64]:
+    """(count, 8): a few independent sources of falling strength, mixed into eight numbers, with a little noise."""
     rng = np.random.default_rng(seed)
-    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(WIDTH, WIDTH)))[0][:sources]
+    directions = np.linalg.qr(np.random.default_rng(99).normal(size=(WIDTH, WIDTH)))[0][:sources]
     strength = np.linspace(2.0, 1.0, sources)
-    values: npt.NDArray[np.float64] = rng.normal(size=(count, sources)) * strength @ mix
+    values: npt.NDArray[np.float64] = rng.normal(size=(count, sources)) * strength @ directions
     return values + noise * rng.normal(size=(count, WIDTH))
 
 
@@ -33,7 +33,7 @@ def columns(values: npt.NDArray[np.float64]) -> Columns:
     return Columns(tuple(values.T))
 
 
-def reconstructed(
+def reconstruct(
     kind: str, train: npt.NDArray[np.float64], test: npt.NDArray[np.float64]
 ) -> tuple[Encoded, torch.Tensor]:
     detector = fit(SPEC, columns(train), kind=kind, seed=0).detector()
@@ -44,7 +44,7 @@ def reconstructed(
 
 def test_the_linear_kind_spans_the_principal_subspace() -> None:
     """Its code is four wide; it explains as much as four principal components, and the two subspaces are the same."""
-    encoded, out = reconstructed("linear", mixed(4_000, 1, 4), mixed(2_000, 2, 4))
+    encoded, out = reconstruct("linear", mix(4_000, 1, 4), mix(2_000, 2, 4))
     x = encoded.x.astype(np.float64)
     _, _, axes = np.linalg.svd(x - x.mean(0), full_matrices=False)
     principal = (x - x.mean(0)) @ axes[:4].T @ axes[:4] + x.mean(0)
@@ -57,29 +57,29 @@ def test_the_linear_kind_spans_the_principal_subspace() -> None:
 
 
 def test_the_linear_kind_is_linear() -> None:
-    network, encoded = trained("linear")
+    network, encoded = train("linear")
     x, y = (torch.from_numpy(encoded.x[part]) for part in (slice(0, 100), slice(100, 200)))
     with torch.inference_mode():
         together, apart = network(x + y) + network(torch.zeros_like(x)), network(x) + network(y)
     assert together.numpy() == pytest.approx(apart.numpy(), abs=1e-4)
 
 
-def test_the_undercomplete_kinds_code_is_narrow_and_keeps_what_matters() -> None:
-    train = mixed(4_000, 1, 2)
+def test_the_undercomplete_kinds_code_is_narrow_and_keeps_the_sources() -> None:
+    train = mix(4_000, 1, 2)
     detector = fit(SPEC, columns(train), kind="undercomplete", seed=0).detector()
-    encoded = detector.encoder.transform(columns(mixed(2_000, 2, 2)))
+    encoded = detector.encoder.transform(columns(mix(2_000, 2, 2)))
     assert detector.score(encoded).code.shape == (2_000, 2)
     with torch.inference_mode():
         out = detector.network(torch.from_numpy(encoded.x)).numpy()
     explained = 1.0 - ((encoded.x - out) ** 2).sum() / ((encoded.x - encoded.x.mean(0)) ** 2).sum()
-    assert explained > 0.9  # two sources are all there is, but for noise of about 1 %
+    assert explained > 0.9  # there are two sources, and noise of about 1 %
 
 
-def test_the_denoising_kind_mends_a_corrupted_row_better_than_the_plain_network() -> None:
-    """The same network, trained with and without the corruption; both are shown corrupted rows."""
-    encoder = Encoder.fit(SPEC, columns(mixed(4_000, 1, 3)))
-    layout, encoded = encoder.layout, encoder.transform(columns(mixed(4_000, 1, 3)))
-    clean = torch.from_numpy(encoder.transform(columns(mixed(2_000, 2, 3))).x)
+def test_the_denoising_kind_restores_a_corrupted_row_better_than_the_plain_network() -> None:
+    """The same network is trained with and without corruption; both are then shown corrupted rows."""
+    encoder = Encoder.fit(SPEC, columns(mix(4_000, 1, 3)))
+    layout, encoded = encoder.layout, encoder.transform(columns(mix(4_000, 1, 3)))
+    clean = torch.from_numpy(encoder.transform(columns(mix(2_000, 2, 3))).x)
     corrupted = DenoisingAutoencoder(layout).corrupt(clean, layout, torch.Generator().manual_seed(5))
     errors = {}
     for kind in (DenoisingAutoencoder, Autoencoder):
@@ -91,9 +91,9 @@ def test_the_denoising_kind_mends_a_corrupted_row_better_than_the_plain_network(
     assert errors[DenoisingAutoencoder] < 0.8 * errors[Autoencoder]
 
 
-def trained(kind: str, seed: int = 0) -> tuple[torch.nn.Module, Encoded]:
-    encoder = Encoder.fit(SPEC, columns(mixed(3_000, 1, 3)))
-    encoded, layout = encoder.transform(columns(mixed(3_000, 1, 3))), encoder.layout
+def train(kind: str, seed: int = 0) -> tuple[torch.nn.Module, Encoded]:
+    encoder = Encoder.fit(SPEC, columns(mix(3_000, 1, 3)))
+    encoded, layout = encoder.transform(columns(mix(3_000, 1, 3))), encoder.layout
     generator = torch.Generator().manual_seed(seed)
     network = KINDS[kind](layout, generator)
     descend(network, layout, encoded, 1_500, 5e-3, generator)
@@ -101,7 +101,7 @@ def trained(kind: str, seed: int = 0) -> tuple[torch.nn.Module, Encoded]:
 
 
 def test_the_sparse_kinds_code_is_wide_and_mostly_at_rest() -> None:
-    network, encoded = trained("sparse")
+    network, encoded = train("sparse")
     assert isinstance(network, SparseAutoencoder)
     assert network.code_width > WIDTH
     with torch.inference_mode():
@@ -113,8 +113,8 @@ def test_the_sparse_kinds_code_is_wide_and_mostly_at_rest() -> None:
 
 
 def test_the_variational_kinds_posterior_does_not_collapse() -> None:
-    """The code says something: its mean varies with the row, its variance is far below the prior's, rows come back."""
-    network, encoded = trained("variational")
+    """Its mean varies with the row, its variance is far below the prior's, and rows are reconstructed."""
+    network, encoded = train("variational")
     assert isinstance(network, VariationalAutoencoder)
     x = torch.from_numpy(encoded.x)
     with torch.inference_mode():
@@ -126,7 +126,7 @@ def test_the_variational_kinds_posterior_does_not_collapse() -> None:
 
 
 def test_the_variational_kind_draws_while_it_trains_and_never_when_it_serves() -> None:
-    network, encoded = trained("variational")
+    network, encoded = train("variational")
     x = torch.from_numpy(encoded.x[:50])
     with torch.inference_mode():
         first, second = (network.training_pass(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 2))  # type: ignore[operator]

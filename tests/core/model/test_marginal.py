@@ -14,7 +14,7 @@ from worker.core.events.columns import Columns, objects
 from worker.core.events.spec import FeatureSpec
 from worker.core.model.encoder import Encoder
 from worker.core.model.encoder_kernel import CELLS
-from worker.core.model.marginal import ARCS, Marginal, sizes
+from worker.core.model.marginal import ARCS, Marginal, cells, sizes
 
 
 def errors(feature: dict[str, Any], train: npt.NDArray[Any], test: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -50,6 +50,13 @@ def test_of_a_time_it_is_the_density_relative_to_the_densest_hour() -> None:
     found = errors({"kind": "cyclic", "period": "day"}, train, np.array([3.5, 7.1, 12.5, np.nan]) * 3_600.0)
     wanted = [0.0, -np.log(50.5 / 100.5), -np.log(0.5 / 100.5), -np.log(6.5 / 157.0)]
     assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_times_of_a_day_fall_into_their_hours() -> None:
+    spec = FeatureSpec.model_validate({"features": [{"field": "f", "kind": "cyclic", "period": "day"}]})
+    columns = Columns((np.array([0.5, 6.5, 23.5, np.nan]) * 3_600.0,))
+    encoder = Encoder.fit(spec, columns)
+    assert cells(encoder.layout, encoder.transform(columns))[:, 0].tolist() == [0, 6, 23, ARCS]
 
 
 def test_each_feature_has_its_own_part_of_the_table() -> None:

@@ -15,7 +15,7 @@ def test_robust_scaling_gives_a_normal_the_sd_one_and_ignores_outliers() -> None
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, 1e9])
-def test_one_unit_on_a_constant_counter_is_no_drama(value: float) -> None:
+def test_one_unit_on_a_constant_counter_is_one_standard_deviation_at_most(value: float) -> None:
     scaling = Scaling.fit(np.full(1_000, value), "none", "robust")
     assert scaling.constant
     assert abs(scaling.apply(np.array([value + 1.0]))[0]) <= 1.0

@@ -11,7 +11,7 @@ from worker.core.events.columns import Numbered, objects
 from worker.core.model.vocabulary import Vocabulary
 
 
-def test_what_a_parent_knew_stays_known_behind_what_is_seen_now() -> None:
+def test_values_that_a_parent_knew_stay_known_behind_those_seen_now() -> None:
     parent = Vocabulary.fit(objects(["a"] * 5 + ["b"] * 3 + ["c"]), 2, "onehot")
     later = Vocabulary.fit(objects(["d"] * 4 + ["b"]), 3, "onehot", parent)
     assert later.top == ("d", "b", "a")
@@ -36,7 +36,7 @@ def test_hashed_levels_are_stable_and_need_no_list() -> None:
 
 @pytest.mark.parametrize("buckets", [0, 4])
 def test_numbered_scalars_get_the_levels_of_their_values(buckets: int) -> None:
-    """Whatever number they came under, also those that came later and those of a scanner that has begun anew."""
+    """Numbers may be in any order, may gain values later, and begin anew with another scanner."""
     values = np.array([None, "a", "b", 1, 1.0, True, "true", "1", False, "zz"], object)
     lookup = Vocabulary(("a", "1", "true"), frozenset({"b"}), buckets).lookup()
     for order in (np.arange(10), np.arange(10)[::-1]):

@@ -19,8 +19,8 @@ def errors(detector: Detector, columns: Columns) -> np.ndarray[tuple[int], np.dt
     return detector.errors(detector.encoder.transform(columns))
 
 
-def broken(seed: int) -> Columns:
-    """b no longer goes with a."""
+def break_relation(seed: int) -> Columns:
+    """Rows in which b does not depend on a."""
     columns = rows(300, seed)
     np.random.default_rng(seed).shuffle(columns.values[1])
     return columns
@@ -38,12 +38,12 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torch_alone() -> None:
 
 
 def test_a_broken_relation_is_seen_though_every_value_is_ordinary() -> None:
-    normal, odd = errors(DETECTOR, rows(1_000, seed=7)), errors(DETECTOR, broken(8))
-    # The chance that a row with two unrelated values scores above a normal one; one half is blind.
+    normal, odd = errors(DETECTOR, rows(1_000, seed=7)), errors(DETECTOR, break_relation(8))
+    # The probability that a row with two unrelated values scores above a normal one; guessing gives one half.
     assert (odd[:, None] > normal[None, :]).mean() > 0.6
 
 
-def test_a_dirty_warm_up_still_sees_its_kind_of_dirt() -> None:
+def test_outliers_in_the_warm_up_do_not_hide_later_ones() -> None:
     dirty = rows(1_500)
     wild = np.random.default_rng(0).choice(1_200, 45, replace=False)
     dirty.values[0][wild] = 60.0
@@ -53,15 +53,15 @@ def test_a_dirty_warm_up_still_sees_its_kind_of_dirt() -> None:
     assert np.median(errors(detector, again)) > np.quantile(errors(detector, rows(1_000, seed=4)), 0.99)
 
 
-def shifted(count: int, seed: int) -> Columns:
+def shift(count: int, seed: int) -> Columns:
     columns = rows(count, seed)
     columns.values[0][:] += 3.0
     return columns
 
 
-def test_a_warm_start_learns_what_has_moved() -> None:
-    tuned = fit(SPEC, shifted(3_000, 1), kind="denoising", seed=1, parent=DETECTOR).detector()
-    new = shifted(1_000, 2)
+def test_a_warm_start_learns_a_shift() -> None:
+    tuned = fit(SPEC, shift(3_000, 1), kind="denoising", seed=1, parent=DETECTOR).detector()
+    new = shift(1_000, 2)
     assert errors(tuned, new).mean() < 0.9 * errors(DETECTOR, new).mean()
 
 

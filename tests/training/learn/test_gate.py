@@ -25,7 +25,7 @@ def threshold(detector: Detector) -> Threshold:
     return calibrate(errors(detector, rows(2_000, seed=20)), bundle="b", alert_rate=0.01, created_at="x")
 
 
-def changed(scale: float = 1.0, weight: float | None = None) -> Detector:
+def change(scale: float = 1.0, weight: float | None = None) -> Detector:
     tensors = {
         name: tensor * scale if name.startswith("autoencoder") else tensor for name, tensor in BASE.tensors.items()
     }
@@ -41,14 +41,14 @@ def test_an_honest_fine_tune_passes() -> None:
 
 
 def test_a_model_that_forgot_everything_is_refused_for_its_error() -> None:
-    blank = changed(scale=0.0)
+    blank = change(scale=0.0)
     result = compare(DETECTOR, threshold(DETECTOR), blank, threshold(blank), rows(1_500, seed=22))
     assert any("normal error" in reason for reason in result.refusals)
 
 
 def test_a_model_with_broken_weights_is_refused() -> None:
     result = compare(
-        DETECTOR, threshold(DETECTOR), changed(weight=float("nan")), threshold(DETECTOR), rows(1_500, seed=22)
+        DETECTOR, threshold(DETECTOR), change(weight=float("nan")), threshold(DETECTOR), rows(1_500, seed=22)
     )
     assert result.refusals == ["errors are not finite"]
 
@@ -60,7 +60,7 @@ def test_a_threshold_that_floods_is_refused() -> None:
 
 
 def test_a_model_that_gives_every_row_the_same_error_is_refused() -> None:
-    # Nothing the members compute depends on the row: residuals and marginals are flat, the output beyond any cap.
+    # No member depends on the row: residuals and marginals are constant, and the output is beyond any cap.
     constant = {
         "conditional.matrix": 0.0,
         "marginal.table": 0.5,

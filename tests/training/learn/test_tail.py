@@ -19,6 +19,18 @@ def test_a_pareto_tail_is_found_again() -> None:
     assert tail.survival(np.array([tail.error_at(1e-4)]))[0] == pytest.approx(1e-4)
 
 
+def test_a_fit_by_hand() -> None:
+    """90 zeros and the powers 2, 4, ..., 1024: the tail begins at 0.2, a tenth of the way from 0 to 2.
+
+    b0 = (2046 - 2) / 10 = 204.4. With the weights 1.035 - j / 10, b1 = (1.035 * 2046 - 1843.4 - 0.97) / 10 = 27.324.
+    The shape is 2 - b0 / (b0 - 2 b1) = 0.635077, and the scale b0 (1 - shape) = 74.590.
+    """
+    tail = fit_tail(np.array([0.0] * 90 + [2.0**j for j in range(1, 11)]), 0.1)
+    assert tail is not None
+    assert (tail.start, tail.share) == pytest.approx((0.2, 0.1))
+    assert (tail.shape, tail.scale) == pytest.approx((0.635077, 74.590), abs=1e-3)
+
+
 def test_an_exponential_tail_has_shape_0_and_its_mean_as_scale() -> None:
     tail = fit_tail(np.random.default_rng(1).exponential(3.0, 200_000), 0.05)
     assert tail is not None

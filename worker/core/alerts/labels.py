@@ -1,4 +1,4 @@
-"""Labels: what an operator says about an alert, on the labels topic."""
+"""Labels: an operator's verdict on an alert. This version only describes them; it does not read the labels topic."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Label(BaseModel):
-    """The value of a record on the labels topic."""
+    """The value of a record on the labels topic. This version does not read them: a label has no effect yet."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    alert_id: str = Field(min_length=1, description="The alert that is judged.")
+    alert_id: str = Field(min_length=1, description="The id of the alert.")
     verdict: Literal["false_positive", "anomaly"]
-    by: str | None = Field(default=None, description="Who says so.")
+    by: str | None = Field(default=None, description="Who gave the verdict.")
     note: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What an alert shows of its event: which fields, and as values that any JSON reader takes."""
+"""The event inside an alert: the fields that the policy allows, as values that every JSON parser accepts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any, Literal
 import msgspec
 
 Policy = Literal["full", "none"] | Sequence[str]
-"""`alerts.event`: all of the event, none of it, or the dotted paths of named fields."""
+"""`alerts.event`: all of the event, none of it, or a list of dotted paths."""
 
-_EXACT_BITS = 1_024
+_MAX_BITS = 1_024
+"""Integers with more bits are beyond the range of a double."""
 
 
 def read_event(raw: bytes) -> dict[str, Any] | None:
-    """The JSON object in a record's value, for its alert; None where it is none.
+    """The JSON object in a record's value, or None if there is none.
 
-    More lenient than the typed decoder, which looks only at the fields of the feature spec: a number out of
-    range in another field must not cost the alert.
+    It must read all that the decoder accepts. The decoder looks only at the fields of the feature spec, so a number out
+    of range in another field must not cost the event its place in the alert.
     """
     try:
         value = msgspec.json.decode(raw)
@@ -32,10 +33,9 @@ def read_event(raw: bytes) -> dict[str, Any] | None:
 
 
 def redact(event: dict[str, Any] | None, policy: Policy) -> dict[str, Any] | None:
-    """A copy of what the policy allows, nested as in the event; a named path that the event lacks is left
-    out.
+    """A copy of the fields that the policy allows, nested as in the event. Paths that the event lacks are left out.
 
-    It rules the event alone: the features that contributed keep their actual values.
+    The policy applies to the event only: the features that contributed to the score keep their actual values.
     """
     if event is None or policy == "none":
         return None
@@ -60,17 +60,19 @@ def _copy(event: dict[str, Any], shown: dict[str, Any], path: list[str]) -> None
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: what no JSON number is (NaN, infinities, integers beyond a double)
-    becomes null, a lone surrogate a question mark, a numpy scalar its Python value.
+    """The value as strict JSON can hold it.
+
+    NaN, infinities and integers beyond a double become null, lone surrogates question marks, and numpy scalars Python
+    values.
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if type(value) is float and math.isfinite(value):
-        return value  # the usual case, before the questions that are asked of all others
+        return value  # the most frequent case first
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if value.bit_length() < _EXACT_BITS else None
+        return value if value.bit_length() < _MAX_BITS else None
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -81,7 +83,7 @@ def plain(value: Any) -> Any:
 
 
 def trim(value: Any, length: int) -> Any:
-    """The value with every longer text cut to `length` characters and marked with how long it was."""
+    """The value with longer texts cut to `length` characters, each marked with its full length."""
     if isinstance(value, str) and len(value) > length:
         return f"{value[:length]}… ({len(value)} characters)"
     if isinstance(value, dict):

@@ -7,7 +7,7 @@ here goes to `worker.core.events.rejects`, which finds one reason per field; not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from worker.core.events.entity_names import (
 )
 from worker.core.events.event_time import milliseconds
 from worker.core.events.json_scanner import Scanner
-from worker.core.events.rejects import Limits, Reject, reasons_for
+from worker.core.events.rejects import Limits, Reject, reject
 from worker.core.events.spec import FeatureSpec
 
 __all__ = ["Decoded", "Decoder", "JsonDecoder", "Limits", "Reject", "decoder_for"]
@@ -134,7 +134,7 @@ class JsonDecoder:
                 structs.append(self._decoder.decode(value))
                 good.append(i)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                rejects.append(Reject(i, reasons_for(value, error, self._kinds, self._limits)))
+                rejects.append(reject(i, value, error, self._kinds, self._limits))
         return self._columns(np.array(good, np.intp), structs, rejects, sum(value is None for value in values))
 
     def _columns(
@@ -153,8 +153,8 @@ class JsonDecoder:
         columns = Columns(tuple(arrays))
         if bad:
             keep = np.array([row for row in range(len(structs)) if row not in bad], np.intp)
-            rejects = rejects + [Reject(int(index[row]), tuple(dict.fromkeys(bad[row]))) for row in bad]
-            rejects.sort(key=lambda reject: reject.index)
+            rejects = rejects + [Reject(int(index[row]), "field", tuple(dict.fromkeys(bad[row]))) for row in bad]
+            rejects.sort(key=lambda rejected: rejected.index)
             structs = [structs[row] for row in keep.tolist()]
             index, columns, times = index[keep], columns.take(keep), times[keep]
         return Decoded(index, columns, times, rejects, tombstones, AttributeNames(self._entity, structs))
@@ -168,7 +168,7 @@ def _merged(read: Decoded, others: Decoded, places: npt.NDArray[np.intp]) -> Dec
         index[order],
         Columns.concat([read.columns, others.columns]).take(order),
         np.concatenate((read.times, others.times))[order],
-        [Reject(int(places[reject.index]), reject.reasons) for reject in others.rejects],
+        [replace(rejected, index=int(places[rejected.index])) for rejected in others.rejects],
         others.tombstones,
         MergedNames(read.names, others.names, len(read.index), order),
     )

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from typing import Any
 
-import numba
 import numpy as np
-from numba import b1, f8, i4, i8, u1, u8, void
+from numba import b1, f8, i8, u1, void
 
 from worker.core.compiled import Bytes, Ints, compiled, group_type
-from worker.core.events.hash_kernel import equal_bytes, hash_bytes
+from worker.core.events.json_lookup_kernel import KEYS, TOKENS, Keys, Tokens, find_key, find_token, is_key
 from worker.core.events.json_scalar_kernel import (
     CLOSE_BRACE,
     CLOSE_BRACKET,
@@ -45,29 +43,6 @@ _ARRAY, _UNKNOWN = -2, -1
 # The letters of true, false and null.
 _T, _R, _U, _E, _F, _A, _L, _S, _N = (ord(letter) for letter in "truefalsn")
 
-KEY_FIELDS = np.dtype(
-    [
-        ("parent", np.int64),  # the object of the spec that the key stands in; 0 is the record
-        ("kind", np.int64),
-        ("target", np.int64),  # the row of `numbers` for numbers, booleans and times; an object's own number
-        ("tokens", np.int64),  # the row of `tokens`, or -1
-        ("is_entity", np.int64),
-        ("start", np.int64),  # its bytes in `names`
-        ("stop", np.int64),
-    ]
-)
-TOKEN_COUNTS = np.dtype([("known", np.int64), ("bytes", np.int64)])
-
-Keys = namedtuple("Keys", ["slots", "fields", "names", "secret"])
-"""The keys of the spec: `fields` (K,) with their names in `names`, found through the hash table `slots`.
-
-`secret` (2,) keys every hash of the scanner.
-"""
-Tokens = namedtuple("Tokens", ["slots", "spans", "arena", "counts"])
-"""Distinct scalars, numbered: the bytes of scalar t lie in `arena` from `spans[t, 0]` to `spans[t, 1]`.
-
-`slots` is a hash table of their numbers; `counts` (1,) how many are known and how many bytes of `arena` they fill.
-"""
 Scratch = namedtuple("Scratch", ["stack", "seen_in", "guesses"])
 """Memory for the scanner's own use.
 
@@ -82,8 +57,6 @@ the text of a time in seconds since 1970. `tokens` (C, n): numbers of scalars, 0
 the entity's text begins and ends, (-1, -1) if missing. `inexact` (H, 4): row of `numbers`, record, start and stop of
 the numbers that are left to Python; `inexact_count` (1,) of them.
 """
-_KEYS = group_type(Keys, slots=i4[::1], fields=numba.from_dtype(KEY_FIELDS)[::1], names=u1[::1], secret=u8[::1])
-_TOKENS = group_type(Tokens, slots=i4[::1], spans=i8[:, ::1], arena=u1[::1], counts=numba.from_dtype(TOKEN_COUNTS)[::1])
 _SCRATCH = group_type(Scratch, stack=i8[::1], seen_in=i8[::1], guesses=i8[::1])
 _RESULTS = group_type(
     Results,
@@ -102,52 +75,6 @@ _Member = namedtuple("_Member", ["key", "value"])
 """The key of the spec that a member has (-1 for none), and where its value begins (-1 if the scanner gives up)."""
 _MEMBER = group_type(_Member, key=i8, value=i8)
 _SCALAR = group_type(_Scalar, stop=i8, kind=i8, value=f8, exact=b1, integer=b1)
-
-
-@compiled(b1(u1[::1], i8, i8, _KEYS, i8), inline=True)
-def _is_key(raw: Bytes, start: int, inside: int, keys: Keys, k: int) -> bool:
-    """Whether key `k` of the spec belongs to object `inside` and its name begins at `start`."""
-    first = keys.fields[k].start
-    return bool(
-        keys.fields[k].parent == inside and equal_bytes(raw, start, keys.names, first, keys.fields[k].stop - first)
-    )
-
-
-@compiled(i8(u1[::1], i8, i8, i8, _KEYS), inline=True)
-def _find_key(raw: Bytes, start: int, stop: int, inside: int, keys: Keys) -> Any:
-    """The key of the spec that stands in object `inside` and is named by the bytes from `start` to `stop`, or -1."""
-    mask = len(keys.slots) - 1
-    at = np.int64(hash_bytes(raw, start, stop, keys.secret) + np.uint64(inside)) & mask
-    while keys.slots[at] >= 0:
-        k = keys.slots[at]
-        if keys.fields[k].stop - keys.fields[k].start == stop - start and _is_key(raw, start, inside, keys, k):
-            return np.int64(k)
-        at = (at + 1) & mask
-    return -1
-
-
-@compiled(i8(u1[::1], i8, i8, _TOKENS, u8[::1]), inline=True)
-def _find_token(raw: Bytes, start: int, stop: int, tokens: Tokens, secret: Any) -> Any:
-    """The number of the scalar in these bytes, a new one if need be; -1 if there is no room for it."""
-    mask = len(tokens.slots) - 1
-    at = np.int64(hash_bytes(raw, start, stop, secret)) & mask
-    size = stop - start
-    while tokens.slots[at] >= 0:
-        t = tokens.slots[at]
-        first = tokens.spans[t, 0]
-        if tokens.spans[t, 1] - first == size and equal_bytes(raw, start, tokens.arena, first, size):
-            return t
-        at = (at + 1) & mask
-    t, first = tokens.counts[0].known, tokens.counts[0].bytes
-    if t == len(tokens.spans) or first + size > len(tokens.arena):
-        return -1
-    for k in range(size):
-        tokens.arena[first + k] = raw[start + k]
-    tokens.spans[t, 0], tokens.spans[t, 1] = first, first + size
-    tokens.slots[at] = t
-    tokens.counts[0].known += 1
-    tokens.counts[0].bytes += size
-    return t
 
 
 @compiled(_SCALAR(u1[::1], i8), inline=True)
@@ -174,7 +101,7 @@ def _closing(inside: int) -> int:
     return CLOSE_BRACKET if inside == _ARRAY else CLOSE_BRACE
 
 
-@compiled(_MEMBER(u1[::1], i8, i8, i8, i8, _KEYS, _SCRATCH), inline=True)
+@compiled(_MEMBER(u1[::1], i8, i8, i8, i8, KEYS, _SCRATCH), inline=True)
 def _read_key(raw: Bytes, i: int, row: int, inside: int, place: int, keys: Keys, scratch: Scratch) -> _Member:
     """Read the key and colon at `i` of a member, the `place`th of its record (modulo GUESSES)."""
     if raw[i] != QUOTE:
@@ -182,11 +109,11 @@ def _read_key(raw: Bytes, i: int, row: int, inside: int, place: int, keys: Keys,
     # Records are alike: most keys are the one that came at this place of the record before.
     k = scratch.guesses[place]
     stop = i + 1 + (keys.fields[k].stop - keys.fields[k].start if k >= 0 else 0)
-    if k < 0 or not _is_key(raw, i + 1, inside, keys, k) or raw[stop] != QUOTE:
+    if k < 0 or not is_key(raw, i + 1, inside, keys, k) or raw[stop] != QUOTE:
         stop = end_of_text(raw, i + 1)
         if stop < 0:
             return _Member(-1, -1)
-        k = _find_key(raw, i + 1, stop, inside, keys) if inside >= 0 else -1
+        k = find_key(raw, i + 1, stop, inside, keys) if inside >= 0 else -1
         scratch.guesses[place] = k
     if k >= 0:
         if scratch.seen_in[k] == row:
@@ -196,13 +123,13 @@ def _read_key(raw: Bytes, i: int, row: int, inside: int, place: int, keys: Keys,
     return _Member(k, skip_space(raw, i + 1) if raw[i] == COLON else -1)
 
 
-@compiled(b1(u1[::1], i8, i8, i8, _SCALAR, _KEYS, _TOKENS, _RESULTS), inline=True)
+@compiled(b1(u1[::1], i8, i8, i8, _SCALAR, KEYS, TOKENS, _RESULTS), inline=True)
 def _store_scalar(
     raw: Bytes, i: int, row: int, k: int, scalar: _Scalar, keys: Keys, tokens: Tokens, results: Results
 ) -> bool:
     """Store the scalar at `i` as the value of key `k`; False if the scanner gives up."""
     if keys.fields[k].tokens >= 0:
-        token = _find_token(raw, i, scalar.stop, tokens, keys.secret)
+        token = find_token(raw, i, scalar.stop, tokens, keys.secret)
         if token < 0:
             return False
         results.tokens[keys.fields[k].tokens, row] = token
@@ -233,7 +160,7 @@ def _store_number(raw: Bytes, i: int, row: int, target: int, kind: int, scalar: 
     return True
 
 
-@compiled(i8(u1[::1], i8, i8, i8, i8, _KEYS, _TOKENS, _RESULTS), inline=True)
+@compiled(i8(u1[::1], i8, i8, i8, i8, KEYS, TOKENS, _RESULTS), inline=True)
 def _read_value(raw: Bytes, i: int, row: int, k: int, kind: int, keys: Keys, tokens: Tokens, results: Results) -> int:
     """Read the scalar at `i`, the value of key `k`; where it ends, or -1 if the scanner gives up."""
     scalar = _read_scalar(raw, i)
@@ -249,7 +176,7 @@ def _read_value(raw: Bytes, i: int, row: int, k: int, kind: int, keys: Keys, tok
     return stop
 
 
-@compiled(i8(u1[::1], i8, i8, _KEYS, _TOKENS, _SCRATCH, _RESULTS))
+@compiled(i8(u1[::1], i8, i8, KEYS, TOKENS, _SCRATCH, _RESULTS))
 def _read_record(raw: Bytes, i: int, row: int, keys: Keys, tokens: Tokens, scratch: Scratch, results: Results) -> int:
     """Read one record's value from `i` on; where it ends, including the white space after it, or -1 if the scanner
     gives up.
@@ -295,7 +222,7 @@ def _read_record(raw: Bytes, i: int, row: int, keys: Keys, tokens: Tokens, scrat
         i = skip_space(raw, i + 1)
 
 
-@compiled(void(u1[::1], i8[::1], i8, _KEYS, _TOKENS, _SCRATCH, _RESULTS))
+@compiled(void(u1[::1], i8[::1], i8, KEYS, TOKENS, _SCRATCH, _RESULTS))
 def scan(
     raw: Bytes, sizes: Ints, max_bytes: int, keys: Keys, tokens: Tokens, scratch: Scratch, results: Results
 ) -> None:

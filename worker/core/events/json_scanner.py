@@ -14,20 +14,17 @@ from worker.core.events.columns import Numbered
 from worker.core.events.entity_names import PackedNames
 from worker.core.events.event_time import stamps
 from worker.core.events.hash_kernel import KEY, hash_bytes
+from worker.core.events.json_lookup_kernel import KEY_FIELDS, TOKEN_COUNTS, Keys, Tokens
 from worker.core.events.json_record_kernel import (
     BOOLEAN,
     GUESSES,
-    KEY_FIELDS,
     MAX_DEPTH,
     NUMBER,
     OBJECT,
     SCALAR,
     TIME,
-    TOKEN_COUNTS,
-    Keys,
     Results,
     Scratch,
-    Tokens,
     scan,
 )
 

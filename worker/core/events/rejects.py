@@ -1,15 +1,19 @@
-"""Why a record was rejected: the slow, thorough second look at the few that the typed decoder refused."""
+"""Why a record was rejected: a slow and thorough second look at the few records that the typed decoder refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from worker.core.events.event_time import milliseconds
 
-_TEXT = 200
+_MAX_TEXT = 200
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+
+RejectCode = Literal["too_large", "empty", "too_deep", "not_utf8", "not_json", "not_an_object", "field"]
+"""What was wrong with a record: `field` if single fields were, any other code concerns the record as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +26,38 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """`index` of the value in the batch, and one reason per field (or one for the whole record)."""
+    """A record that could not be decoded: the `index` of its value in the batch, and one reason per field (or one for
+    the whole record).
+    """
 
     index: int
+    code: RejectCode
     reasons: tuple[str, ...]
 
 
-def reasons_for(value: bytes, error: Exception, kinds: dict[str, str], limits: Limits) -> tuple[str, ...]:
-    """One reason per field of `kinds` (path to kind), or one for the record. Never empty, never raises."""
+def reject(index: int, value: bytes, error: Exception, kinds: dict[str, str], limits: Limits) -> Reject:
+    """Find the reasons why the typed decoder refused `value` with `error`: at least one. Never raises.
+
+    `kinds` gives the kind of each path that the spec reads.
+    """
     if len(value) > limits.max_bytes:
-        return (f"too large: {len(value)} bytes, the limit is {limits.max_bytes}",)
+        return Reject(index, "too_large", (f"too large: {len(value)} bytes, the limit is {limits.max_bytes}",))
     if not value.strip():
-        return ("empty",)
+        return Reject(index, "empty", ("empty",))
     if _depth(value) > limits.max_depth:
-        return (f"nested deeper than {limits.max_depth}",)
+        return Reject(index, "too_deep", (f"nested deeper than {limits.max_depth}",))
     try:
         plain = msgspec.json.decode(value)
     except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
         try:
             value.decode("utf-8")
         except UnicodeDecodeError:
-            return ("not UTF-8",)
-        return (f"not JSON: {str(fault)[:_TEXT]}",)
+            return Reject(index, "not_utf8", ("not UTF-8",))
+        return Reject(index, "not_json", (f"not JSON: {str(fault)[:_MAX_TEXT]}",))
     if not isinstance(plain, dict):
-        return (f"not a JSON object but {_name(plain)}",)
+        return Reject(index, "not_an_object", (f"not a JSON object but {_name(plain)}",))
     reasons = [reason for path, kind in kinds.items() if (reason := _reason(plain, path, kind)) is not None]
-    return tuple(reasons) or (f"not readable: {str(error)[:_TEXT]}",)
+    return Reject(index, "field", tuple(reasons) or (f"not readable: {str(error)[:_MAX_TEXT]}",))
 
 
 def _reason(plain: dict[str, Any], path: str, kind: str) -> str | None:
@@ -96,18 +106,18 @@ def _name(value: Any) -> str:
 
 
 def _depth(value: bytes) -> int:
-    """How deep brackets nest, outside strings."""
+    """How deep brackets nest, not counting those inside strings."""
     depth = deepest = 0
     inside = escaped = False
     for byte in value:
         if inside:
             if escaped:
                 escaped = False
-            elif byte == 0x5C:
+            elif byte == _BACKSLASH:
                 escaped = True
-            elif byte == 0x22:
+            elif byte == _QUOTE:
                 inside = False
-        elif byte == 0x22:
+        elif byte == _QUOTE:
             inside = True
         elif byte in b"{[":
             depth += 1
