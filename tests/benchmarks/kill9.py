@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from tests.scenarios.stream import await_committed, encoded, events, make, worker
-from tests.scenarios.test_crash import RECORDS, undisturbed
+from tests.scenarios.processes import await_committed, worker
+from tests.scenarios.stream import encoded, events, make
+from tests.scenarios.test_crash import RECORDS, run_reference
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 
@@ -37,7 +38,7 @@ def run(kafka: KafkaServer, redis: RedisServer, folder: Path, number: int) -> tu
     with worker(made, "pod-0" if number % 2 else "pod-1", folder) as successor:
         await_committed(made, RECORDS, successor)
         successor.stop()
-    reference = undisturbed(kafka, redis.url, folder, stream)
+    reference = run_reference(kafka, redis.url, folder, stream)
     seen = [alert["alert_id"] for alert in made.alerts()]
     wanted = {alert["alert_id"] for alert in reference.alerts()}
     return len(wanted - set(seen)), len(seen) - len(set(seen)), made.state_bytes() == reference.state_bytes()

@@ -18,7 +18,7 @@ import torch
 from tests.benchmarks.arrivals import Arrivals
 from tests.benchmarks.flow import PARTITIONS, Flow
 from tests.benchmarks.load import configured
-from tests.scenarios.stream import await_committed, worker
+from tests.scenarios.processes import await_committed, worker
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 

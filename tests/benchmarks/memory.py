@@ -18,7 +18,8 @@ import torch
 
 from tests.benchmarks.flow import PARTITIONS, Flow
 from tests.benchmarks.load import configured
-from tests.scenarios.stream import Stream, await_committed, worker
+from tests.scenarios.processes import await_committed, worker
+from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 from worker.adapters.redis_keys import Keys

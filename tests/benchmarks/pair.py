@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.flow import PARTITIONS
-from tests.scenarios.stream import Stream, WorkerProcess
+from tests.scenarios.processes import WorkerProcess
+from tests.scenarios.stream import Stream
 
 
 class Pair:

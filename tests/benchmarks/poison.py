@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.scenarios.stream import await_committed, encoded, headers_of, make, normal, worker
+from tests.scenarios.processes import await_committed, worker
+from tests.scenarios.stream import encoded, headers_of, make, normal
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 

@@ -28,7 +28,8 @@ from tests.benchmarks.arrivals import Arrivals
 from tests.benchmarks.flow import PARTITIONS, Flow
 from tests.benchmarks.load import configured
 from tests.benchmarks.pair import Pair, first_after, held, stamp
-from tests.scenarios.stream import Stream, await_committed
+from tests.scenarios.processes import await_committed
+from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 from worker.core.state.commit_metadata import CommitMetadata

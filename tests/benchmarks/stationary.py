@@ -16,7 +16,7 @@ import torch
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.benchmarks.load import configured, values
-from tests.scenarios.stream import WorkerProcess, committed
+from tests.scenarios.processes import WorkerProcess, committed
 from tests.services.kafka import KafkaServer
 from tests.services.redis import RedisServer
 

@@ -56,22 +56,22 @@ def bare(made: Stream, records: int) -> float:
 
 def worked(made: Stream, records: int, profile: cProfile.Profile | None = None, after: int = 1) -> float:
     """Records per second of the worker's turns, from the first record, or `after` so many, to the last commit."""
-    one = InProcessWorker(made, uuid.uuid4().hex)
-    one.until(lambda: one.telemetry.records >= after)
-    already = one.telemetry.records
+    member = InProcessWorker(made, uuid.uuid4().hex)
+    member.turn_until(lambda: member.telemetry.records >= after)
+    already = member.telemetry.records
     gc.collect()
     gc.freeze()
     gc.disable()
     if profile is not None:
         profile.enable()
     began = time.perf_counter()
-    one.committed(records)
+    member.turn_until_committed(records)
     seconds = time.perf_counter() - began
     if profile is not None:
         profile.disable()
     gc.enable()
     gc.unfreeze()
-    one.close()
+    member.close()
     return (records - already) / seconds
 
 

@@ -1,12 +1,12 @@
-"""Faults on real parts: three Kafka nodes, Redis, a producer that never stops, replicas of the worker.
+"""Faults on real services: three Kafka nodes, Redis, a producer that never stops, and replicas of the worker.
 
     python -m tests.chaos --faults 12          # each kind once, in the order of the seed
     python -m tests.chaos --seed 7 --faults 48
     python -m tests.chaos --protocol consumer  # Kafka's new group protocol, KIP-848
     python -m tests.chaos --only "kill -9: committed" --faults 3
 
-What came out is compared with an undisturbed run over the same log: alerts by id and content, copies of each, dead
-letters, the state of each partition.
+The results are compared with those of an undisturbed run over the same log: alerts by id and content, how often each
+is there, dead letters, and the state of each partition.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from tests.chaos.faults import FAULTS, Scene
 from tests.chaos.inflow import Inflow
 from tests.chaos.pool import Pool
 from tests.chaos.proxy import Proxy
-from tests.chaos.verdict import Verdict, compared
+from tests.chaos.verdict import Verdict, compare
 from tests.chaos.watch import Watch
-from tests.scenarios.stream import Stream, make, worker
+from tests.scenarios.processes import worker
+from tests.scenarios.stream import Stream, make
 from tests.services.nodes import KafkaNodes
 from tests.services.process import free_port
 from tests.services.redis import RedisServer
@@ -41,15 +42,22 @@ PARTITIONS, REPLICAS, RATE = 4, 3, 300
 def run(
     seed: int, names: list[str], folder: Path, protocol: str = "classic"
 ) -> tuple[Verdict, dict[str, list[float]], list[str]]:
-    """The verdict, seconds blind by fault, and what went wrong with processes."""
+    """The verdict, the seconds blind by fault, and what went wrong with processes."""
     kafka, redis = KafkaNodes(folder), RedisServer(folder / "redis", kept=True)
     redis_door = free_port()
     proxy = Proxy({**dict(zip(kafka.doors, kafka.behind, strict=True)), redis_door: redis.port})
-    stream = make(kafka, redis.url, folder, "chaos", partitions=PARTITIONS, event={"time": "ts", "entity": "host"},
-                  kafka={"properties": {"group.protocol": protocol}})  # fmt: skip
+    stream = make(
+        kafka,
+        redis.url,
+        folder,
+        "chaos",
+        partitions=PARTITIONS,
+        event={"time": "ts", "entity": "host"},
+        kafka={"properties": {"group.protocol": protocol}},
+    )
     stream.train()
     doors = ",".join(f"127.0.0.1:{port}" for port in kafka.doors)
-    ways = [_through(stream, folder, doors, f"redis://127.0.0.1:{redis_door}/0"), *[stream] * (REPLICAS - 1)]
+    ways = [_through_proxy(stream, folder, doors, f"redis://127.0.0.1:{redis_door}/0"), *[stream] * (REPLICAS - 1)]
     inflow = Inflow(kafka.bootstrap, "chaos", PARTITIONS, seed, RATE)
     pool = Pool(ways, folder, 2)
     watch = Watch(kafka.bootstrap, stream.settings.kafka.group, "chaos", inflow)
@@ -67,15 +75,22 @@ def run(
         ends = inflow.pause()
         watch.await_all(ends)
         pool.stop(*pool.running)
-        reference = make(kafka, redis.url, folder, "chaos-reference", partitions=PARTITIONS,
-                         event={"time": "ts", "entity": "host"}, kafka={"events": ["chaos"]})  # fmt: skip
+        reference = make(
+            kafka,
+            redis.url,
+            folder,
+            "chaos-reference",
+            partitions=PARTITIONS,
+            event={"time": "ts", "entity": "host"},
+            kafka={"events": ["chaos"]},
+        )
         reference.train()
         with worker(reference, "reference", folder) as undisturbed:
             calm = Watch(kafka.bootstrap, reference.settings.kafka.group, "chaos", inflow)
             calm.await_all(ends)
             calm.stop()
             assert undisturbed.stop() == 0
-        return compared(stream, reference, scene.rewound), blind, pool.surprises
+        return compare(stream, reference, scene.rewound), blind, pool.surprises
     finally:
         pool.end()
         watch.stop()
@@ -85,8 +100,8 @@ def run(
         kafka.stop()
 
 
-def _through(stream: Stream, folder: Path, bootstrap: str, redis_url: str) -> Stream:
-    """The same configuration, by way of the proxy."""
+def _through_proxy(stream: Stream, folder: Path, bootstrap: str, redis_url: str) -> Stream:
+    """The same configuration, but with its connections through the proxy."""
     plain = yaml.safe_load(stream.path.read_text())
     plain["kafka"]["bootstrap_servers"], plain["redis"]["url"] = bootstrap, redis_url
     path = folder / "through.yaml"
@@ -96,8 +111,10 @@ def _through(stream: Stream, folder: Path, bootstrap: str, redis_url: str) -> St
 
 def table(blind: dict[str, list[float]]) -> str:
     lines = ["| fault | injected | seconds blind, median | most |", "|---|---|---|---|"]
-    lines += [f"| {name} | {len(found)} | {statistics.median(found):.1f} | {max(found):.1f} |"
-              for name, found in sorted(blind.items())]  # fmt: skip
+    lines += [
+        f"| {name} | {len(seconds)} | {statistics.median(seconds):.1f} | {max(seconds):.1f} |"
+        for name, seconds in sorted(blind.items())
+    ]
     return "\n".join([*lines, f"| all | {sum(map(len, blind.values()))} | | |"])
 
 
@@ -105,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=48)
-    parser.add_argument("--only", choices=FAULTS, action="append", help="these kinds alone")
+    parser.add_argument("--only", choices=FAULTS, action="append", help="inject only these kinds")
     parser.add_argument("--protocol", choices=["classic", "consumer"], default="classic")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -119,7 +136,7 @@ def main() -> None:
     if verdict.good and not surprises:
         shutil.rmtree(folder)
         return
-    print(f"again: python -m tests.chaos --seed {options.seed} --faults {options.faults}; logs in {folder}")
+    print(f"run it again: python -m tests.chaos --seed {options.seed} --faults {options.faults}; logs in {folder}")
     sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What is done to a running group: each fault by name, injected once, healed before it returns.
+"""The faults by name. Each is injected once into a running group, and healed before its function returns.
 
 A fault returns the moment from which its blind time is counted.
 """
@@ -25,7 +25,7 @@ from tests.services.nodes import KafkaNodes
 from tests.services.redis import RedisServer
 
 FROZEN_S = 22.0
-"""Longer than the session time-out of 15 s: the member is evicted meanwhile."""
+"""Longer than the session timeout of 15 s, so that the member is evicted meanwhile."""
 CUT_S = 20.0
 AWAY_S = 4.0
 WRITTEN_S = 6.0
@@ -44,18 +44,18 @@ class Scene:
     watch: Watch
     rng: random.Random
     rewound: list[tuple[int, int, int]] = field(default_factory=list)
-    """Ranges that were read once more: partition, first offset, and the offset after the last."""
+    """Ranges that were read again: partition, first offset, and the offset after the last."""
 
-    def settled(self) -> list[int]:
-        """The group's offsets now that nobody commits."""
-        time.sleep(1.0)
+    def final_offsets(self) -> list[int]:
+        """The group's offsets once no member commits any more."""
+        self.watch.await_answer()
         return self.watch.committed.copy()
 
 
 Fault = Callable[[Scene], float]
 
 
-def _killed_at(point: str) -> Fault:
+def _kill_at(point: str) -> Fault:
     def fault(scene: Scene) -> float:
         replica = scene.pool.pick(scene.rng)
         scene.pool.order(replica, point)
@@ -66,7 +66,7 @@ def _killed_at(point: str) -> Fault:
     return fault
 
 
-def _drained_and_killed(scene: Scene) -> float:
+def _drain_and_kill(scene: Scene) -> float:
     replica = scene.pool.pick(scene.rng)
     scene.pool.order(replica, "drained")
     scene.pool[replica].wait_for("starting")
@@ -76,14 +76,14 @@ def _drained_and_killed(scene: Scene) -> float:
     return at
 
 
-def _rolled(scene: Scene) -> float:
+def _roll(scene: Scene) -> float:
     at = time.monotonic()
     scene.pool.stop(scene.pool.pick(scene.rng))
     scene.pool.fill()
     return at
 
 
-def _frozen(scene: Scene) -> float:
+def _freeze(scene: Scene) -> float:
     replica, at = scene.pool.pick(scene.rng), time.monotonic()
     scene.pool[replica].signal(signal.SIGSTOP)
     time.sleep(FROZEN_S)
@@ -91,7 +91,7 @@ def _frozen(scene: Scene) -> float:
     return at
 
 
-def _scaled(scene: Scene) -> float:
+def _scale(scene: Scene) -> float:
     at = time.monotonic()
     scene.pool.size = scene.pool.most if scene.pool.size < scene.pool.most else 1
     extra = [replica for replica in scene.pool.running if replica >= scene.pool.size]
@@ -100,7 +100,7 @@ def _scaled(scene: Scene) -> float:
     return at
 
 
-def _killed_and_started(which: Callable[[Scene], Broker | RedisServer]) -> Fault:
+def _kill_and_start(which: Callable[[Scene], Broker | RedisServer]) -> Fault:
     def fault(scene: Scene) -> float:
         service, at = which(scene), time.monotonic()
         service.kill9()
@@ -111,8 +111,8 @@ def _killed_and_started(which: Callable[[Scene], Broker | RedisServer]) -> Fault
     return fault
 
 
-def _wiped(scene: Scene) -> float:
-    """Then time enough for every partition to write some whole snapshots again."""
+def _wipe(scene: Scene) -> float:
+    """Empty Redis, and leave every partition time to write some whole snapshots again."""
     at = time.monotonic()
     scene.stream.client.flushall()
     time.sleep(WRITTEN_S)
@@ -127,12 +127,12 @@ def _cut(scene: Scene) -> float:
     return at
 
 
-def _rewound(scene: Scene) -> float:
-    """An operator stops the group, sets its offsets back without metadata, and starts it again."""
+def _rewind(scene: Scene) -> float:
+    """An operator stops the group, resets its offsets without metadata, and starts it again."""
     pool, settings = scene.pool, scene.stream.settings
     at = time.monotonic()
     pool.stop(*pool.running)
-    done = scene.settled()
+    done = scene.final_offsets()
     back = [TopicPartition(settings.stream, p, max(offset - 200, 0)) for p, offset in enumerate(done)]
     admin = AdminClient({"bootstrap.servers": scene.kafka.bootstrap})
     group = settings.kafka.group
@@ -143,18 +143,16 @@ def _rewound(scene: Scene) -> float:
 
 
 FAULTS: dict[str, Fault] = {
-    **{f"kill -9: {point}": _killed_at(point) for point in POINTS if point != "drained"},
-    "kill -9: drained": _drained_and_killed,
-    "SIGTERM": _rolled,
-    "SIGSTOP past the session, SIGCONT": _frozen,
-    "scaled up or down": _scaled,
-    "Redis killed and started": _killed_and_started(lambda scene: scene.redis),
-    "Redis wiped": _wiped,
-    "broker killed: any": _killed_and_started(lambda scene: scene.rng.choice(scene.kafka.nodes)),
-    "broker killed: group coordinator": _killed_and_started(lambda scene: scene.kafka.leader("__consumer_offsets")),
-    "broker killed: transaction coordinator": _killed_and_started(
-        lambda scene: scene.kafka.leader("__transaction_state")
-    ),
+    **{f"kill -9: {point}": _kill_at(point) for point in POINTS if point != "drained"},
+    "kill -9: drained": _drain_and_kill,
+    "SIGTERM": _roll,
+    "SIGSTOP past the session, SIGCONT": _freeze,
+    "scaled up or down": _scale,
+    "Redis killed and started": _kill_and_start(lambda scene: scene.redis),
+    "Redis wiped": _wipe,
+    "broker killed: any": _kill_and_start(lambda scene: scene.rng.choice(scene.kafka.nodes)),
+    "broker killed: group coordinator": _kill_and_start(lambda scene: scene.kafka.leader("__consumer_offsets")),
+    "broker killed: transaction coordinator": _kill_and_start(lambda scene: scene.kafka.leader("__transaction_state")),
     "network cut": _cut,
-    "offsets rewound": _rewound,
+    "offsets rewound": _rewind,
 }

@@ -1,7 +1,7 @@
-"""The input of a run: events with known anomalies, bad records and tombstones, produced all the while.
+"""The input of a run: events with known anomalies, bad records and tombstones, produced without a pause.
 
-The producer is idempotent and waits out any broker's death. What the log holds in the end is what counts: a broker that
-dies may acknowledge a record under another offset than it then has, and both runs read the same log.
+The producer is idempotent and outlasts the death of any broker. Only the log at the end counts, which both runs read:
+a broker that dies may acknowledge a record under another offset than the record has afterwards.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tests.scenarios.stream import anomalous, normal
 
 ANOMALOUS, BAD, TOMBSTONE = 0.02, 0.01, 0.002
 STEP_MS = 1_000
-"""Event time between two records: it runs faster than the clock, so that incidents close within a run."""
+"""Event time between two records. It passes faster than real time, so that incidents close within a run."""
 _TICK_S = 0.05
 _PAST_MS = 20 * 86_400_000
 
 
 class Inflow:
-    """Round robin over the partitions, `rate` records a second while it flows."""
+    """Produces `rate` records a second, round robin over the partitions."""
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, seed: int, rate: int) -> None:
         self._topic = topic
@@ -32,11 +32,16 @@ class Inflow:
         self._rng = np.random.default_rng(seed)
         self._start_ms = time.time_ns() // 1_000_000 - _PAST_MS
         self._producer = Producer(
-            {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 600_000,
-             "message.max.bytes": 2_000_000}
-        )  # fmt: skip
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "message.timeout.ms": 600_000,
+                "message.max.bytes": 2_000_000,
+            }
+        )
         self._bootstrap = bootstrap
-        self._sent = self._answered = 0
+        self._sent = self._acknowledged = 0
         self._clocks: list[list[int]] = [[] for _ in range(partitions)]
         self.acknowledged: list[list[float]] = [[] for _ in range(partitions)]
         self.failed: str | None = None
@@ -51,19 +56,19 @@ class Inflow:
         self._flowing.set()
 
     def pause(self, seconds: float = 120.0) -> list[int]:
-        """Stop, and wait until everything is acknowledged; the log's ends."""
+        """Stop, and wait until everything is acknowledged; returns the ends of the log."""
         self._flowing.clear()
         deadline = time.monotonic() + seconds
         assert self._idle.wait(seconds), "the input's thread did not pause"
-        while self._answered < self._sent:
+        while self._acknowledged < self._sent:
             assert self.failed is None, self.failed
-            assert time.monotonic() < deadline, f"{self._answered} of {self._sent} records acknowledged"
+            assert time.monotonic() < deadline, f"{self._acknowledged} of {self._sent} records acknowledged"
             time.sleep(0.02)
-        asker = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "inflow"})
+        consumer = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "inflow"})
         parts = [TopicPartition(self._topic, p) for p in range(len(self._clocks))]
-        found = [asker.get_watermark_offsets(part, 10)[1] for part in parts]
-        asker.close()
-        return found
+        ends = [consumer.get_watermark_offsets(part, 10)[1] for part in parts]
+        consumer.close()
+        return ends
 
     def stop(self) -> None:
         self._stopping = True
@@ -71,7 +76,7 @@ class Inflow:
         self._thread.join(10)
 
     def ends(self) -> list[int]:
-        """As far as they were acknowledged."""
+        """The end of each partition, as far as records were acknowledged."""
         return [len(times) for times in self.acknowledged]
 
     def _run(self) -> None:
@@ -91,21 +96,21 @@ class Inflow:
         i, rng = self._sent, self._rng
         partition = i % len(self._clocks)
         clocks = self._clocks[partition]
-        kind = rng.random()
+        draw = rng.random()
         value: bytes | None
-        if kind < BAD + TOMBSTONE:
-            value = bad(rng, i) if kind < BAD else None
+        if draw < BAD + TOMBSTONE:
+            value = bad(rng, i) if draw < BAD else None
             clocks.append(clocks[-1] if clocks else 0)
         else:
             clocks.append(self._start_ms + i * STEP_MS)
-            event = (anomalous if kind > 1 - ANOMALOUS else normal)(rng, i)
+            event = (anomalous if draw > 1 - ANOMALOUS else normal)(rng, i)
             value = json.dumps({**event, "ts": clocks[-1]}).encode()
         self._producer.produce(self._topic, value, b"k", partition, on_delivery=self._delivered)
         self._sent += 1
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         partition, offset = message.partition(), message.offset()
-        self._answered += 1
+        self._acknowledged += 1
         if error is not None or partition is None or offset is None:
             self.failed = f"a record of the input was not written: {error}"
             return

@@ -1,21 +1,21 @@
-"""The worker's replicas: processes with names that stay, as a StatefulSet's pods do."""
+"""The replicas of the worker: processes that keep their names, as the pods of a StatefulSet do."""
 
 from __future__ import annotations
 
 import random
 import signal
 import time
-import urllib.request
 from pathlib import Path
 
-from tests.scenarios.stream import Stream, WorkerProcess
+from tests.scenarios.processes import WorkerProcess
+from tests.scenarios.stream import Stream
 
 
 class Pool:
-    """Up to `most` replicas of one stream's worker; `ways[i]` is the configuration that replica i reaches it by.
+    """Up to `most` replicas of one stream's worker; `ways[i]` is the configuration of replica i.
 
-    Each may be told to die at a named point (tests/scenarios/dying.py). One that ends without having been told to is
-    noted in `surprises` and started again, as Kubernetes would.
+    A replica can be ordered to die at a named point (tests/scenarios/dying.py). If it ends without such an order, that
+    is noted in `surprises`, and it is started again, as Kubernetes would do.
     """
 
     def __init__(self, ways: list[Stream], folder: Path, size: int) -> None:
@@ -35,7 +35,7 @@ class Pool:
         return sorted(self._processes)
 
     def fill(self) -> None:
-        """Start what is missing of the present size."""
+        """Start the replicas that are missing at the present size."""
         for replica in range(self.size):
             if replica not in self._processes:
                 self.start(replica)
@@ -51,14 +51,14 @@ class Pool:
         return rng.choice(self.running)
 
     def order(self, replica: int, point: str) -> None:
-        """It is to die, or with `<point> SIGSTOP` to freeze, when it next gets to `point`."""
+        """Order a replica to die when it next reaches `point`, or with `<point> SIGSTOP` to freeze there."""
         order = self._order(replica)
-        half = order.with_suffix(".half")
-        half.write_text(point)
-        half.rename(order)
+        draft = order.with_suffix(".draft")
+        draft.write_text(point)
+        draft.rename(order)
 
     def await_death(self, replica: int, seconds: float = 60.0) -> float:
-        """The moment it died at the point that it was ordered to."""
+        """Wait until the replica has died as ordered; returns the moment of its death."""
         process = self._processes.pop(replica)
         code = process.wait(seconds)
         at = time.monotonic()
@@ -70,7 +70,7 @@ class Pool:
         self._processes.pop(replica).kill9()
 
     def stop(self, *replicas: int) -> None:
-        """SIGTERM to all of them, once they have begun to listen to it, then wait; the exit codes have to be 0."""
+        """Send all of them SIGTERM, as soon as they handle it, and wait; their exit codes must be 0."""
         for replica in replicas:
             self._processes[replica].wait_for("starting")
             self._processes[replica].signal(signal.SIGTERM)
@@ -80,7 +80,7 @@ class Pool:
                 self.surprises.append(f"{process.log.name} exited with {code} after SIGTERM")
 
     def await_live(self, seconds: float = 120.0) -> None:
-        """Until each replica has had a live partition."""
+        """Wait until each replica has had a live partition."""
         deadline = time.monotonic() + seconds
         while any(not self._placed(replica) for replica in self.running):
             self.restart_fallen()
@@ -88,19 +88,20 @@ class Pool:
             time.sleep(0.2)
 
     def _placed(self, replica: int) -> bool:
-        """With a history a partition goes live after catching up, without one it begins."""
+        """Whether a partition has gone live: after catching up, or from its first start."""
         process = self._processes[replica]
         return bool(process.events("live") or process.events("first_start"))
 
     def restart_fallen(self) -> None:
+        """Start replicas again that have ended, or whose liveness probe fails."""
         for replica, process in list(self._processes.items()):
             code = process.process.poll()
             if code is not None:
                 self.surprises.append(f"{process.log.name} exited with {code}: {process.tail()[-300:]}")
                 process.wait()
                 self.start(replica)
-            elif not _lives(process):
-                self.surprises.append(f"{process.log.name} was found dead by its probe: {process.tail()[-300:]}")
+            elif not _passes_liveness(process):
+                self.surprises.append(f"the liveness probe of {process.log.name} failed: {process.tail()[-300:]}")
                 process.kill9()
                 self.start(replica)
 
@@ -112,13 +113,11 @@ class Pool:
         return self._folder / f"pod-{replica}.order"
 
 
-def _lives(process: WorkerProcess) -> bool:
-    """What Kubernetes asks; True while it does not listen yet."""
-    listening = process.events("listening")
-    if not listening:
+def _passes_liveness(process: WorkerProcess) -> bool:
+    """The answer to Kubernetes' liveness probe; True while the process does not listen yet."""
+    if not process.events("listening"):
         return True
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{listening[-1]['port']}/livez", timeout=5).close()
+        return process.probe("livez") == 200
     except OSError:
         return False
-    return True

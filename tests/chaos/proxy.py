@@ -1,7 +1,8 @@
-"""A TCP forwarder that can be cut like a cable: while cut nothing passes and no connection ends, so that neither side
-knows; what was sent meanwhile arrives once it is healed.
+"""A TCP proxy that can be cut like a cable.
 
-One difference to a real cut: a connection opened meanwhile is accepted, and then silent.
+While it is cut, no data passes and no connection ends, so that neither side notices. Data that was sent meanwhile
+arrives once the proxy is healed. Unlike with a real cut, a connection that is opened meanwhile is accepted, and then
+silent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _CHUNK = 65_536
 
 
 class Proxy:
-    """Forwards each local port of `routes` to the local port that it names, in a thread of its own."""
+    """Forwards each local port in `routes` to the local port that it maps to, in a thread of its own."""
 
     def __init__(self, routes: Mapping[int, int]) -> None:
         self._routes = routes
@@ -44,7 +45,7 @@ class Proxy:
             try:
                 beyond, onward = await asyncio.open_connection("127.0.0.1", target)
             except OSError:
-                writer.close()  # refused there, so ended here
+                writer.close()  # the target refused it, so it ends here too
                 return
             await asyncio.gather(self._pass(reader, onward), self._pass(beyond, writer))
 

@@ -1,4 +1,4 @@
-"""A few faults on real parts, as part of every test run; `make chaos` is the long one."""
+"""A few faults on real services, as part of every test run. `make chaos` injects many."""
 
 from __future__ import annotations
 

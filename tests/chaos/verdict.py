@@ -1,4 +1,4 @@
-"""What a disturbed run is compared with: an undisturbed one over the same log, with the same versions."""
+"""Compares a disturbed run with an undisturbed one over the same log, with the same versions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tests.scenarios.stream import Stream, headers_of
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Alerts and dead letters that are missing, that are there too often, and that differ; partitions whose state
-    differs.
+    """Numbers of alerts and dead letters that are lost, doubled or different, and of partitions whose state differs.
+
+    `wanted` is the number of alerts of the undisturbed run.
     """
 
     wanted: int
@@ -26,8 +27,8 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.doubled or self.different or self.letters_lost or self.letters_doubled
-                    or self.states)  # fmt: skip
+        alerts = self.lost + self.doubled + self.different
+        return alerts + self.letters_lost + self.letters_doubled + self.states == 0
 
     def __str__(self) -> str:
         return (
@@ -39,46 +40,47 @@ class Verdict:
 Ranges = list[tuple[int, int, int]]
 
 
-def compared(made: Stream, reference: Stream, rewound: Ranges) -> Verdict:
-    """What came of a range in `rewound` may be there once more."""
-    ours, theirs = _alerts(made), _alerts(reference)
-    own_letters, their_letters = _letters(made), _letters(reference)
-    different = sum(1 for name in ours.keys() & theirs.keys() if any(one != theirs[name][0] for one in ours[name]))
-    states, expected = made.state_bytes(), reference.state_bytes()
+def compare(disturbed: Stream, reference: Stream, rewound: Ranges) -> Verdict:
+    """Results of a range in `rewound` may be there once more for each time that it was rewound."""
+    ours, theirs = _alerts(disturbed), _alerts(reference)
+    our_letters, their_letters = _letters(disturbed), _letters(reference)
+    different = sum(1 for name in ours.keys() & theirs.keys() if any(alert != theirs[name][0] for alert in ours[name]))
+    states, expected = disturbed.state_bytes(), reference.state_bytes()
     return Verdict(
         wanted=len(theirs),
         lost=len(theirs.keys() - ours.keys()),
         doubled=len(ours.keys() - theirs.keys()) + sum(max(len(c) - _passes(c[0], rewound), 0) for c in ours.values()),
         different=different,
-        letters_lost=sum((their_letters - own_letters).values()),
+        letters_lost=sum((their_letters - our_letters).values()),
         letters_doubled=sum(
-            max(count - 1 - _covering(int(place[0]), int(place[1]), rewound), 0) for place, count in own_letters.items()
+            max(count - 1 - _covering(int(place[0]), int(place[1]), rewound), 0) for place, count in our_letters.items()
         ),
         states=sum(states.get(partition) != state for partition, state in expected.items()),
     )
 
 
 def _passes(alert: dict[str, Any], rewound: Ranges) -> int:
-    """How often an alert may be there. A closed one names the record that opened it, and not the one that closed it."""
+    """How often an alert may be there. A closing one names the record that opened its incident, not the closing one."""
     if alert["status"] == "closed":
         return 1 + sum(partition == int(alert["record"]["partition"]) for partition, _, _ in rewound)
     return 1 + _covering(int(alert["record"]["partition"]), int(alert["record"]["offset"]), rewound)
 
 
 def _covering(partition: int, offset: int, rewound: Ranges) -> int:
-    return sum(one == partition and start <= offset < stop for one, start, stop in rewound)
+    return sum(partition == other and start <= offset < stop for other, start, stop in rewound)
 
 
 def _alerts(stream: Stream) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Alerts by id, without the fields that differ between runs."""
+    alerts: dict[str, list[dict[str, Any]]] = {}
     for message in stream.kafka.read_committed(stream.settings.kafka.alerts):
         alert = json.loads(message.value() or b"")
         plain = {name: value for name, value in alert.items() if name not in ("detected_at", "stream")}
-        found.setdefault(alert["alert_id"], []).append(plain)
-    return found
+        alerts.setdefault(alert["alert_id"], []).append(plain)
+    return alerts
 
 
 def _letters(stream: Stream) -> Counter[tuple[str, str]]:
-    """By partition and offset of the record that they came from."""
+    """Dead letters by the partition and the offset of their record."""
     letters = map(headers_of, stream.kafka.read_committed(stream.settings.kafka.dead_letters))
     return Counter((headers["offbeat-partition"], headers["offbeat-offset"]) for headers in letters)

@@ -1,4 +1,4 @@
-"""Whether every partition's commits follow the input, and since when.
+"""Observes whether the commits of every partition keep up with the input, and since when.
 
 A partition is late while its oldest uncommitted record was acknowledged more than `LATE_S` ago. A fault's blind time
 ends when the last partition stops being late.
@@ -22,20 +22,25 @@ _LOOK_EVERY_S = 5.0
 
 
 class Watch:
-    """Asks for the group's committed offsets all the while, without joining it."""
+    """Queries the group's committed offsets several times a second, without joining it."""
 
     def __init__(self, bootstrap: str, group: str, topic: str, inflow: Inflow) -> None:
-        # A consumer rather than an admin client: librdkafka's listing of offsets can take the process with it while a
-        # coordinator moves. read_uncommitted, since a pending transaction is to show as lateness, not as a time-out.
-        self._asker = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": group, "isolation.level": "read_uncommitted",
-             "enable.auto.commit": False}
-        )  # fmt: skip
+        # A consumer and not an admin client: librdkafka's list of offsets may crash the process while a coordinator
+        # moves. read_uncommitted, because a pending transaction must show as lateness, not as a timeout.
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                "isolation.level": "read_uncommitted",
+                "enable.auto.commit": False,
+            }
+        )
         self._inflow = inflow
-        self._asked = [TopicPartition(topic, p) for p in range(len(inflow.ends()))]
+        self._parts = [TopicPartition(topic, p) for p in range(len(inflow.ends()))]
         self._stopping = threading.Event()
-        self.committed = [0] * len(self._asked)
+        self.committed = [0] * len(self._parts)
         self.last_late = 0.0
+        self.last_query = 0.0
         self.last_answer = 0.0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
@@ -43,10 +48,10 @@ class Watch:
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join(10)
-        self._asker.close()
+        self._consumer.close()
 
     def await_calm(self, since: float, meanwhile: Callable[[], None], seconds: float = 240.0) -> None:
-        """Until nothing has been late for `CALM_S`, counted from `since` at the earliest; `meanwhile` now and then."""
+        """Wait until nothing has been late for `CALM_S` after `since`; calls `meanwhile` every few seconds."""
         deadline, next_look = time.monotonic() + seconds, time.monotonic()
         while True:
             calm_from = max(self.last_late, since)
@@ -58,15 +63,22 @@ class Watch:
                 next_look = time.monotonic() + _LOOK_EVERY_S
             time.sleep(0.1)
 
+    def await_answer(self, seconds: float = 60.0) -> None:
+        """Wait for the answer to a query that begins after this call."""
+        called, deadline = time.monotonic(), time.monotonic() + seconds
+        while self.last_query <= called:
+            assert time.monotonic() < deadline, "Kafka does not answer"
+            time.sleep(0.05)
+
     def await_all(self, ends: list[int], seconds: float = 120.0) -> None:
-        """Until everything up to `ends` is committed."""
+        """Wait until everything up to `ends` is committed."""
         deadline = time.monotonic() + seconds
         while self.committed != ends:
             assert time.monotonic() < deadline, f"committed {self.committed} of {ends}"
             time.sleep(0.05)
 
     def blind(self, since: float) -> float:
-        """Seconds from `since` until nothing was late any more; 0 where nothing was."""
+        """Seconds from `since` until nothing was late any more; 0 if nothing was."""
         return max(self.last_late - since, 0.0)
 
     def behind(self) -> list[int]:
@@ -75,15 +87,16 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY_S):
+            queried = time.monotonic()
             try:
-                answers = self._asker.committed(self._asked, _ANSWER_S)
+                answers = self._consumer.committed(self._parts, _ANSWER_S)
             except KafkaException:
-                continue  # the coordinator is away; the next answer shows what was late meanwhile
+                continue  # the coordinator is away; the next answer shows whether something was late meanwhile
             now = time.monotonic()
             self.committed = [max(answer.offset, 0) for answer in answers]
             if self._late(now):
                 self.last_late = now
-            self.last_answer = now
+            self.last_query, self.last_answer = queried, now
 
     def _late(self, now: float) -> bool:
         times = self._inflow.acknowledged

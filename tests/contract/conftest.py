@@ -1,4 +1,4 @@
-"""Each suite runs on the real service and on the fakes that stand in for it."""
+"""Each suite runs on the real service and on the fakes that replace it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def client(request: pytest.FixtureRequest) -> redis.Redis:
 
 @pytest.fixture(scope="session")
 def mock_bootstrap() -> Iterator[str]:
-    """librdkafka's mock cluster, which the demo embeds."""
+    """The mock cluster of librdkafka, which the demo embeds."""
     host = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 3})
     yield ",".join(f"{b.host}:{b.port}" for b in host.list_topics(timeout=10).brokers.values())
     host.flush(1)

@@ -26,32 +26,32 @@ def snapshot(
     topic_id: str = "id",
     created_ms: int = NOW,
 ) -> Snapshot:
-    """With a head of its own and a chunk per table; `on` an earlier one whose chunks it shares."""
+    """A snapshot with its own head and a chunk per table; it shares the chunks of an earlier one, `on`."""
     contents = {"head": b"head %d of %d" % (offset, created_ms), **(tables or {})}
     chunks = [chunk for chunk in on.chunks if chunk.table != "head"] if on is not None else []
     chunks += [Chunk(name, offset, 1, digest_of(content), len(content)) for name, content in contents.items()]
     line = (on.ancestor, *on.ancestors) if on is not None else ()
-    return Snapshot("t", topic_id, 0, offset, "sha256:s", "b", "t", created_ms, line, tuple(chunks),
-                    {digest_of(content): content for content in contents.values()})  # fmt: skip
+    named = {digest_of(content): content for content in contents.values()}
+    return Snapshot("t", topic_id, 0, offset, "sha256:s", "b", "t", created_ms, line, tuple(chunks), named)
 
 
 def ours() -> bool:
     return True
 
 
-def test_what_is_put_is_got(store: SnapshotStore) -> None:
-    made = snapshot(5, tables={"recent": b"r", "entities": b"e"})
-    store.put(made)
-    found = store.get("t", 0, made.id)
-    assert found == made
-    assert found is not None and found.contents == made.contents
+def test_a_stored_snapshot_is_read_back(store: SnapshotStore) -> None:
+    stored = snapshot(5, tables={"recent": b"r", "entities": b"e"})
+    store.put(stored)
+    found = store.get("t", 0, stored.id)
+    assert found == stored
+    assert found is not None and found.contents == stored.contents
     assert store.get("t", 0, "nowhere") is None
-    assert store.get("t", 1, made.id) is None
-    some = store.get("t", 0, made.id, {"recent"})
+    assert store.get("t", 1, stored.id) is None
+    some = store.get("t", 0, stored.id, {"recent"})
     assert some is not None and sorted(some.contents.values()) == [b"head 5 of 1800000000000", b"r"]
 
 
-def test_chunks_that_did_not_change_are_shared(store: SnapshotStore) -> None:
+def test_unchanged_chunks_are_shared(store: SnapshotStore) -> None:
     first = snapshot(5, tables={"recent": b"many rows"})
     store.put(first)
     second = snapshot(9, on=first, tables={"lasting": b"few"})
@@ -61,7 +61,7 @@ def test_chunks_that_did_not_change_are_shared(store: SnapshotStore) -> None:
     assert found is not None and b"many rows" in found.contents.values()
 
 
-def test_sharing_what_is_not_there_is_refused(store: SnapshotStore) -> None:
+def test_sharing_a_missing_chunk_is_refused(store: SnapshotStore) -> None:
     first = snapshot(5, tables={"recent": b"many rows"})
     second = snapshot(9, on=first)
     with pytest.raises(MissingPart, match=r"t/0"):
@@ -69,22 +69,22 @@ def test_sharing_what_is_not_there_is_refused(store: SnapshotStore) -> None:
     assert store.get("t", 0, second.id) is None
 
 
-def test_a_snapshot_with_a_missing_or_damaged_part_does_not_exist(client: redis.Redis, stream: str) -> None:
-    store, made = RedisSnapshots(client, stream), snapshot(5)
-    chunk = f"offbeat:{{{stream}}}:chunk:t:0:{made.chunks[0].sha256}"
-    store.put(made)
+def test_a_snapshot_with_a_missing_or_damaged_part_counts_as_missing(client: redis.Redis, stream: str) -> None:
+    store, stored = RedisSnapshots(client, stream), snapshot(5)
+    chunk = f"offbeat:{{{stream}}}:chunk:t:0:{stored.chunks[0].sha256}"
+    store.put(stored)
     client.set(chunk, b"damaged")
-    assert store.get("t", 0, made.id) is None
+    assert store.get("t", 0, stored.id) is None
     client.delete(chunk)
-    assert store.get("t", 0, made.id) is None
+    assert store.get("t", 0, stored.id) is None
     assert store.newest_at_or_below("t", "id", 0, 10) is None
-    client.set(f"offbeat:{{{stream}}}:snapshot:t:0:{made.id}", b'{"format": 1}')
-    assert store.get("t", 0, made.id) is None
+    client.set(f"offbeat:{{{stream}}}:snapshot:t:0:{stored.id}", b'{"format": 1}')
+    assert store.get("t", 0, stored.id) is None
 
 
 def test_the_newest_at_or_below_an_offset_of_this_topic_id(store: SnapshotStore) -> None:
-    for made in (snapshot(5), snapshot(9), snapshot(7, topic_id="recreated")):
-        store.put(made)
+    for stored in (snapshot(5), snapshot(9), snapshot(7, topic_id="recreated")):
+        store.put(stored)
     found = [store.newest_at_or_below("t", "id", 0, offset) for offset in (4, 5, 8, 9, 2**62)]
     assert [one.offset if one else None for one in found] == [None, 5, 5, 9, 9]
 
@@ -103,8 +103,8 @@ def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(store: Snapsh
     assert there == [False, False, True, True, True, False]
 
 
-def test_what_someone_else_made_since_is_not_collected(store: SnapshotStore) -> None:
-    """A stale owner, after a rewind, meets the snapshots of the next one on top of its own."""
+def test_snapshots_of_a_later_owner_are_not_collected(store: SnapshotStore) -> None:
+    """After a rewind, a stale owner finds snapshots that the next owner has built on its own."""
     base = snapshot(1, tables={"recent": b"base"})
     stale, fresh = snapshot(3, on=base), snapshot(2, on=base, tables={"lasting": b"theirs"})
     for one in (base, stale, fresh):
@@ -122,8 +122,10 @@ def test_samples_are_idempotent_ordered_and_without_overlap(client: redis.Redis,
     samples.add("id", "t", 0, 0, b"a", 5)
     samples.add("id", "t", 0, 2, b"overlaps", 4)
     assert [(b.partition, b.first_offset, b.columns) for b in samples.read()] == [
-        (0, 0, b"a"), (0, 5, b"b"), (1, 0, b"c"),
-    ]  # fmt: skip
+        (0, 0, b"a"),
+        (0, 5, b"b"),
+        (1, 0, b"c"),
+    ]
     assert samples.rows() >= 13
     samples.clear()
     assert samples.read() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,17 @@ def test_flagged_records_carry_the_evidence_of_their_own_row() -> None:
     assert [record.evidence.p_value for record in flagged] == p_values.tolist()
     assert [record.time_ms for record in flagged] == whole.rows.times.times[rows].tolist()
     assert {(record.evidence.version, record.evidence.backfill) for record in flagged} == {(1, False)}
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "backfill"), [(-1, False), (0, True), (MODEL.created_ms - 1, True), (MODEL.created_ms, False)]
+)
+def test_a_record_older_than_the_model_is_marked_as_backfill(timestamp: int, backfill: bool) -> None:
+    state = PartitionState(SETTINGS.spec, TOPIC_ID, 0, FIRST, 60_000, SETTINGS.bounds)
+    timestamps = np.full(N, timestamp)
+    taken = step(state, MODEL, decoded(0, N), OFFSETS, timestamps, lambda _: b"key")
+    evidence = {change.record.evidence.backfill for change in taken.changes if isinstance(change, IncidentChange)}
+    assert evidence == {backfill}
 
 
 def test_a_record_without_an_entity_in_its_event_has_its_key() -> None:

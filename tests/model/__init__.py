@@ -1,1 +1,1 @@
-"""A model of the broker, in process, under which the real loop runs through seeded schedules of what may go wrong."""
+"""A model of the broker, on which the real loop runs through seeded schedules of faults, all in one process."""

@@ -1,6 +1,6 @@
-"""What a group's members and their producers can tell of one Kafka cluster: logs, generations, transactions, offsets.
+"""A Kafka cluster as seen by the members of one group and their producers: logs, generations, transactions, offsets.
 
-Only behaviour that tests/contract/test_broker_model.py finds on the real Kafka too. Time moves when its owner moves it.
+It has only behaviour that tests/contract/test_broker_model.py also finds on the real Kafka. Its owner moves the clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
 class Refused(Exception):
-    """The broker's answer: a `KafkaError` code, and what a client makes of it."""
+    """The broker refuses a call: a `KafkaError` code, and how a client classifies it."""
 
     def __init__(self, code: int, *, fatal: bool = False, abortable: bool = False) -> None:
         super().__init__(code)
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class Outcome(Enum):
-    """DECIDED: a commit that the coordinator has taken, whose markers are not written yet."""
+    """The state of a transaction. DECIDED: the coordinator has accepted its commit, but not written the markers yet."""
 
     OPEN = "open"
     DECIDED = "decided"
@@ -46,30 +46,30 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event, `timestamp` in ms."""
+    """A record of the input; `timestamp` in ms."""
 
     timestamp: int
     key: bytes | None
     value: bytes | None
 
 
-def fetched(source: TopicPartition, found: list[tuple[int, Record]]) -> Records:
-    """Records with their offsets as a source delivers them."""
-    offsets = np.array([offset for offset, _ in found], np.int64)
-    timestamps = np.array([record.timestamp for _, record in found], np.int64)
-    return Records(source, offsets, timestamps, [record.value for _, record in found], lambda i: found[i][1].key)
+def to_records(source: TopicPartition, fetched: list[tuple[int, Record]]) -> Records:
+    """Offsets and records in the form in which a source delivers them."""
+    offsets = np.array([offset for offset, _ in fetched], np.int64)
+    timestamps = np.array([record.timestamp for _, record in fetched], np.int64)
+    return Records(source, offsets, timestamps, [record.value for _, record in fetched], lambda i: fetched[i][1].key)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An output in its log; without a transaction it counts at once."""
+    """An output in its log. Without a transaction it is visible at once."""
 
     output: Output
     transaction: Transaction | None
 
 
 class Broker:
-    """`committed` is told of each group offset as it becomes stable, `monotonic` in seconds."""
+    """`on_commit` is called with each group offset as it becomes stable. `monotonic` is in seconds."""
 
     def __init__(self, monotonic: Callable[[], float], partitions: int, topic: str = "events") -> None:
         self.monotonic = monotonic
@@ -77,18 +77,18 @@ class Broker:
         self.logs: dict[TopicPartition, list[Record | None]] = {
             TopicPartition(topic, number): [] for number in range(partitions)
         }
-        """None is an offset that no record has, as of a transaction's marker."""
+        """None stands for an offset without a record, such as that of a transaction marker."""
         self.group = Group(self.logs)
         self.offsets: dict[TopicPartition, Commit] = {}
         self.written: list[Written] = []
-        self.committed: Callable[[TopicPartition, Commit], None] = lambda *_: None
+        self.on_commit: Callable[[TopicPartition, Commit], None] = lambda *_: None
         self._epochs: dict[str, int] = {}
         self._transactions: dict[str, Transaction] = {}
 
     # Transactions, by transactional id and producer epoch.
 
     def begin_producer(self, producer: str) -> int:
-        """init_transactions: ends what the id left open, and fences who had it."""
+        """init_transactions: end the transaction that the id left open, and fence its earlier producer."""
         left = self._transactions.get(producer)
         if left is not None and left.outcome is Outcome.DECIDED:
             self.finish(left)
@@ -102,7 +102,7 @@ class Broker:
     def add_offsets(
         self, producer: str, epoch: int, offsets: dict[TopicPartition, Commit], membership: Membership | None
     ) -> None:
-        """Raises Refused for another generation than the present one, whoever owns the partitions."""
+        """Raises Refused for any generation but the current one, no matter who owns the partitions."""
         transaction = self._open(producer, epoch)
         if membership is not None and membership.member not in self.group.members:
             raise Refused(KafkaError.UNKNOWN_MEMBER_ID, abortable=True)
@@ -111,7 +111,7 @@ class Broker:
         transaction.offsets |= offsets
 
     def end(self, producer: str, epoch: int, *, commit: bool) -> Transaction | None:
-        """A commit is decided here and counts once it is finished; None where nothing had been written."""
+        """Abort, or decide a commit, which takes effect once it is finished. None if nothing was written."""
         self._check(producer, epoch)
         transaction = self._transactions.get(producer)
         if transaction is None or transaction.outcome is not Outcome.OPEN:
@@ -123,16 +123,16 @@ class Broker:
         return transaction
 
     def finish(self, transaction: Transaction) -> None:
-        """The markers of a decided commit."""
+        """Write the markers of a decided commit."""
         transaction.outcome = Outcome.COMMITTED
         for source, commit in transaction.offsets.items():
             self._commit(source, commit)
 
     def decided(self) -> list[Transaction]:
-        return [one for one in self._transactions.values() if one.outcome is Outcome.DECIDED]
+        return [transaction for transaction in self._transactions.values() if transaction.outcome is Outcome.DECIDED]
 
     def expire(self) -> None:
-        """Abort what has been open for longer than the transaction time-out, and fence its producer."""
+        """Abort transactions that have been open for longer than the timeout, and fence their producers."""
         for producer, transaction in self._transactions.items():
             if transaction.outcome is Outcome.OPEN and self.monotonic() - transaction.began >= TRANSACTION_TIMEOUT_S:
                 self._abort(transaction)
@@ -142,7 +142,7 @@ class Broker:
         self._check(producer, epoch)
         transaction = self._transactions.get(producer)
         if transaction is not None and transaction.outcome is Outcome.DECIDED:
-            self.finish(transaction)  # the client waits for it before it begins another
+            self.finish(transaction)  # the client waits for that before it begins another
         if transaction is None or transaction.outcome is not Outcome.OPEN:
             transaction = self._transactions[producer] = Transaction(producer, self.monotonic())
         return transaction
@@ -159,22 +159,22 @@ class Broker:
     # Offsets.
 
     def pending(self, source: TopicPartition) -> bool:
-        """A transaction that is not over holds an offset of this partition."""
+        """Whether a transaction that is not over has an offset of this partition."""
         return any(
-            source in one.offsets and one.outcome in (Outcome.OPEN, Outcome.DECIDED)
-            for one in self._transactions.values()
+            source in transaction.offsets and transaction.outcome in (Outcome.OPEN, Outcome.DECIDED)
+            for transaction in self._transactions.values()
         )
 
     def stable(self, source: TopicPartition) -> Committed | None:
         return None if self.pending(source) else self.unstable(source)
 
     def unstable(self, source: TopicPartition) -> Committed:
-        """What a `read_uncommitted` asker is told."""
+        """The answer to a `read_uncommitted` query."""
         commit = self.offsets.get(source)
         return Committed(None) if commit is None else Committed(commit.offset, commit.metadata)
 
     def commit(self, source: TopicPartition, commit: Commit, membership: Membership | None = None) -> None:
-        """A plain commit: a member's, or without membership an operator's."""
+        """A commit outside transactions: by a member, or without `membership` by an operator."""
         if membership is not None and membership.member not in self.group.members:
             raise Refused(KafkaError.UNKNOWN_MEMBER_ID)
         if membership is not None and membership.generation != self.group.generation:
@@ -183,21 +183,22 @@ class Broker:
 
     def _commit(self, source: TopicPartition, commit: Commit) -> None:
         self.offsets[source] = commit
-        self.committed(source, commit)
+        self.on_commit(source, commit)
 
     # Outputs.
 
     def append(self, output: Output) -> None:
-        """Without a transaction."""
+        """Write an output without a transaction."""
         self.written.append(Written(output, None))
 
     def visible(self) -> list[Output]:
-        """What a `read_committed` reader sees of the outputs, taken as one log: up to the last stable offset."""
-        found = []
-        for one in self.written:
-            outcome = one.transaction.outcome if one.transaction is not None else Outcome.COMMITTED
+        """The outputs that a `read_committed` reader sees, as one log: up to the last stable offset."""
+        visible = []
+        for written in self.written:
+            transaction = written.transaction
+            outcome = transaction.outcome if transaction is not None else Outcome.COMMITTED
             if outcome in (Outcome.OPEN, Outcome.DECIDED):
                 break
             if outcome is Outcome.COMMITTED:
-                found.append(one.output)
-        return found
+                visible.append(written.output)
+        return visible

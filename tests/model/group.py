@@ -1,4 +1,4 @@
-"""A consumer group with cooperative rebalancing: what moves is given up first, and taken in a later generation."""
+"""A consumer group with cooperative rebalancing: a partition that moves is revoked before it is assigned again."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from worker.ports.log import TopicPartition
 
 
 class Membership(NamedTuple):
-    """What a consumer's group metadata says."""
+    """A consumer's group metadata."""
 
     member: str
     generation: int
 
 
 class Group:
-    """`members` by id, each with the partitions that it is known to hold."""
+    """`members` maps the id of a member to the partitions that it owns."""
 
     def __init__(self, partitions: Iterable[TopicPartition]) -> None:
         self._partitions = sorted(partitions)
@@ -32,27 +32,28 @@ class Group:
         return member
 
     def leave(self, member: str) -> None:
-        """By itself, or evicted since it was not heard of: what it held is free."""
+        """A member leaves, or its session timed out: its partitions are free."""
         if self.members.pop(member, None) is not None:
             self.generation += 1
 
     def surplus(self, member: str) -> set[TopicPartition]:
-        """What this member has to give up."""
+        """The partitions that this member has to give up."""
         return set(sorted(self.members[member])[self._quota(member) :])
 
     def sync(self, member: str) -> tuple[set[TopicPartition], set[TopicPartition]]:
-        """What this member gives up and what it takes now; either moves the generation."""
-        held = self.members[member]
+        """The partitions that this member loses and gains now. Either begins a new generation."""
+        owned = self.members[member]
         lost = self.surplus(member)
-        held -= lost
-        free = [one for one in self._partitions if not any(one in theirs for theirs in self.members.values())]
-        gained = set() if lost else set(free[: self._quota(member) - len(held)])
-        held |= gained
+        owned -= lost
+        taken = set().union(*self.members.values())
+        free = [source for source in self._partitions if source not in taken]
+        gained = set() if lost else set(free[: self._quota(member) - len(owned)])
+        owned |= gained
         self.generation += bool(lost or gained)
         return lost, gained
 
     def _quota(self, member: str) -> int:
-        """Sticky: who holds more may keep the odd one."""
-        order = sorted(self.members, key=lambda one: (-len(self.members[one]), one))
+        """How many partitions the member may own. Assignment is sticky: whoever owns more may keep the odd one."""
+        order = sorted(self.members, key=lambda name: (-len(self.members[name]), name))
         base, odd = divmod(len(self._partitions), len(order))
         return base + (order.index(member) < odd)

@@ -1,4 +1,4 @@
-"""What befalls a pod on its way to the broker: where it dies, stands still, and loses answers."""
+"""What happens to a pod in its calls to the broker: it dies, pauses, or loses answers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ RATES = {
 
 
 class Surroundings(Protocol):
-    """The schedule, as far as a pod's calls feel it."""
+    """The schedule, as far as it affects the calls of a pod."""
 
     rng: random.Random
     calm: bool
     done: Counter[str]
     wrong: list[str]
-    on_their_way: list[ModelProducer]
+    delayed: list[ModelProducer]
 
     def meanwhile(self) -> None: ...
     def wait_for(self, seconds: float) -> None: ...
 
 
 class PodNet(Net):
-    """A pod's way to the broker: where it dies, stands still, and loses answers."""
+    """A network on which the schedule decides what becomes of each call.
+
+    `reads` has by partition the first generation under which its uncommitted records were read. `dies_in` counts
+    down to the call in which the pod dies.
+    """
 
     def __init__(self, world: Surroundings, name: str) -> None:
         self._world = world
@@ -75,13 +79,13 @@ class PodNet(Net):
         self._refused = False
 
     def offered(self, offsets: Iterable[TopicPartition], membership: Membership | None) -> None:
-        """A batch is first offered under the generation that it was read under: then Kafka itself can refuse it."""
-        late = [source for source in offsets if membership and membership.generation > self.reads.get(source, 2**31)]
-        if late and not self._refused:
-            self._world.wrong.append(f"{late} were read under an earlier generation than they were offered")
+        """A batch must first be offered under the generation that it was read under, so that Kafka can refuse it."""
+        stale = [source for source in offsets if membership and membership.generation > self.reads.get(source, 2**31)]
+        if stale and not self._refused:
+            self._world.wrong.append(f"{stale} were read under an earlier generation than they were offered")
 
-    def accepted(self, *, was: bool) -> None:
-        self.reads, self._refused = {}, not was
+    def answered(self, *, accepted: bool) -> None:
+        self.reads, self._refused = {}, not accepted
 
-    def late(self, producer: ModelProducer) -> None:
-        self._world.on_their_way.append(producer)
+    def delay(self, producer: ModelProducer) -> None:
+        self._world.delayed.append(producer)

@@ -1,4 +1,4 @@
-"""Between a client and the broker: what becomes of each call."""
+"""The network between a client and the broker: it decides what becomes of each call."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class Net:
-    """One that never fails, for the contract tests. `step` is where a process may die or stand still for a while."""
+    """A network that never fails, for the contract tests. In `step` a process may die, or pause for a while."""
 
     def step(self, name: str) -> None: ...
     def chance(self, name: str) -> bool:
-        """Whether something of this name happens now; a client with nothing to give up rejoins without being polled."""
+        """Whether the mishap of this name happens now. Always: a client with nothing to give up rejoins unpolled."""
         return name == "rejoined behind"
 
     def share(self, most: int) -> int:
-        """How many of `most` records one fetch brings."""
+        """How many of `most` records one fetch returns."""
         return most
 
     def wait(self, seconds: float) -> None:
-        """A call took so long."""
+        """A call took this long."""
 
     def read(self, source: TopicPartition, generation: int) -> None:
         """Records of this partition were delivered, under this generation."""
@@ -36,15 +36,15 @@ class Net:
     def offered(self, offsets: Iterable[TopicPartition], membership: Membership | None) -> None:
         """Offsets are about to be sent."""
 
-    def accepted(self, *, was: bool) -> None:
-        """What became of those offsets."""
+    def answered(self, *, accepted: bool) -> None:
+        """The broker has answered: it accepted those offsets, or refused them."""
 
-    def late(self, producer: ModelProducer) -> None:
-        """Its commit is still on its way."""
+    def delay(self, producer: ModelProducer) -> None:
+        """The commit of this producer has not reached the coordinator yet."""
 
 
 class Answers:
-    """The broker's refusals as librdkafka tells them."""
+    """Raises the broker's refusals in the form that librdkafka gives them."""
 
     def __enter__(self) -> None: ...
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:

@@ -1,4 +1,4 @@
-"""Bugs to be found: each makes the product wrong in one place for as long as it is planted."""
+"""Planted bugs, which the schedules have to find. Each changes the product in one place while it is planted."""
 
 from __future__ import annotations
 
@@ -29,18 +29,34 @@ _start_catch_up = Recovery._start_catch_up
 _publish = Worker._publish
 
 
-def _replaced(owner: Any, name: str, by: Any) -> Bug:
+def _replace(owner: Any, name: str, by: Any) -> Bug:
     return lambda: patch.object(owner, name, by)
 
 
-def _no_catch_up(self: Recovery, place: Any, state: PartitionState, model: Any, metadata: Any, target: int,
-                 stored: Any = None, switches: Any = ()) -> Placed:  # fmt: skip
+def _no_catch_up(
+    self: Recovery,
+    place: Any,
+    state: PartitionState,
+    model: Any,
+    metadata: Any,
+    target: int,
+    stored: Any = None,
+    switches: Any = (),
+) -> Placed:
     state.next_offset = target
     return _start_catch_up(self, place, state, model, metadata, target, stored, switches)
 
 
-def _todays(self: Recovery, place: Any, state: PartitionState, model: Any, metadata: Any, target: int,
-            stored: Any = None, switches: Any = ()) -> Placed:  # fmt: skip
+def _with_todays_versions(
+    self: Recovery,
+    place: Any,
+    state: PartitionState,
+    model: Any,
+    metadata: Any,
+    target: int,
+    stored: Any = None,
+    switches: Any = (),
+) -> Placed:
     model = self._feed.latest or model
     if model is not None:
         switches = ()
@@ -64,7 +80,7 @@ def _early_snapshot(self: Worker, outputs: list[tuple[AssignedPartition, list[Ou
 
 
 class _NoTransaction:
-    """Outputs, then a plain commit."""
+    """A sink that writes the outputs, then commits outside a transaction."""
 
     def __init__(self, broker: Broker, net: PodNet, source: ModelSource) -> None:
         self._broker, self._net, self._source = broker, net, source
@@ -73,7 +89,7 @@ class _NoTransaction:
         for output in outputs:
             self._broker.append(output)
             self._net.step("produced")
-        parts = [KafkaPartition(*source, one.offset, one.metadata) for source, one in commits.items()]
+        parts = [KafkaPartition(*source, commit.offset, commit.metadata) for source, commit in commits.items()]
         try:
             self._source.commit(parts)
         except KafkaException as error:
@@ -91,13 +107,13 @@ def _newest_only(stored: Snapshot, named: tuple[str, ...], wall_ms: int, low: in
 
 PLANTED: dict[str, Bug] = {
     "none": nullcontext,
-    "no assignment filter": _replaced(Assignment, "publishes", lambda *_: True),
-    "group metadata taken at commit": _replaced(Worker, "_publish", _late_membership),
-    "the state of a batch kept whose outputs were dropped": _replaced(Worker, "_recover_all", lambda _: None),
-    "read_uncommitted offsets": _replaced(Broker, "stable", Broker.unstable),
-    "no catch-up": _replaced(Recovery, "_start_catch_up", _no_catch_up),
-    "catch-up with today's versions": _replaced(Recovery, "_start_catch_up", _todays),
-    "a snapshot of uncommitted state": _replaced(Worker, "_publish", _early_snapshot),
-    "no transaction": _replaced(stage, "transactional", _NoTransaction),
-    "collects what a commit names": _replaced(snapshots, "ancestors_to_keep", _newest_only),
+    "no assignment filter": _replace(Assignment, "publishes", lambda *_: True),
+    "group metadata taken at commit": _replace(Worker, "_publish", _late_membership),
+    "the state of a batch kept whose outputs were dropped": _replace(Worker, "_recover_all", lambda _: None),
+    "read_uncommitted offsets": _replace(Broker, "stable", Broker.unstable),
+    "no catch-up": _replace(Recovery, "_start_catch_up", _no_catch_up),
+    "catch-up with today's versions": _replace(Recovery, "_start_catch_up", _with_todays_versions),
+    "a snapshot of uncommitted state": _replace(Worker, "_publish", _early_snapshot),
+    "no transaction": _replace(stage, "transactional", _NoTransaction),
+    "collects what a commit names": _replace(snapshots, "ancestors_to_keep", _newest_only),
 }

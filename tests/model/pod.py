@@ -1,4 +1,4 @@
-"""One worker of the schedules: the real loop with all its parts, on the model's ports; and its deaths."""
+"""One worker of the schedules: the real loop with all its collaborators, on the model's ports."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ LIMIT = 1_000_000
 
 
 class Died(BaseException):
-    """This process is no more; whatever it was doing stays as it is."""
+    """The pod's process was killed. Whatever it was doing stays half done."""
 
 
 class Writer(SnapshotWriter):
-    """Without its thread: the schedule makes its steps."""
+    """A snapshot writer without a thread: the schedule makes its steps."""
 
     def flush(self, seconds: float) -> None:
         for _ in range(10):
@@ -49,6 +49,8 @@ class Writer(SnapshotWriter):
 
 
 class AllLimits:
+    """Output topics that all take records of the same size."""
+
     def of(self, topic: str) -> int:
         return LIMIT
 
@@ -57,7 +59,7 @@ class AllLimits:
 
 
 class Pod:
-    """`name` is its transactional id; a process with the same name ends what the dead one left open."""
+    """`name` is the transactional id: a new pod of the same name ends the transaction that a dead one left open."""
 
     def __init__(
         self,
@@ -107,14 +109,14 @@ class Pod:
         self.worker = Worker(collaborators, StopToken(), broker.monotonic, wall_ms)
 
     def stop(self) -> None:
-        """As after a signal: drain, and leave the group."""
+        """Drain and leave the group, as after a signal."""
         self.worker.drain()
         self.source.close()
         self.sink.close()
 
 
 class _NoSamples:
-    """A cold start is left by a champion that is given back, not by one that is trained."""
+    """No samples: a cold start ends with a champion that someone promotes, not with one that is trained."""
 
     def add(self, *_: object) -> None: ...
 

@@ -1,4 +1,4 @@
-"""A transactional producer with librdkafka's calls, on the model."""
+"""A transactional producer with librdkafka's interface, on the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Part(Protocol):
 
 
 class ModelProducer:
-    """The calls of a transactional `confluent_kafka.Producer` that offbeat makes, with their errors."""
+    """The methods of a transactional `confluent_kafka.Producer` that offbeat calls, with their errors."""
 
     def __init__(self, broker: Broker, name: str, net: Net) -> None:
         self._broker = broker
@@ -31,28 +31,32 @@ class ModelProducer:
         self._epoch = -1
         self._unsent: list[Output] = []
         self._ending: Transaction | None = None
-        self._on_its_way = False
+        self._commit_sent = False
 
     def init_transactions(self, timeout: float) -> None:
         self._net.step("init")
-        self._lost(timeout)
+        self._maybe_lose(timeout)
         self._epoch = self._broker.begin_producer(self._name)
         self._net.step("begun")
 
     def begin_transaction(self) -> None:
-        self._unsent, self._ending, self._on_its_way = [], None, False
+        self._unsent, self._ending, self._commit_sent = [], None, False
 
     def produce(self, topic: str, value: bytes, key: bytes | None, headers: Any = (), **_: Any) -> None:
         self._unsent.append(Output(TopicPartition("", 0), topic, key, value, headers, kind=""))
         if self._net.chance("sent at once"):
-            with suppress(Refused):  # the next call says it
-                self._flush()
+            with suppress(Refused):  # the next call reports it
+                self._write_unsent()
 
     def poll(self, timeout: float = 0) -> int:
         self._net.step("produced")
         return 0
 
-    def _flush(self) -> None:
+    def flush(self, timeout: float) -> int:
+        self._write_unsent()
+        return 0
+
+    def _write_unsent(self) -> None:
         for output in self._unsent:
             self._broker.write(self._name, self._epoch, output)
         self._unsent = []
@@ -61,36 +65,36 @@ class ModelProducer:
         self, offsets: Sequence[_Part], membership: Membership | None, timeout: float
     ) -> None:
         self._net.step("send offsets")
-        plain = {TopicPartition(one.topic, one.partition): Commit(one.offset, one.metadata) for one in offsets}
+        plain = {TopicPartition(part.topic, part.partition): Commit(part.offset, part.metadata) for part in offsets}
         with Answers():
-            self._lost(timeout)
-            self._flush()
+            self._maybe_lose(timeout)
+            self._write_unsent()
             self._net.offered(plain, membership)
-            self._net.accepted(was=False)
+            self._net.answered(accepted=False)
             self._broker.add_offsets(self._name, self._epoch, plain, membership)
-            self._net.accepted(was=True)
+            self._net.answered(accepted=True)
             self._net.step("offsets sent")
-            self._lost(timeout)
+            self._maybe_lose(timeout)
 
     def commit_transaction(self, timeout: float) -> None:
         self._net.step("commit")
         with Answers():
-            if self._ending is None and not self._on_its_way:
-                self._lost(timeout)
-                self._flush()
-                self._on_its_way = True
+            if self._ending is None and not self._commit_sent:
+                self._maybe_lose(timeout)
+                self._write_unsent()
+                self._commit_sent = True
                 if self._net.chance("commit delayed"):
-                    self._net.late(self)
+                    self._net.delay(self)
                     self._time_out(timeout)
-                self.arrive()
-            elif self._ending is None:  # the same call again resumes
+                self.deliver_commit()
+            elif self._ending is None:  # calling it again resumes
                 self._time_out(timeout)
             self._net.step("commit sent")
-            self._lost(timeout)
-            self._answer(timeout)
+            self._maybe_lose(timeout)
+            self._await_end(timeout)
 
-    def arrive(self) -> None:
-        """The commit reaches the coordinator; its markers may take longer."""
+    def deliver_commit(self) -> None:
+        """The commit reaches the coordinator. Its markers may take longer."""
         if self._ending is None:
             self._ending = self._broker.end(self._name, self._epoch, commit=True)
             decided = self._ending is not None and self._ending.outcome is Outcome.DECIDED
@@ -98,7 +102,7 @@ class ModelProducer:
                 assert self._ending is not None
                 self._broker.finish(self._ending)
 
-    def _answer(self, timeout: float) -> None:
+    def _await_end(self, timeout: float) -> None:
         if self._ending is None or self._ending.outcome is Outcome.COMMITTED:
             return
         if self._ending.outcome is Outcome.ABORTED:
@@ -108,13 +112,13 @@ class ModelProducer:
     def abort_transaction(self, timeout: float) -> None:
         self._net.step("abort")
         with Answers():
-            self._lost(timeout)
+            self._maybe_lose(timeout)
             self._unsent = []
             self._broker.end(self._name, self._epoch, commit=False)
             self._net.step("aborted")
 
-    def _lost(self, timeout: float) -> None:
-        """A request, or its answer, does not arrive."""
+    def _maybe_lose(self, timeout: float) -> None:
+        """A request or its answer may get lost."""
         if self._net.chance("lost"):
             self._time_out(timeout)
 

@@ -1,7 +1,10 @@
-"""What has to come out: a plain fold over the log, driven by nothing but the offsets that became stable.
+"""The expected results: a fold over the log that follows nothing but the offsets that became stable.
 
-Each stable commit tells how far its partition was judged and by which versions; a rewind or a rebuild starts another
-pass from the state that the commit names. Batches are the spans between commits, not those of any worker.
+Each stable commit says how far its partition was scored, and by which versions. A rewind or a rebuild starts another
+pass, from the state that the commit names. A batch here is the span between two commits, not a batch of any worker.
+
+The reference scores and folds with `worker.core.step`, as the product does: it checks the protocol around the fold,
+not the fold itself, which the tests in tests/core check.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.model.broker import TOPIC_ID, Broker, fetched
+from tests.model.broker import TOPIC_ID, Broker, to_records
 from tests.model.stream import SETTINGS
 from worker.core.events.decode import Limits, decoder_for
 from worker.core.model.serving_model import Versions
@@ -28,8 +31,8 @@ ALERTS = AlertOutputs(SETTINGS.stream, SETTINGS.kafka.alerts, SETTINGS.alerts.ev
 
 
 @dataclass(slots=True)
-class Line:
-    """One pass over one partition; `bases` as its last commit named them."""
+class Pass:
+    """One pass over one partition; `bases` are those that its last commit named."""
 
     state: PartitionState
     bases: tuple[Base, ...] = ()
@@ -37,41 +40,41 @@ class Line:
 
 @dataclass(slots=True)
 class Reference:
-    """Told of the broker's stable commits, of operators' moves and of each snapshot that is written."""
+    """Follows the broker's stable commits and the operator's moves, and checks each snapshot that is written."""
 
     broker: Broker
     feed: ModelFeed
     alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    _lines: dict[TopicPartition, Line] = field(default_factory=dict)
+    _passes: dict[TopicPartition, Pass] = field(default_factory=dict)
     _moved: dict[TopicPartition, int] = field(default_factory=dict)
     _states: dict[TopicPartition, dict[int, set[bytes]]] = field(default_factory=dict)
     _snapshots: dict[str, bytes] = field(default_factory=dict)
 
-    def moved(self, source: TopicPartition, offset: int) -> None:
+    def note_move(self, source: TopicPartition, offset: int) -> None:
         """An operator set the group's offset."""
         self._moved[source] = offset
 
-    def committed(self, source: TopicPartition, commit: Commit) -> None:
+    def follow_commit(self, source: TopicPartition, commit: Commit) -> None:
         metadata = CommitMetadata.decode(commit.metadata) if commit.metadata else None
         if metadata is None or metadata.cold:
             return
-        line, live_from = self._line(source, metadata)
-        self._fold(source, line.state, metadata, live_from, commit.offset)
-        line.bases = metadata.bases
-        self._lines[source] = line
-        self._states.setdefault(source, {}).setdefault(commit.offset, set()).add(line.state.encode())
+        current, live_from = self._pass_of(source, metadata)
+        self._fold(source, current.state, metadata, live_from, commit.offset)
+        current.bases = metadata.bases
+        self._passes[source] = current
+        self._states.setdefault(source, {}).setdefault(commit.offset, set()).add(current.state.encode())
 
-    def _line(self, source: TopicPartition, metadata: CommitMetadata) -> tuple[Line, int]:
-        """The line that a commit goes on with, and the offset from which it publishes."""
-        line, moved = self._lines.get(source), self._moved.pop(source, None)
-        rebuilt = line is not None and metadata.bases[0].snapshot == EMPTY and metadata.bases[0] not in line.bases
-        if line is not None and moved is None and not rebuilt:
-            return line, line.state.next_offset
+    def _pass_of(self, source: TopicPartition, metadata: CommitMetadata) -> tuple[Pass, int]:
+        """The pass that a commit continues, and the offset from which on it publishes."""
+        current, moved = self._passes.get(source), self._moved.pop(source, None)
+        rebuilt = current is not None and metadata.bases[0].snapshot == EMPTY and metadata.bases[0] not in current.bases
+        if current is not None and moved is None and not rebuilt:
+            return current, current.state.next_offset
         base = metadata.bases[0] if rebuilt else metadata.bases[-1]
-        live_from = base.offset if line is None else line.state.next_offset if moved is None else moved
-        return Line(self._at(source, base)), live_from
+        live_from = base.offset if current is None else current.state.next_offset if moved is None else moved
+        return Pass(self._at(source, base)), live_from
 
     def _at(self, source: TopicPartition, base: Base) -> PartitionState:
         if base.snapshot == EMPTY:
@@ -82,50 +85,50 @@ class Reference:
     def _fold(
         self, source: TopicPartition, state: PartitionState, metadata: CommitMetadata, live_from: int, end: int
     ) -> None:
-        """Up to `end`, each record by the version in force at it; nothing is expected before `live_from`."""
-        switches = [one for one in metadata.switches if one.offset >= state.next_offset]
-        stops = sorted({*(one.offset for one in switches), live_from, end})
+        """Fold up to `end`, each record under the version in force at it. No output is expected before `live_from`."""
+        switches = [switch for switch in metadata.switches if switch.offset >= state.next_offset]
+        stops = sorted({*(switch.offset for switch in switches), live_from, end})
         for stop in [stop for stop in stops if state.next_offset <= stop <= end]:
             self._score(source, state, stop, live=state.next_offset >= live_from)
             state.next_offset = stop
-            for one in switches:
-                if one.offset == stop:
-                    state.adopt(Versions(one.bundle, one.threshold))
+            for switch in switches:
+                if switch.offset == stop:
+                    state.adopt(Versions(switch.bundle, switch.threshold))
 
     def _score(self, source: TopicPartition, state: PartitionState, stop: int, *, live: bool) -> None:
         log = self.broker.logs[source]
-        found = [(o, one) for o in range(state.next_offset, stop) if (one := log[o]) is not None]
-        if not found:
+        present = [(o, record) for o in range(state.next_offset, stop) if (record := log[o]) is not None]
+        if not present:
             return
-        records, model = fetched(source, found), self.feed.model_of(state.versions)
+        records, model = to_records(source, present), self.feed.model_of(state.versions)
         decoded = decoder_for("json", SETTINGS.spec, Limits()).decode(records.values)
-        made = step(state, model, decoded, records.offsets, records.timestamps, records.key)
+        taken = step(state, model, decoded, records.offsets, records.timestamps, records.key)
         if live:
-            self.alerts.update(map(alert_of, ALERTS.outputs(TOPIC_ID, records, model, made)))
-            self.letters.update((str(source.partition), str(found[one.index][0])) for one in decoded.rejects)
+            self.alerts.update(map(alert_of, ALERTS.outputs(TOPIC_ID, records, model, taken)))
+            self.letters.update((str(source.partition), str(present[reject.index][0])) for reject in decoded.rejects)
 
-    def written(self, snapshot: Snapshot) -> None:
-        """Each snapshot holds a state that was committed, to the byte; whether anything names it or not."""
+    def check_snapshot(self, snapshot: Snapshot) -> None:
+        """Each snapshot must hold a committed state to the byte, whether or not a commit names it."""
         source = TopicPartition(snapshot.topic, snapshot.partition)
         held = restore_state(snapshot, SETTINGS.spec, COOLDOWN_MS, SETTINGS.bounds).encode()
         moved = self._moved.get(source) == snapshot.offset and held in self._carried(snapshot)
         if held not in self._states.get(source, {}).get(snapshot.offset, ()) and not moved:
-            self.wrong.append(f"snapshot {snapshot.id} of {source} at {snapshot.offset} is no committed state")
+            self.wrong.append(f"snapshot {snapshot.id} of {source} at {snapshot.offset} holds no committed state")
         self._snapshots[snapshot.id] = held
 
     def _carried(self, snapshot: Snapshot) -> list[bytes]:
-        """What an operator's move takes along from before it: to the new offset, without what lies between."""
-        found = []
+        """The states that an operator's move forward may carry to the new offset, without the records between."""
+        carried = []
         for raw in self._snapshots.values():
             state = PartitionState.decode(raw, SETTINGS.spec, COOLDOWN_MS, SETTINGS.bounds)
             if state.partition == snapshot.partition and state.next_offset <= snapshot.offset:
                 state.next_offset = snapshot.offset
-                found.append(state.encode())
-        return found
+                carried.append(state.encode())
+        return carried
 
 
 def alert_of(output: Output) -> tuple[str, str]:
-    """Id and content, without the time of detection."""
+    """Id and content of an alert, without the time of detection."""
     alert = json.loads(output.value)
     alert.pop("detected_at")
     return alert["alert_id"], json.dumps(alert, sort_keys=True)

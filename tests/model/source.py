@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from tests.model.broker import TOPIC_ID, Broker, fetched
+from tests.model.broker import TOPIC_ID, Broker, to_records
 from tests.model.group import Membership
 from tests.model.net import Answers, Net
 from worker.ports.log import (
@@ -22,26 +22,29 @@ from worker.ports.log import (
 
 
 class ModelSource:
+    """A member of the group. `member` is its id, None before the first poll."""
+
     def __init__(self, broker: Broker, net: Net) -> None:
         self._broker = broker
         self._net = net
-        self._member: str | None = None
+        self.member: str | None = None
         self._generation = -1
-        self._held: set[TopicPartition] = set()
+        self._owned: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
-        self._told: dict[TopicPartition, int] = {}
+        self._reported: dict[TopicPartition, int] = {}
         self._changes: list[Change] = []
 
     # The group.
 
-    def _follow(self) -> None:
+    def _rejoin(self) -> None:
+        """What a poll does for the group: join, and take part in a rebalance."""
         group = self._broker.group
-        if self._member not in group.members:
-            self._change(self._held, gained=False)
-            self._held = set()
-            self._member = group.join()
-        lost, gained = group.sync(self._member)
-        self._held = self._held - lost | gained
+        if self.member not in group.members:
+            self._change(self._owned, gained=False)
+            self._owned = set()
+            self.member = group.join()
+        lost, gained = group.sync(self.member)
+        self._owned = self._owned - lost | gained
         self._change(lost, gained=False)
         self._change(gained, gained=True)
         self._generation = group.generation
@@ -58,24 +61,24 @@ class ModelSource:
     def membership(self) -> Membership | None:
         self._net.step("membership")
         group = self._broker.group
-        if self._member is None:
+        if self.member is None:
             return None
-        if self._member not in group.members:
-            return None if self._net.chance("eviction known") else Membership(self._member, self._generation)
-        if not group.surplus(self._member) and self._net.chance("rejoined behind"):
-            self._generation = group.generation  # nothing to give up: the client rejoins without being polled
-        return Membership(self._member, self._generation)
+        if self.member not in group.members:
+            return None if self._net.chance("eviction known") else Membership(self.member, self._generation)
+        if not group.surplus(self.member) and self._net.chance("rejoined behind"):
+            self._generation = group.generation  # a client with nothing to give up rejoins without being polled
+        return Membership(self.member, self._generation)
 
     # Records.
 
     def poll(self, limit: int, timeout: float, linger: float) -> Polled:
         self._net.step("poll")
-        if self._member is None or not self._net.chance("prefetched"):
-            self._follow()
+        if self.member is None or not self._net.chance("prefetched"):
+            self._rejoin()
         polled = Polled()
         for source in sorted(self._next):
             self._fetch(source, self._net.share(limit - polled.count), polled)
-        if self._net.chance("raises"):  # what was fetched counts as delivered
+        if self._net.chance("raises"):  # the records count as delivered
             return Polled(raised=KafkaException(KafkaError(KafkaError._FAIL, "planted")))
         self._net.wait(linger)
         self._net.step("polled")
@@ -84,31 +87,31 @@ class ModelSource:
     def _fetch(self, source: TopicPartition, limit: int, polled: Polled) -> None:
         log, start = self._broker.logs[source], self._next[source]
         if start > len(log):
-            if self._told.get(source) != start:
-                self._told[source] = start
+            if self._reported.get(source) != start:
+                self._reported[source] = start
                 polled.faults.append((source, Fault.OFFSET_GONE, "offset out of range"))
             return
         stop = min(start + limit, len(log))
-        found = [(offset, record) for offset in range(start, stop) if (record := log[offset]) is not None]
+        present = [(offset, record) for offset in range(start, stop) if (record := log[offset]) is not None]
         self._next[source] = stop
-        if found:
-            polled.records.append(fetched(source, found))
-            polled.count += len(found)
+        if present:
+            polled.records.append(to_records(source, present))
+            polled.count += len(present)
             self._net.read(source, self._generation)
-        if stop == len(log) and self._told.get(source) != stop:
-            self._told[source] = stop
+        if stop == len(log) and self._reported.get(source) != stop:
+            self._reported[source] = stop
             polled.ends[source] = stop
 
     def start(self, source: TopicPartition, offset: int) -> None:
         self._net.step("start")
-        if source in self._held:
+        if source in self._owned:
             self._next[source] = offset
-            self._told.pop(source, None)
+            self._reported.pop(source, None)
 
     def hold(self, source: TopicPartition) -> None:
         self._next.pop(source, None)
 
-    # Questions.
+    # Queries.
 
     def committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
         self._net.step("committed")
@@ -116,12 +119,12 @@ class ModelSource:
         return {source: self._broker.stable(source) for source in sources}
 
     def commit(self, offsets: Sequence[Any]) -> None:
-        """A plain commit, of librdkafka's offsets."""
-        assert self._member is not None
+        """Commit librdkafka's offsets outside transactions."""
+        assert self.member is not None
         for part in offsets:
             source, commit = TopicPartition(part.topic, part.partition), Commit(part.offset, part.metadata)
             with Answers():
-                self._broker.commit(source, commit, Membership(self._member, self._generation))
+                self._broker.commit(source, commit, Membership(self.member, self._generation))
         self._net.step("plainly committed")
 
     def bounds(self, source: TopicPartition, seconds: float = 5.0) -> tuple[int, int]:
@@ -136,7 +139,7 @@ class ModelSource:
 
     def offset_at(self, source: TopicPartition, timestamp_ms: int) -> int:
         log = self._broker.logs[source]
-        later = (offset for offset, one in enumerate(log) if one is not None and one.timestamp >= timestamp_ms)
+        later = (offset for offset, record in enumerate(log) if record is not None and record.timestamp >= timestamp_ms)
         return next(later, len(log))
 
     def partitions(self, topic: str) -> int:
@@ -151,5 +154,5 @@ class ModelSource:
             raise LogUnavailable(what)
 
     def close(self) -> None:
-        if self._member is not None:
-            self._broker.group.leave(self._member)
+        if self.member is not None:
+            self._broker.group.leave(self.member)

@@ -1,4 +1,4 @@
-"""What the real parts stand on while a schedule runs: the model's producers, one thread, and a clock that is moved."""
+"""What the real parts run on in a schedule: the model's producers, one thread, and a clock that is moved by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLL_ROWS = 6
 
 
 class Clock:
-    """Stands in for the `time` module of what makes calls."""
+    """Replaces the `time` module where calls to Kafka are timed."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -41,12 +41,12 @@ class Clock:
 
 
 def transactional(_: Broker, net: PodNet, __: ModelSource) -> Sink:
-    """The real sink, on producers of the model: the name says which pod's."""
+    """The real sink on the model's producers, which find their pod by its name."""
     return TransactionalSink("", {}, net.name, AllLimits())  # type: ignore[arg-type]
 
 
 class Inline:
-    """Calls in the caller's own thread: a schedule has no other."""
+    """Replaces CallThread: a schedule has one thread, so calls are made in the caller's own."""
 
     def __init__(self, name: str) -> None: ...
 
@@ -60,7 +60,7 @@ class Inline:
 
 @contextmanager
 def on_the_model(broker: Broker, nets: Mapping[str, PodNet], clock: Clock) -> Iterator[None]:
-    """librdkafka's producer and the clock of its calls, for as long as a schedule runs."""
+    """Replace librdkafka's producer and the clock of its calls while a schedule runs."""
 
     def producer(config: dict[str, object]) -> ModelProducer:
         name = str(config["transactional.id"])

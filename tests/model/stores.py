@@ -1,4 +1,4 @@
-"""Redis behind its ports, in memory, for the schedules; the contract suites of the real one hold here too."""
+"""The Redis ports in memory, for the schedules. They pass the same contract tests as the real adapters."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from worker.ports.stores import BundleInfo, Champion, MissingPart
 
 
 class MemorySnapshots:
-    """`up` is asked at every call; raises StoreUnavailable where it is not."""
+    """Snapshots in memory. Every call begins with `check_up`, which raises StoreUnavailable while Redis is down."""
 
-    def __init__(self, up: Callable[[], None] = lambda: None) -> None:
-        self._up = up
+    def __init__(self, check_up: Callable[[], None] = lambda: None) -> None:
+        self._check_up = check_up
         self.manifests: dict[TopicPartition, dict[str, bytes]] = {}
         self.chunks: dict[tuple[TopicPartition, str], bytes] = {}
 
@@ -28,7 +28,7 @@ class MemorySnapshots:
         self.chunks.clear()
 
     def put(self, snapshot: Snapshot) -> None:
-        self._up()
+        self._check_up()
         place = TopicPartition(snapshot.topic, snapshot.partition)
         self.chunks |= {(place, sha256): content for sha256, content in snapshot.contents.items()}
         if any((place, chunk.sha256) not in self.chunks for chunk in snapshot.chunks):
@@ -38,48 +38,48 @@ class MemorySnapshots:
     def get(
         self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None
     ) -> Snapshot | None:
-        self._up()
+        self._check_up()
         place = TopicPartition(topic, partition)
         raw = self.manifests.get(place, {}).get(snapshot_id)
         if raw is None:
             return None
-        found = Snapshot.from_manifest(raw)
+        snapshot = Snapshot.from_manifest(raw)
         contents = {}
-        for chunk in found.chunks:
+        for chunk in snapshot.chunks:
             if tables is not None and chunk.table != HEAD and chunk.table not in tables:
                 continue
             content = self.chunks.get((place, chunk.sha256))
             if content is None or digest_of(content) != chunk.sha256:
                 return None
             contents[chunk.sha256] = content
-        return replace(found, contents=contents)
+        return replace(snapshot, contents=contents)
 
     def newest_at_or_below(self, topic: str, topic_id: str, partition: int, offset: int) -> Snapshot | None:
-        self._up()
-        there = self._all(TopicPartition(topic, partition))
-        for bare in sorted(there, key=lambda one: (one.offset, one.id), reverse=True):
-            found = self.get(topic, partition, bare.id) if bare.offset <= offset else None
-            if found is not None and found.topic_id == topic_id:
-                return found
+        self._check_up()
+        stored = self._all(TopicPartition(topic, partition))
+        for bare in sorted(stored, key=lambda snapshot: (snapshot.offset, snapshot.id), reverse=True):
+            snapshot = self.get(topic, partition, bare.id) if bare.offset <= offset else None
+            if snapshot is not None and snapshot.topic_id == topic_id:
+                return snapshot
         return None
 
     def collect(self, snapshot: Snapshot, kept: Container[str], now_ms: int, ours: Callable[[], bool]) -> int:
-        self._up()
+        self._check_up()
         place = TopicPartition(snapshot.topic, snapshot.partition)
         line = {snapshot.id, *(ancestor.id for ancestor in snapshot.ancestors)}
-        gone, needed = [], set[str]()
-        for one in self._all(place):
-            old = one.created_ms < now_ms - STRANGERS_MS
-            if one.id in kept or not (one.id in line or old):
-                needed |= {chunk.sha256 for chunk in one.chunks}
+        unwanted, needed = [], set[str]()
+        for stored in self._all(place):
+            old = stored.created_ms < now_ms - STRANGERS_MS
+            if stored.id in kept or not (stored.id in line or old):
+                needed |= {chunk.sha256 for chunk in stored.chunks}
             else:
-                gone.append(one)
-        if not gone or not ours():
+                unwanted.append(stored)
+        if not unwanted or not ours():
             return 0
-        for one in gone:
-            del self.manifests[place][one.id]
-            self._drop(place, one.chunks, needed)
-        return len(gone)
+        for stored in unwanted:
+            del self.manifests[place][stored.id]
+            self._drop(place, stored.chunks, needed)
+        return len(unwanted)
 
     def _all(self, place: TopicPartition) -> list[Snapshot]:
         return [Snapshot.from_manifest(raw) for raw in self.manifests.get(place, {}).values()]
@@ -91,10 +91,10 @@ class MemorySnapshots:
 
 
 class MemoryRegistry:
-    """Bundles are shared rather than copied: they are immutable."""
+    """A registry in memory. `check_up` as in MemorySnapshots. Bundles are shared, not copied: they are immutable."""
 
-    def __init__(self, up: Callable[[], None] = lambda: None) -> None:
-        self._up = up
+    def __init__(self, check_up: Callable[[], None] = lambda: None) -> None:
+        self._check_up = check_up
         self._bundles: dict[str, Bundle] = {}
         self._thresholds: dict[str, Threshold] = {}
         self._champions: dict[str, list[Champion]] = {}
@@ -105,29 +105,29 @@ class MemoryRegistry:
         self._version = self._token = 0
 
     def champion(self, spec_hash: str) -> Champion | None:
-        self._up()
+        self._check_up()
         line = self._champions.get(spec_hash)
         return line[-1] if line else None
 
     def bundle(self, digest: str) -> Bundle:
-        self._up()
+        self._check_up()
         if digest not in self._bundles:
             raise MissingPart(f"bundle {digest}")
         return self._bundles[digest]
 
     def threshold(self, digest: str) -> Threshold:
-        self._up()
+        self._check_up()
         if digest not in self._thresholds:
             raise MissingPart(f"threshold {digest}")
         return self._thresholds[digest]
 
     def put_bundle(self, bundle: Bundle) -> None:
-        self._up()
+        self._check_up()
         self._bundles[bundle.digest] = bundle
         self._version = max(self._version, bundle.manifest.version)
 
     def put_threshold(self, threshold: Threshold) -> None:
-        self._up()
+        self._check_up()
         self._thresholds[threshold.digest()] = threshold
 
     def put_version(self, version: Trained) -> None:
@@ -144,7 +144,7 @@ class MemoryRegistry:
         return champion
 
     def promote(self, spec_hash: str, champion: Champion) -> bool:
-        self._up()
+        self._check_up()
         self.bundle(champion.bundle)
         self.threshold(champion.threshold)
         line = self._champions.setdefault(spec_hash, [])
@@ -157,7 +157,7 @@ class MemoryRegistry:
     def restore(
         self, spec_hash: str, champion: Champion, bundle: Bundle, threshold: Threshold, signatures: Signatures
     ) -> bool:
-        self._up()
+        self._check_up()
         line = self._champions.setdefault(spec_hash, [])
         if line and line[-1].order >= champion.order:
             return False
@@ -168,22 +168,22 @@ class MemoryRegistry:
         return True
 
     def signatures(self, bundle: str, threshold: str) -> Signatures:
-        self._up()
+        self._check_up()
         return Signatures(None, None)
 
     def history(self, spec_hash: str) -> list[Champion]:
-        self._up()
+        self._check_up()
         return self._champions.get(spec_hash, [])[::-1]
 
     def next_version(self) -> int:
-        self._up()
+        self._check_up()
         self._version += 1
         return self._version
 
     def next_token(self) -> int:
-        self._up()
+        self._check_up()
         self._token += 1
         return self._token
 
     def bundles(self) -> list[BundleInfo]:
-        raise NotImplementedError("the loop does not ask")
+        raise NotImplementedError("the loop does not list bundles")

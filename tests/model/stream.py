@@ -1,4 +1,4 @@
-"""The stream of the schedules: its configuration, events with known anomalies, and versions that judge them."""
+"""The stream of the schedules: its configuration, events with known anomalies, and versions that score them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.model.broker import Record
 from tests.model.stores import MemoryRegistry
-from tests.scenarios.stream import FEATURES, anomalous, normal
+from tests.scenarios.stream import FEATURES, anomalous, normal, table_of
 from training.history.lookback import with_pasts
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
@@ -35,7 +35,7 @@ SETTINGS = Settings.model_validate(
 
 
 class Events:
-    """Records of one partition after the other's; hosts come and go, more of them than are remembered."""
+    """The records of one partition, one after the other. There are more hosts than the state remembers."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
@@ -43,15 +43,16 @@ class Events:
         self._count = 0
 
     def next(self, timestamp: int) -> Record | None:
+        """The next record, or None for a transaction marker. `timestamp` in ms."""
         self._count += 1
-        kind = self._rng.random()
-        if kind < MARKER:
+        draw = self._rng.random()
+        if draw < MARKER:
             return None
-        if kind < MARKER + BAD:
+        if draw < MARKER + BAD:
             return Record(timestamp, b"k", b'{"bytes": broken')
-        if kind < MARKER + BAD + TOMBSTONE:
+        if draw < MARKER + BAD + TOMBSTONE:
             return Record(timestamp, b"k", None)
-        event = (anomalous if kind > 1 - ANOMALOUS else normal)(self._numbers, self._count)
+        event = (anomalous if draw > 1 - ANOMALOUS else normal)(self._numbers, self._count)
         late = self._rng.choice((0, 0, 0, 0, 10 * STEP_MS))
         event["ts"] = (START_MS + self._count * STEP_MS - late) / 1_000
         return Record(timestamp, b"k", json.dumps(event).encode())
@@ -63,14 +64,12 @@ class Events:
 
 @cache
 def versions() -> tuple[Trained, ...]:
-    """Three that judge alike but not the same."""
+    """Three versions whose scores are similar but not the same."""
     rng = np.random.default_rng(99)
     plain = [normal(rng, i) for i in range(300)]
-    table = {"bytes": [e["bytes"] for e in plain], "duration": [e["duration"] for e in plain],
-             "proto.name": [e["proto"]["name"] for e in plain]}  # fmt: skip
     spec = SETTINGS.spec
     times = START_MS + STEP_MS * np.arange(len(plain), dtype=np.int64)
-    rows = with_pasts(SETTINGS, from_table(table, spec), [e["host"] for e in plain], times)
+    rows = with_pasts(SETTINGS, from_table(table_of(plain), spec), [e["host"] for e in plain], times)
     return tuple(
         train_version(
             SETTINGS,

@@ -1,13 +1,14 @@
-"""Runs the worker and dies by SIGKILL at a named point.
+"""Runs the worker until it dies by SIGKILL at a named point.
 
-Usage: python -m tests.scenarios.dying CONFIG POINT N, at the point's n-th occasion; or CONFIG @FILE N, where the point
-is the one that FILE names, once that file is there. `POINT SIGSTOP` freezes there once. Points, as a batch meets them:
+Usage: python -m tests.scenarios.dying CONFIG POINT N. The worker dies when it reaches POINT for the N-th time. With
+@FILE instead of POINT, it takes the point from FILE as soon as that file exists. `POINT SIGSTOP` freezes it instead,
+once. The points, in the order in which a batch reaches them:
 
 `produced`, `offsets_sent`: inside a transaction that has outputs. `committed`: just after it.
-`snapshot_stored`: Redis has a snapshot that no commit names yet. `named`: just after the commit that names one.
-`drained`: told to stop, the last snapshot is in Redis, and its name is not committed yet.
+`snapshot_stored`: Redis has a snapshot that no commit names yet. `named`: just after the commit that names it.
+`drained`: after a signal to stop, the last snapshot is in Redis, and no commit names it yet.
 
-`handler_raises` is a planted bug, and no point: SIGTERM's handler ends the process by an exception, wherever it is.
+`handler_raises` is not a point but a planted bug: the handler of SIGTERM raises an exception.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ POINTS = ("produced", "offsets_sent", "committed", "snapshot_stored", "named", "
 
 
 class Death:
-    """Where this process dies, and at which occasion."""
+    """The point at which this process dies, and how often it may reach it before."""
 
     def __init__(self, named: str, occasion: int) -> None:
         self._named = named
@@ -49,7 +50,7 @@ class Death:
                 os.kill(os.getpid(), signal.Signals[by])
 
     def _order(self) -> tuple[str, str]:
-        """Point and signal; no point while the file that is to name it does not exist."""
+        """The point and the signal. While the file that names them does not exist, the point is empty."""
         try:
             text = Path(self._named[1:]).read_text() if self._named.startswith("@") else self._named
         except FileNotFoundError:
@@ -59,7 +60,7 @@ class Death:
 
 
 def dying_producer(death: Death) -> type[confluent_kafka.Producer]:
-    """A producer that tells `death` of each step of a transaction that has outputs, or that names a snapshot."""
+    """A producer that reports each step of a transaction with outputs, and each commit that names a snapshot."""
 
     class Dying(confluent_kafka.Producer):
         outputs = 0
@@ -73,7 +74,7 @@ def dying_producer(death: Death) -> type[confluent_kafka.Producer]:
         def poll(self, timeout: float | None = None) -> int:
             polled: int = super().poll(timeout or 0)
             if self.outputs and death.at("produced"):
-                super().flush(5)  # so that the outputs really are in the log, under an open transaction
+                super().flush(5)  # the outputs must be in the log, in an open transaction
                 death.reached("produced")
             return polled
 
@@ -99,12 +100,12 @@ def dying_producer(death: Death) -> type[confluent_kafka.Producer]:
 
 
 def _snapshots(offsets: list[confluent_kafka.TopicPartition]) -> frozenset[str]:
-    """The newest snapshot that each partition's commit names."""
+    """The newest snapshot that the commit of each partition names."""
     written = [CommitMetadata.decode(part.metadata) for part in offsets if part.metadata]
     return frozenset(metadata.bases[-1].snapshot for metadata in written if metadata.bases)
 
 
-def dying_after(call: Callable[..., Any], death: Death, point: str) -> Callable[..., Any]:
+def die_after(call: Callable[..., Any], death: Death, point: str) -> Callable[..., Any]:
     def dying(*args: Any, **kwargs: Any) -> Any:
         answer = call(*args, **kwargs)
         death.reached(point)
@@ -117,7 +118,7 @@ def main(config: str, point: str, occasion: str) -> None:
     death = Death(point, int(occasion))
     vars(producer)["Producer"] = dying_producer(death)
     for owner, name, reached in ((RedisSnapshots, "put", "snapshot_stored"), (Snapshots, "drain", "drained")):
-        setattr(owner, name, dying_after(getattr(owner, name), death, reached))
+        setattr(owner, name, die_after(getattr(owner, name), death, reached))
     if point == "handler_raises":
         vars(compose)["stop_on_signals"] = lambda stop: signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     compose.run_worker(load(Path(config)), None, "debug")

@@ -1,4 +1,4 @@
-"""Produce, and read alerts: the right records, the right features, poison set aside."""
+"""From produced records to alerts: the right records, the right features, and bad records on the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scenarios.stream import anomalous, await_committed, encoded, events, headers_of, make, worker
+from tests.scenarios.processes import await_committed, worker
+from tests.scenarios.stream import anomalous, encoded, events, headers_of, make
 from tests.services.kafka import KafkaCluster
 
 
@@ -35,20 +36,30 @@ def test_each_anomaly_alerts_once_and_names_the_feature(
         assert first["actual"] == 60.0
         assert 5.0 < first["expected"] < 12.0
         assert alert["entity"] == f"h{event_id % 7}"
-        assert alert["alert_id"].endswith(f".{alert['record']['partition']}.{alert['record']['offset']}.anomaly."
-                                          f"{alert['status']}")  # fmt: skip
+        record = alert["record"]
+        assert alert["alert_id"].endswith(f".{record['partition']}.{record['offset']}.anomaly.{alert['status']}")
 
 
-def test_poison_is_set_aside_whole_and_the_rest_is_scored(
+def test_bad_records_become_dead_letters_and_the_others_are_scored(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
     setup = make(kafka, redis_url, tmp_path, stream, partitions=1)
     setup.train()
     rng = np.random.default_rng(0)
-    bad = [b"", b"{", b"\xff\xfe", b"[1]", b'{"bytes": "many"}', b"[" * 9_000, b'{"bytes": 1e999}', b'{"bytes": NaN}',
-           b'{"proto": 5}', b"x" * 1_048_300]  # fmt: skip
+    bad = [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[1]",
+        b'{"bytes": "many"}',
+        b"[" * 9_000,
+        b'{"bytes": 1e999}',
+        b'{"bytes": NaN}',
+        b'{"proto": 5}',
+        b"x" * 1_048_300,
+    ]
     good = [anomalous(rng, i) for i in range(len(bad))]
-    mixed = [value for model in zip(bad, encoded(good), strict=True) for value in model]
+    mixed = [value for two in zip(bad, encoded(good), strict=True) for value in two]
     kafka.produce(stream, [*mixed, None], timestamp_ms=1_750_000_000_000)
     with worker(setup, "a", tmp_path) as process:
         await_committed(setup, len(mixed) + 1, process)
@@ -89,5 +100,5 @@ def test_scores_topic_has_every_event_once(
     assert sum(r["verdict"] == "ANOMALOUS" for r in records) >= 6
     codes = np.array([r["code"] for r in records])
     assert codes.shape[1] >= 2
-    assert (np.abs(codes) <= 1.0).all(), "values of a tanh bottleneck"
+    assert (np.abs(codes) <= 1.0).all(), "the bottleneck's activation is tanh"
     assert (codes.std(0) > 0).all()

@@ -1,15 +1,15 @@
-"""Death at every step between poll and commit: alerts exactly once, state as if nothing had happened."""
+"""Death at every step between poll and commit: alerts exactly once, and the state as if nothing had happened."""
 
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.scenarios.stream import Stream, await_committed, encoded, events, make, worker
+from tests.scenarios.processes import await_committed, worker
+from tests.scenarios.stream import Stream, encoded, events, make
 from tests.services.kafka import KafkaCluster
 from tests.services.redis import RedisServer
 from worker.core.model.histogram import BUCKETS
@@ -18,8 +18,8 @@ from worker.core.state.partition_state import PartitionState
 RECORDS = 3_000
 
 
-def undisturbed(cluster: KafkaCluster, redis_url: str, folder: Path, topic: str) -> Stream:
-    """The same log read by another group without an incident: what must come out."""
+def run_reference(cluster: KafkaCluster, redis_url: str, folder: Path, topic: str) -> Stream:
+    """Another group reads the same log without a fault: its results are what the faulty run must come to."""
     setup = make(cluster, redis_url, folder, f"{topic}-reference", kafka={"events": [topic]})
     setup.train()
     with worker(setup, "reference", folder) as process:
@@ -28,7 +28,7 @@ def undisturbed(cluster: KafkaCluster, redis_url: str, folder: Path, topic: str)
     return setup
 
 
-def same(setup: Stream, reference: Stream) -> None:
+def assert_same(setup: Stream, reference: Stream) -> None:
     ours, theirs = setup.comparable(), reference.comparable()
     assert ours.keys() == theirs.keys()
     for alert_id, alert in theirs.items():
@@ -45,7 +45,7 @@ def test_killed_at_a_point_of_the_transaction(
     plain = encoded(events(RECORDS, every=60))
     kafka.produce(stream, plain[:1_500])
     with worker(setup, "pod-0", tmp_path, dies=(point, 3)) as dying:
-        while dying.process.poll() is None:  # more input, until its third transaction with alerts
+        while dying.process.poll() is None:  # give it input until its third transaction with alerts
             done = min(1_500 + 30 * len(dying.events("batch")), RECORDS)
             sent = sum(kafka.bounds(stream, p)[1] for p in range(2))
             kafka.produce(stream, plain[sent:done])
@@ -55,7 +55,7 @@ def test_killed_at_a_point_of_the_transaction(
     with worker(setup, "pod-0", tmp_path) as successor:
         await_committed(setup, RECORDS, successor)
         assert successor.stop() == 0
-    same(setup, undisturbed(kafka, redis_url, tmp_path, stream))
+    assert_same(setup, run_reference(kafka, redis_url, tmp_path, stream))
 
 
 def test_sigterm_mid_stream_leaves_nothing_to_replay(
@@ -75,14 +75,14 @@ def test_sigterm_mid_stream_leaves_nothing_to_replay(
             assert restored["behind"] == 0
         await_committed(setup, RECORDS, second)
         assert second.stop() == 0
-    same(setup, undisturbed(kafka, redis_url, tmp_path, stream))
+    assert_same(setup, run_reference(kafka, redis_url, tmp_path, stream))
 
 
 @pytest.mark.parametrize(("planted", "behind"), [(None, 0), (("handler_raises", 1), 1_000)])
-def test_what_a_drain_leaves_finds_a_signal_handler_that_raises(
+def test_a_signal_handler_that_raises_would_skip_the_drain(
     planted: tuple[str, int] | None, behind: int, kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    """Only a drain takes a snapshot here. Raising out of the loop passes it by, though the process ends with 0."""
+    """Only a drain takes a snapshot here. An exception out of the loop skips it, although the process exits with 0."""
     setup = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
     setup.train()
     with worker(setup, "pod-0", tmp_path, planted) as first:
@@ -98,8 +98,8 @@ def test_what_a_drain_leaves_finds_a_signal_handler_that_raises(
 def test_a_swap_mid_stream_and_a_kill_after_it(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
-    """Catch-up judges with what judged before: the state is the one that the dead worker would have had."""
-    # Only the state at the first commit is named, so that catch-up replays the switch.
+    """Catch-up scores with the versions that scored before, so that the state is as if nobody had died."""
+    # No snapshot is taken after the first commit, so that catch-up replays the switch.
     setup = make(kafka, redis_url, tmp_path, stream, state={"snapshot_every": 3_600})
     setup.train()
     first_version = setup.registry.champion(setup.settings.spec.spec_hash)
@@ -108,7 +108,7 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
     with worker(setup, "pod-0", tmp_path) as first:
         await_committed(setup, 1_000, first)
         setup.train(version=2, seed=7)
-        time.sleep(3.0)
+        first.await_version(2)
         kafka.produce(stream, plain[1_000:2_000])
         switches = {event["partition"]: event["offset"] for event in first.wait_for("switched", 2)}
         await_committed(setup, 2_000, first)
@@ -127,7 +127,7 @@ def test_a_swap_mid_stream_and_a_kill_after_it(
         assert second.stop() == 0
     assert setup.comparable() == before
     for offset, chunk in setup.state_bytes().values():
-        # The histogram has each record as the version scored it that was in force then; none is the third's.
+        # The histogram counts each record as scored by the version in force at it, and none as scored by the third.
         state = PartitionState.decode(chunk, setup.settings.spec, 0)
         assert offset == 1_000
         assert state.versions.bundle == second_version.bundle

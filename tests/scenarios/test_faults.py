@@ -1,4 +1,4 @@
-"""Faults of Kafka, its clients and Redis, in a worker that goes on."""
+"""Faults of Kafka, its clients and Redis that the worker survives, and lost offsets at its start."""
 
 from __future__ import annotations
 
@@ -9,42 +9,32 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from tests.scenarios.anomalies import PLAIN, RECORDS, assert_each_alerted_once
 from tests.scenarios.inprocess import InProcessWorker, in_process
-from tests.scenarios.stream import Stream, encoded, events, make
+from tests.scenarios.stream import Stream, encoded, make
 from tests.services.kafka import KafkaCluster
 from tests.services.redis import RedisServer
 from worker.errors import StateLost
 from worker.partitions.assigned import Phase
 
-RECORDS = 600
-PLAIN = events(RECORDS, every=50)
-TRUTH = {event["id"] for event in PLAIN if event["duration"] == 60.0}
-
 
 @pytest.fixture
 def setup(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> Stream:
     """A stream with a model."""
-    new = make(kafka, redis_url, tmp_path, stream)
-    new.train()
-    return new
-
-
-def once(setup: Stream) -> None:
-    """Every anomaly alerted, no alert twice."""
-    ids = setup.flagged_ids()
-    assert len(ids) == len(set(ids))
-    assert set(ids) >= TRUTH
+    setup = make(kafka, redis_url, tmp_path, stream)
+    setup.train()
+    return setup
 
 
 def test_an_exception_inside_consume_loses_nothing(setup: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    with in_process(setup) as one:
-        one.live()
+    with in_process(setup) as member:
+        member.turn_until_live()
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
-        source = one.collaborators.source
+        source = member.collaborators.source
         consumer = source._consumer  # type: ignore[attr-defined]
 
         class Raising:
-            """Takes a batch from the real consumer and loses it in an exception, once."""
+            """Takes a batch from the real consumer and, once, loses it in an exception."""
 
             raised = False
 
@@ -60,17 +50,17 @@ def test_an_exception_inside_consume_loses_nothing(setup: Stream, monkeypatch: p
 
         raising = Raising()
         monkeypatch.setattr(source, "_consumer", raising)
-        one.committed(RECORDS)
+        member.turn_until_committed(RECORDS)
         assert raising.raised
-        assert one.telemetry.recoveries == 1
-    once(setup)
+        assert member.telemetry.recoveries == 1
+    assert_each_alerted_once(setup)
 
 
 def test_a_fenced_producer_is_replaced_in_process(setup: Stream) -> None:
-    with in_process(setup, "twin") as one:
-        one.live()
+    with in_process(setup, "twin") as member:
+        member.turn_until_live()
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN[:300]))
-        one.committed(300)
+        member.turn_until_committed(300)
         thief = Producer(
             {
                 "bootstrap.servers": setup.kafka.bootstrap,
@@ -79,20 +69,20 @@ def test_a_fenced_producer_is_replaced_in_process(setup: Stream) -> None:
         )
         thief.init_transactions(30)
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN[300:]))
-        one.committed(RECORDS)
-        assert one.telemetry.producers_replaced >= 1
-    once(setup)
+        member.turn_until_committed(RECORDS)
+        assert member.telemetry.producers_replaced >= 1
+    assert_each_alerted_once(setup)
 
 
 def test_a_transaction_that_times_out_is_recovered(setup: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
-    with in_process(setup) as one:
-        one.live()
-        transactional = one.collaborators.sink._producer  # type: ignore[attr-defined]
+    with in_process(setup) as member:
+        member.turn_until_live()
+        transactional = member.collaborators.sink._producer  # type: ignore[attr-defined]
         producer = transactional._producer
 
         class Slow:
-            """Freezes once between produce and commit, for longer than the transaction may last."""
+            """Freezes once between produce and commit, for longer than a transaction may last."""
 
             frozen = False
 
@@ -109,10 +99,10 @@ def test_a_transaction_that_times_out_is_recovered(setup: Stream, monkeypatch: p
         slow = Slow()
         monkeypatch.setattr(transactional, "_producer", slow)
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
-        one.committed(RECORDS)
+        member.turn_until_committed(RECORDS)
         assert slow.frozen
-        assert one.telemetry.producers_replaced + one.telemetry.transactions_aborted >= 1
-    once(setup)
+        assert member.telemetry.producers_replaced + member.telemetry.transactions_aborted >= 1
+    assert_each_alerted_once(setup)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
@@ -122,30 +112,27 @@ def test_two_workers_and_a_rebalance_mid_stream(
     setup = make(kafka, redis_url, tmp_path, stream, kafka={"properties": {"group.protocol": protocol}})
     setup.train()
     with in_process(setup, "first") as first:
-        first.live()
+        first.turn_until_live()
         setup.kafka.produce(stream, encoded(PLAIN[:200]))
-        first.until(lambda: first.telemetry.scored > 0)
+        first.turn_until(lambda: first.telemetry.scored > 0)
         second = InProcessWorker(setup, "second")
         setup.kafka.produce(stream, encoded(PLAIN[200:400]))
 
         def shared() -> bool:
             second.worker.turn()
-            return all(
-                [assigned.phase for assigned in one.worker.assignment] == [Phase.LIVE] for one in (first, second)
-            )
+            return all(member.phases() == [Phase.LIVE] for member in (first, second))
 
-        first.until(shared)
+        first.turn_until(shared)
         setup.kafka.produce(stream, encoded(PLAIN[400:]))
 
         def all_committed() -> bool:
             second.worker.turn()
-            assignment = [*first.worker.assignment, *second.worker.assignment]
-            return bool(sum(max(assigned.committed[0], 0) for assigned in assignment) >= RECORDS)
+            return first.committed_records() + second.committed_records() >= RECORDS
 
-        first.until(all_committed)
+        first.turn_until(all_committed)
         second.close()
-        first.live()
-    once(setup)
+        first.turn_until_live()
+    assert_each_alerted_once(setup)
     assert kafka.group_protocol(setup.settings.kafka.group) == protocol
 
 
@@ -154,32 +141,32 @@ def test_redis_down_later_does_not_stop_scoring(
 ) -> None:
     setup = make(kafka, own_redis.url, tmp_path, stream)
     setup.train()
-    with in_process(setup) as one:
-        one.live()
+    with in_process(setup) as member:
+        member.turn_until_live()
         own_redis.stop()
         kafka.produce(stream, encoded(PLAIN))
-        one.committed(RECORDS)
-        one.feed.refresh()
-        assert not one.feed.reachable
-        own_redis.start()  # emptied; the trainer or an operator brings the model back
+        member.turn_until_committed(RECORDS)
+        member.feed.refresh()
+        assert not member.feed.reachable
+        own_redis.start()  # it is empty; the trainer or an operator brings the model back
         setup.train()
-        one.feed.refresh()
-        assert one.feed.reachable
-        one.until(lambda: one.telemetry.snapshots_written > 0)
-    once(setup)
+        member.feed.refresh()
+        assert member.feed.reachable
+        member.turn_until(lambda: member.telemetry.snapshots_written > 0)
+    assert_each_alerted_once(setup)
 
 
-def test_without_an_offset_a_group_begins_where_it_is_told(
+def test_without_an_offset_a_group_begins_where_it_is_configured_to(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
     setup = make(kafka, redis_url, tmp_path, stream, kafka={"start": "latest"})
     setup.train()
     kafka.produce(stream, encoded(PLAIN[:300]))
-    with in_process(setup) as one:
-        one.live()
+    with in_process(setup) as member:
+        member.turn_until_live()
         kafka.produce(stream, encoded(PLAIN[300:]))
-        one.committed(RECORDS)
-        assert one.telemetry.records == 300
+        member.turn_until_committed(RECORDS)
+        assert member.telemetry.records == 300
     assert min(setup.flagged_ids()) >= 300
 
 
@@ -189,23 +176,23 @@ def test_an_offset_that_expired_though_state_is_kept(
 ) -> None:
     setup = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy, "start": "latest"})
     setup.train()
-    with in_process(setup) as one:
-        one.live(1)
+    with in_process(setup) as member:
+        member.turn_until_live(1)
         kafka.produce(stream, encoded(PLAIN[:100]))
-        one.committed(100)
+        member.turn_until_committed(100)
     kafka.delete_group(setup.settings.kafka.group)
     kafka.produce(stream, encoded(PLAIN[100:]))
     if policy == "stop":
-        one = InProcessWorker(setup, "turned")
+        member = InProcessWorker(setup, "in-process")
         with pytest.raises(StateLost, match=r"the group's offset is gone, though state up to offset 100 is kept"):
-            one.live(1)
-        one._end()
+            member.turn_until_live(1)
+        member.abandon()
     else:
-        with in_process(setup) as one:  # never silently at the end, as kafka.start would have it
-            one.live(1)
-            one.committed(RECORDS)
-            assert one.telemetry.offsets_lost == 1
-            assert one.telemetry.records == RECORDS
+        with in_process(setup) as member:  # it must not go on at the end, where kafka.start points
+            member.turn_until_live(1)
+            member.turn_until_committed(RECORDS)
+            assert member.telemetry.offsets_lost == 1
+            assert member.telemetry.records == RECORDS
 
 
 @pytest.mark.parametrize("policy", ["stop", "earliest"])
@@ -215,36 +202,36 @@ def test_a_committed_offset_that_fell_off_the_log(
     setup = make(kafka, redis_url, tmp_path, stream, partitions=1, kafka={"offset_lost": policy})
     setup.train()
     kafka.produce(stream, encoded(PLAIN[:100]))
-    with in_process(setup) as one:
-        one.live(1)
-        one.committed(100)
+    with in_process(setup) as member:
+        member.turn_until_live(1)
+        member.turn_until_committed(100)
     kafka.produce(stream, encoded(PLAIN[100:]))
     kafka.delete_records(stream, 0, before=300)
     if policy == "stop":
-        one = InProcessWorker(setup, "turned")
+        member = InProcessWorker(setup, "in-process")
         with pytest.raises(StateLost, match=r"the committed offset 100 is outside the log \(300 to 600\)"):
-            one.live(1)
-        one._end()
+            member.turn_until_live(1)
+        member.abandon()
     else:
-        with in_process(setup) as one:
-            one.live(1)
-            one.committed(RECORDS)
-            assert one.telemetry.offsets_lost == 1
-            assert one.telemetry.records == 300
+        with in_process(setup) as member:
+            member.turn_until_live(1)
+            member.turn_until_committed(RECORDS)
+            assert member.telemetry.offsets_lost == 1
+            assert member.telemetry.records == 300
 
 
 def test_a_recreated_topic_starts_anew(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> None:
     setup = make(kafka, redis_url, tmp_path, stream, partitions=1)
     setup.train()
     kafka.produce(stream, encoded(PLAIN[:100]))
-    with in_process(setup) as one:
-        one.live(1)
-        one.committed(100)
+    with in_process(setup) as member:
+        member.turn_until_live(1)
+        member.turn_until_committed(100)
     kafka.delete_topic(stream)
-    time.sleep(1.0)
+    kafka.await_deleted(stream)
     kafka.create_topic(stream, 1)
     kafka.produce(stream, encoded(PLAIN[:50]))
-    with in_process(setup) as one:
-        one.live(1)
-        one.committed(50)
-        assert one.telemetry.records == 50
+    with in_process(setup) as member:
+        member.turn_until_live(1)
+        member.turn_until_committed(50)
+        assert member.telemetry.records == 50

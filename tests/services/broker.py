@@ -1,4 +1,4 @@
-"""One Kafka process in KRaft mode, from its Maven artifacts."""
+"""One Kafka process in KRaft mode, from the Maven artifacts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.services.process import await_answer, needed, spawn
+from tests.services.process import await_answer, require, spawn
 
 _HERE = Path(__file__).parent
 _LIBS = _HERE.parents[1] / ".cache" / "kafka-4.3.1"
 
 
 def _libraries() -> Path:
-    """The broker's jars, fetched once; two test runs at a time wait for each other."""
+    """The broker's jars, which are fetched once. Test runs side by side wait for each other."""
     _LIBS.parent.mkdir(exist_ok=True)
     with (_LIBS.parent / "kafka.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (_LIBS / ".complete").exists():
-            mvn = needed("mvn", "maven")
-            command = [mvn, "-q", "-B", "-f", str(_HERE / "pom.xml"), "dependency:copy-dependencies",
-                       f"-DoutputDirectory={_LIBS}"]  # fmt: skip
+            mvn = require("mvn", "maven")
+            goal = ["dependency:copy-dependencies", f"-DoutputDirectory={_LIBS}"]
+            command = [mvn, "-q", "-B", "-f", str(_HERE / "pom.xml"), *goal]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 pytest.fail(f"mvn could not fetch Kafka:\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}")
@@ -41,7 +41,7 @@ def cluster_id() -> str:
 
 
 class Broker:
-    """Formatted on construction, started and stopped by name; its log and its records stay in `folder`."""
+    """Its storage is formatted on construction. It may be started and stopped; its records stay in `folder`."""
 
     def __init__(
         self, folder: Path, properties: str, cluster: str, bootstrap: str, jvm: Sequence[str] = ("-Xmx512m",)
@@ -51,13 +51,13 @@ class Broker:
         self._log = folder / "kafka.log"
         self._config = folder / "server.properties"
         self._config.write_text(f"{properties}\nlog.dirs={folder}/logs\n")
-        self._java = [needed("java", "default-jdk-headless"), *jvm, "-cp", f"{_libraries()}/*"]
+        self._java = [require("java", "default-jdk-headless"), *jvm, "-cp", f"{_libraries()}/*"]
         self._format = spawn(
             [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._config)], self._log
         )
 
     def launch(self) -> None:
-        """Start it, without waiting for it to answer: a node of several may need the others for that."""
+        """Start it without waiting for an answer: a node of a cluster may need the others to answer."""
         if self._format.wait(60):
             pytest.fail("Kafka's storage was not formatted:\n" + self._log.read_text("utf-8", "replace")[-3_000:])
         self._process = spawn([*self._java, "kafka.Kafka", str(self._config)], self._log)

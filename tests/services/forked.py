@@ -1,5 +1,6 @@
-"""Processes that are forked from one that has imported torch and the worker: that takes nine seconds of a core, and the
-tests start a hundred workers.
+"""Processes that are forked from one that has already imported torch and the worker.
+
+The imports take nine seconds of a core, and the tests start a hundred workers.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _CONTEXT.set_forkserver_preload(["pytest", "worker.compose"])
 
 
 class ForkedProcess:
-    """`python -m module arguments`, with its output in a file: as `subprocess.Popen`, as far as it goes."""
+    """`python -m module arguments` with its output in a file. It has some of the methods of `subprocess.Popen`."""
 
     def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the process that they are forked from
-        given = (module, list(arguments), dict(environment), str(log))
-        self._process = _CONTEXT.Process(target=_run, args=given, daemon=True)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the process that they are forked from
+        arguments_of_run = (module, list(arguments), dict(environment), str(log))
+        self._process = _CONTEXT.Process(target=_run, args=arguments_of_run, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid

@@ -1,4 +1,4 @@
-"""A real Kafka of one node for the tests, in KRaft mode, from its Maven artifacts."""
+"""A real Kafka for the tests: one node in KRaft mode, from the Maven artifacts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ auto.create.topics.enable=false
 
 
 class KafkaCluster:
-    """What tests do with a cluster, started by them or named by the environment."""
+    """What tests do with a cluster, whether they started it or the environment names it."""
 
     replication = 1
 
@@ -66,13 +66,20 @@ class KafkaCluster:
         while not self._has(name, total):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        self._producer.list_topics(name, timeout=10)  # which it would otherwise learn of later
+        self._producer.list_topics(name, timeout=10)  # otherwise the producer learns of the new ones later
 
     def delete_topic(self, name: str) -> None:
         self._admin.delete_topics([name])[name].result(30)
 
+    def await_deleted(self, name: str) -> None:
+        """Wait until the cluster does not list the topic any more."""
+        deadline = time.monotonic() + 30
+        while name in self._admin.list_topics(timeout=10).topics:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def delete_records(self, topic: str, partition: int, before: int) -> None:
-        """Move the log's start, as retention does."""
+        """Move the start of the log, as retention does."""
         self._admin.delete_records([TopicPartition(topic, partition, before)])
         while self.bounds(topic, partition)[0] < before:
             time.sleep(0.05)
@@ -83,7 +90,7 @@ class KafkaCluster:
         self._admin.incremental_alter_configs([resource])[resource].result(30)
 
     def delete_group(self, name: str) -> None:
-        """Its offsets go too, as when they expire."""
+        """Delete a group with its offsets, as if they had expired."""
         self._admin.delete_consumer_groups([name])[name].result(30)
 
     def group_protocol(self, group: str) -> str:
@@ -99,7 +106,7 @@ class KafkaCluster:
         key: bytes | None = None,
         timestamp_ms: int = 0,
     ) -> None:
-        """Without a partition, records go round robin; all are acknowledged on return."""
+        """Produce round robin, or to one partition. All records are acknowledged on return."""
         count = len(self._admin.list_topics(topic, timeout=10).topics[topic].partitions)
         for i, value in enumerate(values):
             target = partition if partition is not None else i % count
@@ -112,15 +119,15 @@ class KafkaCluster:
         assert self._producer.flush(60) == 0
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        consumer = self._reader("read_uncommitted")
+        consumer = self.reader("read_uncommitted")
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
         consumer.close()
         return low, high
 
     def read_committed(self, topic: str, seconds: float = 30.0) -> list[Message]:
-        """Every record that a `read_committed` reader sees up to the present ends; waits for open transactions."""
+        """Every record up to the present ends that a `read_committed` reader sees; waits for open transactions."""
         partitions = sorted(self._admin.list_topics(topic, timeout=10).topics[topic].partitions)
-        consumer = self._reader("read_committed")
+        consumer = self.reader("read_committed")
         ends = {p: self.bounds(topic, p)[1] for p in partitions}
         consumer.assign([TopicPartition(topic, p, 0) for p in partitions if ends[p]])
         open_ends = {p for p in partitions if ends[p]}
@@ -136,7 +143,8 @@ class KafkaCluster:
         consumer.close()
         return found
 
-    def _reader(self, isolation: str) -> Consumer:
+    def reader(self, isolation: str) -> Consumer:
+        """A consumer without a group's offsets, at the given isolation level."""
         return Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -150,7 +158,7 @@ class KafkaCluster:
 
 
 class KafkaServer(KafkaCluster):
-    """One node, started here."""
+    """A cluster of one node, started here."""
 
     def __init__(self, folder: Path) -> None:
         port, controller = free_port(), free_port()

@@ -1,7 +1,7 @@
-"""Three Kafka nodes, each broker and controller, so that any one of them may die: replication 3, two in sync at least.
+"""Three Kafka nodes, each of them broker and controller, with three replicas of which two must be in sync.
 
-A client may also come in by a second listener, which is advertised at ports of a proxy's (`doors`): what goes through
-there can be cut without the brokers noticing each other gone.
+Any one of the nodes may die. A second listener is advertised at the ports of a proxy (`doors`), so that the
+connections of some clients can be cut while the brokers still reach each other.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ num.io.threads=4
 
 
 class KafkaNodes(KafkaCluster):
-    """`behind` is where each node listens for the proxy, `doors` where it sends clients that came in that way."""
+    """`behind` are the ports on which the nodes listen for the proxy, `doors` those that they advertise for it."""
 
     replication = COUNT
 
@@ -56,17 +56,14 @@ class KafkaNodes(KafkaCluster):
         self.doors = [free_port() for _ in range(COUNT)]
         voters = ",".join(f"{i + 1}@127.0.0.1:{controllers[i]}" for i in range(COUNT))
         cluster = cluster_id()
-        self.nodes = [
-            Broker(
-                folder / f"node-{i + 1}",
-                _PROPERTIES.format(node=i + 1, voters=voters, port=ports[i], behind=self.behind[i],
-                                   door=self.doors[i], controller=controllers[i]),
-                cluster,
-                f"127.0.0.1:{ports[i]}",
-                _JVM,
+        self.nodes = []
+        for i, (port, behind, door, controller) in enumerate(
+            zip(ports, self.behind, self.doors, controllers, strict=True), 1
+        ):
+            properties = _PROPERTIES.format(
+                node=i, voters=voters, port=port, behind=behind, door=door, controller=controller
             )
-            for i in range(COUNT)
-        ]  # fmt: skip
+            self.nodes.append(Broker(folder / f"node-{i}", properties, cluster, f"127.0.0.1:{port}", _JVM))
         for node in self.nodes:
             node.launch()
         for node in self.nodes:
@@ -75,7 +72,7 @@ class KafkaNodes(KafkaCluster):
         self._await_all()
 
     def _await_all(self) -> None:
-        """Until every broker has registered: a topic of three replicas needs all of them."""
+        """Wait until every broker has registered: a topic with three replicas needs all of them."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         deadline = time.monotonic() + 60
         while len(admin.list_topics(timeout=10).brokers) < COUNT:
@@ -83,8 +80,10 @@ class KafkaNodes(KafkaCluster):
             time.sleep(0.1)
 
     def leader(self, topic: str, partition: int = 0) -> Broker:
-        """The node that leads this partition: with `__consumer_offsets` the coordinator of every group, with
-        `__transaction_state` that of every transaction, since both have one partition here.
+        """The node that leads this partition.
+
+        The leader of `__consumer_offsets` coordinates every group, and that of `__transaction_state` every
+        transaction, since both topics have one partition here.
         """
         deadline = time.monotonic() + 60
         while True:
@@ -98,4 +97,4 @@ class KafkaNodes(KafkaCluster):
     def stop(self) -> None:
         for node in self.nodes:
             if node.running:
-                node.kill9()  # nothing is kept, and a controlled shutdown of the last node waits for the others
+                node.kill9()  # a controlled shutdown of the last node would wait for the others

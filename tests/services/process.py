@@ -1,4 +1,4 @@
-"""Service processes that end with the test run, even when it is killed."""
+"""Service processes that end with the test run, even if it is killed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def free_port() -> int:
         return port
 
 
-def needed(program: str, package: str) -> str:
-    """The program's path; a missing one is a failure, never a skip."""
+def require(program: str, package: str) -> str:
+    """The path of a program. If it is missing, the test fails; it is never skipped."""
     path = shutil.which(program)
     if path is None:
         pytest.fail(f"{program} is not installed; the tests run on real services. Debian: apt-get install {package}")
