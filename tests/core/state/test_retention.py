@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from worker.core.state.retention import DAY_MS, HOUR_MS, LAST, retain
+from worker.core.events.event_time import HOUR_MS
+from worker.core.state.retention import DAY_MS, LAST, retain
 from worker.core.state.snapshot import Ancestor
 
 NOW = 1_800_000_000_000
