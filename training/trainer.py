@@ -25,7 +25,7 @@ from worker.core.state.partition_state import PartitionState
 from worker.errors import BundleRefused
 from worker.lifecycle import StopToken
 from worker.ports.log import Committed, LogUnavailable, TopicPartition
-from worker.ports.stores import Champion, Lease, MissingPart, Registry, SampleStore, SnapshotStore, StoreUnavailable
+from worker.ports.stores import Champion, Lease, MissingObject, Registry, SampleStore, SnapshotStore, StoreUnavailable
 
 LEASE_S = 15.0
 _LEARNT_FROM = frozenset({"recent", "lasting"})
@@ -80,7 +80,7 @@ class Trainer:
             try:
                 self.tick()
                 waiting = ""
-            except (StoreUnavailable, LogUnavailable, MissingPart, BundleRefused) as error:
+            except (StoreUnavailable, LogUnavailable, MissingObject, BundleRefused) as error:
                 if waiting != str(error):
                     log.warning("trainer_waits", reason=str(error))
                 waiting = str(error)

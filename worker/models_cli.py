@@ -17,7 +17,7 @@ from worker.core.model.archive import MAX_ARCHIVE_BYTES, Archive, read, write
 from worker.core.model.bundle import BundleError
 from worker.core.model.threshold import Threshold
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
-from worker.ports.stores import BundleInfo, Champion, MissingPart, StoreUnavailable
+from worker.ports.stores import BundleInfo, Champion, MissingObject, StoreUnavailable
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -28,7 +28,7 @@ class _Errors(click.Group):
             return super().invoke(context)
         except StoreUnavailable as error:
             raise DependencyUnreachable(f"redis.url: {error}") from error
-        except (MissingPart, BundleError) as error:
+        except (MissingObject, BundleError) as error:
             raise BundleRefused(str(error)) from error
 
 

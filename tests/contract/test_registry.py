@@ -20,7 +20,7 @@ from worker.core.model.bundle import Bundle, pack
 from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Provenance, Threshold
 from worker.errors import BundleRefused, ConfigError
-from worker.ports.stores import Champion, MissingPart, Registry
+from worker.ports.stores import Champion, MissingObject, Registry
 
 FITTED = fit(SPEC, rows(400), kind="denoising", seed=0)
 HASH = SPEC.spec_hash
@@ -77,9 +77,9 @@ def test_promotion_is_fenced_and_needs_bundle_and_threshold(registry: Registry) 
     assert registry.promote(HASH, replace(second, token=6))
     assert registry.champion("sha256:other") is None
     assert [past.version for past in registry.history(HASH)] == [2, 1]
-    with pytest.raises(MissingPart, match="bundle nowhere"):
+    with pytest.raises(MissingObject, match="bundle nowhere"):
         registry.promote(HASH, replace(first, bundle="nowhere", token=9))
-    with pytest.raises(MissingPart, match="threshold nowhere"):
+    with pytest.raises(MissingObject, match="threshold nowhere"):
         registry.promote(HASH, replace(first, threshold="nowhere", token=9))
     assert registry.history(HASH)[0].version == 2
 
@@ -131,7 +131,7 @@ def test_only_a_later_champion_replaces_the_present_one(client: redis.Redis, str
         assert registry.promote(HASH, there)
         assert not registry.restore(HASH, held, *version(7), none)
         assert registry.champion(HASH) == there
-        with pytest.raises(MissingPart):
+        with pytest.raises(MissingObject):
             registry.bundle(held.bundle)
     client.set(Keys(stream).fence(), 90)
     client.set(Keys(stream).version(), 91)
@@ -209,7 +209,7 @@ def test_damage_and_foreign_signatures_are_refused(client: redis.Redis, stream: 
     client.hset(f"offbeat:{{{stream}}}:bundle:{champion.bundle}", "weights", b"x")
     with pytest.raises(BundleRefused, match="sha256"):
         signed.bundle(champion.bundle)
-    with pytest.raises(MissingPart):
+    with pytest.raises(MissingObject):
         signed.bundle("nowhere")
 
 

@@ -12,8 +12,8 @@ from worker.adapters.redis_client import connect
 from worker.adapters.redis_samples import RedisSamples
 from worker.adapters.redis_snapshots import RedisSnapshots
 from worker.core.state.retention import DAY_MS
-from worker.core.state.snapshot import Chunk, Snapshot, digest_of
-from worker.ports.stores import MissingPart, SnapshotStore, StoreUnavailable
+from worker.core.state.snapshot import Chunk, Snapshot, chunk_name
+from worker.ports.stores import MissingObject, SnapshotStore, StoreUnavailable
 
 NOW = 1_800_000_000_000
 
@@ -29,9 +29,9 @@ def snapshot(
     """A snapshot with its own head and a chunk per table; it shares the chunks of an earlier one, `on`."""
     contents = {"head": b"head %d of %d" % (offset, created_ms), **(tables or {})}
     chunks = [chunk for chunk in on.chunks if chunk.table != "head"] if on is not None else []
-    chunks += [Chunk(name, offset, 1, digest_of(content), len(content)) for name, content in contents.items()]
+    chunks += [Chunk(name, offset, 1, chunk_name(content), len(content)) for name, content in contents.items()]
     line = (on.ancestor, *on.ancestors) if on is not None else ()
-    named = {digest_of(content): content for content in contents.values()}
+    named = {chunk_name(content): content for content in contents.values()}
     return Snapshot("t", topic_id, 0, offset, "sha256:s", "b", "t", created_ms, line, tuple(chunks), named)
 
 
@@ -64,7 +64,7 @@ def test_unchanged_chunks_are_shared(store: SnapshotStore) -> None:
 def test_sharing_a_missing_chunk_is_refused(store: SnapshotStore) -> None:
     first = snapshot(5, tables={"recent": b"many rows"})
     second = snapshot(9, on=first)
-    with pytest.raises(MissingPart, match=r"t/0"):
+    with pytest.raises(MissingObject, match=r"t/0"):
         store.put(second)
     assert store.get("t", 0, second.id) is None
 

@@ -10,9 +10,9 @@ from worker.adapters.redis_snapshots import STRANGERS_MS
 from worker.core.model.bundle import Bundle
 from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Threshold
-from worker.core.state.snapshot import HEAD, Chunk, Snapshot, digest_of
+from worker.core.state.snapshot import HEAD, Chunk, Snapshot, chunk_name
 from worker.ports.log import TopicPartition
-from worker.ports.stores import BundleInfo, Champion, MissingPart
+from worker.ports.stores import BundleInfo, Champion, MissingObject
 
 
 class MemorySnapshots:
@@ -32,7 +32,7 @@ class MemorySnapshots:
         place = TopicPartition(snapshot.topic, snapshot.partition)
         self.chunks |= {(place, sha256): content for sha256, content in snapshot.contents.items()}
         if any((place, chunk.sha256) not in self.chunks for chunk in snapshot.chunks):
-            raise MissingPart(f"a chunk that snapshot {snapshot.id} of {place.topic}/{place.partition} shares")
+            raise MissingObject(f"a chunk that snapshot {snapshot.id} of {place.topic}/{place.partition} shares")
         self.manifests.setdefault(place, {})[snapshot.id] = snapshot.manifest
 
     def get(
@@ -49,7 +49,7 @@ class MemorySnapshots:
             if tables is not None and chunk.table != HEAD and chunk.table not in tables:
                 continue
             content = self.chunks.get((place, chunk.sha256))
-            if content is None or digest_of(content) != chunk.sha256:
+            if content is None or chunk_name(content) != chunk.sha256:
                 return None
             contents[chunk.sha256] = content
         return replace(snapshot, contents=contents)
@@ -112,13 +112,13 @@ class MemoryRegistry:
     def bundle(self, digest: str) -> Bundle:
         self._check_up()
         if digest not in self._bundles:
-            raise MissingPart(f"bundle {digest}")
+            raise MissingObject(f"bundle {digest}")
         return self._bundles[digest]
 
     def threshold(self, digest: str) -> Threshold:
         self._check_up()
         if digest not in self._thresholds:
-            raise MissingPart(f"threshold {digest}")
+            raise MissingObject(f"threshold {digest}")
         return self._thresholds[digest]
 
     def put_bundle(self, bundle: Bundle) -> None:

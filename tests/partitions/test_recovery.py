@@ -157,7 +157,7 @@ def test_a_version_that_redis_has_lost_is_waited_for() -> None:
     restorable(bench)
     bench.registry.wipe()
     bench.registry.put_version(versions()[0])
-    assert waits(bench.place(), "MissingPart: bundle")
+    assert waits(bench.place(), "MissingObject: bundle")
     assert bench.source.position(SOURCE) is None
     bench.registry.put_version(versions()[1])
     assert bench.place(WAIT_RETRY_S / 2).phase is Phase.RECOVERING

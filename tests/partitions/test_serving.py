@@ -15,7 +15,7 @@ from worker.core.model.serving_model import Versions
 from worker.errors import BundleRefused
 from worker.partitions import serving
 from worker.partitions.serving import ModelFeed
-from worker.ports.stores import Champion, MissingPart, StoreUnavailable
+from worker.ports.stores import Champion, MissingObject, StoreUnavailable
 
 SPEC_HASH = SETTINGS.spec.spec_hash
 
@@ -98,7 +98,7 @@ def test_a_champion_that_cannot_be_loaded_is_refused_and_the_last_good_model_ser
     bundle = registry.bundle(serving_model(2).versions.bundle)
 
     def lost(digest: str) -> Bundle:
-        raise MissingPart(f"bundle {digest}")
+        raise MissingObject(f"bundle {digest}")
 
     registry.bundle = lost  # type: ignore[method-assign]
     feed.refresh()
@@ -133,7 +133,7 @@ def test_recorded_versions_are_loaded_whatever_serves_now(registry: Counted, fee
     feed.refresh()
     assert feed.model_of(serving_model(2).versions) is feed.latest
     assert feed.model_of(serving_model(1).versions).versions == serving_model(1).versions
-    with pytest.raises(MissingPart):
+    with pytest.raises(MissingObject):
         feed.model_of(serving_model(3).versions)
     registry.up = False
     with pytest.raises(StoreUnavailable):

@@ -79,7 +79,7 @@ class Bench:
             offsets = np.arange(offset + start, offset + start + 1_000)
             errors = detector.errors(detector.encoder.transform(columns))
             times = EventTimes(offsets * 10, offsets * 10, 0)
-            flagged = threshold.flagged(errors)
+            flagged = threshold.flag(errors)
             scored = ScoredRows(offsets, times, columns, errors, threshold.p_buckets(errors), flagged, errors < np.inf)
             state.fold(scored, ())
         state.next_offset = offset + count

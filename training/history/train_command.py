@@ -32,7 +32,7 @@ from worker.core.events.entity_names import entity_of
 from worker.core.events.event_time import LATEST_MS, milliseconds
 from worker.core.model.bundle import BundleError
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
-from worker.ports.stores import Champion, MissingPart, StoreUnavailable
+from worker.ports.stores import Champion, MissingObject, StoreUnavailable
 
 ROWS = 100_000
 Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -101,7 +101,7 @@ def train_first(settings: Settings, options: Options, stage: Stage) -> Summary:
         now = registry.champion(spec_hash)
     except StoreUnavailable as error:
         raise DependencyUnreachable(f"redis.url: {error}") from error
-    except (MissingPart, BundleError) as error:
+    except (MissingObject, BundleError) as error:
         raise BundleRefused(str(error)) from error
     return _summary(settings, options, history, trained, before, now, time.monotonic() - began)
 

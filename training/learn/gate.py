@@ -55,8 +55,8 @@ def compare(
     metrics = {
         "normal_error": _normal_error(challenger, champion, columns, normal),
         "normal_error_champion": _normal_error(champion, challenger, columns, normal),
-        "alert_rate": float(challenger_threshold.flagged(new).mean()),
-        "alert_rate_champion": float(champion_threshold.flagged(old).mean()),
+        "alert_rate": float(challenger_threshold.flag(new).mean()),
+        "alert_rate_champion": float(champion_threshold.flag(old).mean()),
         "diversity": _diversity(new),
         "diversity_champion": _diversity(old),
     }

@@ -16,7 +16,7 @@ from worker.core.model.bundle import Bundle, BundleError, Manifest, sign, unpack
 from worker.core.model.serving_model import Signatures
 from worker.core.model.threshold import Threshold
 from worker.errors import BundleRefused
-from worker.ports.stores import BundleInfo, Champion, MissingPart
+from worker.ports.stores import BundleInfo, Champion, MissingObject
 
 _PROMOTE = """
 local champion, history, bundle, threshold, fence = unpack(KEYS)
@@ -92,7 +92,7 @@ class RedisRegistry:
     def bundle(self, digest: str) -> Bundle:
         stored = cast(dict[bytes, bytes], self._client.hgetall(self._keys.bundle(digest)))
         if b"manifest" not in stored or b"weights" not in stored:
-            raise MissingPart(f"bundle {digest} is not in Redis")
+            raise MissingObject(f"bundle {digest} is not in Redis")
         try:
             bundle = unpack(stored[b"manifest"], stored[b"weights"])
         except BundleError as error:
@@ -106,7 +106,7 @@ class RedisRegistry:
     def threshold(self, digest: str) -> Threshold:
         stored = cast(dict[bytes, bytes], self._client.hgetall(self._keys.threshold(digest)))
         if b"value" not in stored:
-            raise MissingPart(f"threshold {digest} is not in Redis")
+            raise MissingObject(f"threshold {digest} is not in Redis")
         try:
             threshold = Threshold.model_validate_json(stored[b"value"])
         except ValidationError as error:
@@ -164,7 +164,7 @@ class RedisRegistry:
         )
         if outcome in (b"bundle", b"threshold"):
             digest = getattr(champion, outcome.decode())
-            raise MissingPart(f"{outcome.decode()} {digest} is not in Redis: nothing promoted")
+            raise MissingObject(f"{outcome.decode()} {digest} is not in Redis: nothing promoted")
         return bool(outcome == b"ok")
 
     @translate_errors

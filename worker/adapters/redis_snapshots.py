@@ -10,8 +10,8 @@ import redis
 
 from worker.adapters.redis_client import translate_errors
 from worker.adapters.redis_keys import Keys
-from worker.core.state.snapshot import HEAD, Chunk, Snapshot, digest_of
-from worker.ports.stores import MissingPart
+from worker.core.state.snapshot import HEAD, Chunk, Snapshot, chunk_name
+from worker.ports.stores import MissingObject
 
 STRANGERS_MS = 86_400_000
 """Snapshots that are not our own are collected when they are this old."""
@@ -31,7 +31,7 @@ class RedisSnapshots:
             self._client.set(self._keys.chunk(topic, partition, sha256), content)
         names = {self._keys.chunk(topic, partition, chunk.sha256) for chunk in snapshot.chunks}
         if self._client.exists(*names) != len(names):
-            raise MissingPart(f"a chunk that snapshot {snapshot.id} of {topic}/{partition} shares is not in Redis")
+            raise MissingObject(f"a chunk that snapshot {snapshot.id} of {topic}/{partition} shares is not in Redis")
         with self._client.pipeline(transaction=True) as pipe:
             pipe.set(self._keys.snapshot(topic, partition, snapshot.id), snapshot.manifest)
             pipe.zadd(self._keys.snapshots(topic, partition), {snapshot.id: snapshot.offset})
@@ -50,7 +50,7 @@ class RedisSnapshots:
             if tables is not None and chunk.table != HEAD and chunk.table not in tables:
                 continue
             content = cast(bytes | None, self._client.get(self._keys.chunk(topic, partition, chunk.sha256)))
-            if content is None or digest_of(content) != chunk.sha256:
+            if content is None or chunk_name(content) != chunk.sha256:
                 return None
             contents[chunk.sha256] = content
         return replace(found, contents=contents)

@@ -18,9 +18,9 @@ Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-# A kernel may inline functions of other kernels, but numba's cache on disk only checks whether the function's own
-# file has changed. We therefore key the cache by a hash over all kernels.
-_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*_kernel.py"))))
+# A kernel contains the functions and constants of other modules, but numba's cache on disk only checks whether the
+# function's own file has changed. We therefore key the cache by a hash over all of the core.
+_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
 
 
 def compiled(signature: Any, *, inline: bool = False) -> Callable[[Any], Any]:

@@ -99,7 +99,7 @@ def score(model: ServingModel, featurized: Featurized) -> tuple[Encoded, Scores,
         columns=featurized.columns,
         errors=errors,
         p_buckets=threshold.p_buckets(errors),
-        flagged=threshold.flagged(errors),
+        flagged=threshold.flag(errors),
         trainable=errors < model.training_cut,
     )
     return encoded, scores, rows

@@ -33,7 +33,7 @@ from worker.ports.log import (
     Source,
     TopicPartition,
 )
-from worker.ports.stores import MissingPart, SnapshotStore, StoreUnavailable
+from worker.ports.stores import MissingObject, SnapshotStore, StoreUnavailable
 from worker.telemetry import Telemetry
 
 PENDING_RETRY_S = 0.2
@@ -104,7 +104,7 @@ class Recovery:
                     self._telemetry.set_model(placed.model)
             except Wait as wait:
                 assigned.wait(now + WAIT_RETRY_S, str(wait))
-            except (StoreUnavailable, MissingPart, BundleRefused, LogUnavailable) as error:
+            except (StoreUnavailable, MissingObject, BundleRefused, LogUnavailable) as error:
                 assigned.wait(now + WAIT_RETRY_S, f"{type(error).__name__}: {error}")
 
     def _wait_for_transaction(self, assigned: AssignedPartition, now: float) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from worker.core.model.serving_model import ServingModel, Versions
 from worker.errors import BundleRefused
-from worker.ports.stores import Champion, MissingPart, Registry, StoreUnavailable
+from worker.ports.stores import Champion, MissingObject, Registry, StoreUnavailable
 
 POLL_S = 1.0
 _CACHED_MODELS = 8
@@ -68,7 +68,7 @@ class ModelFeed:
             if self.reachable:
                 log.warning("redis_unreachable", error=str(error), effect="scoring goes on with what is in memory")
             self.reachable = False
-        except (BundleRefused, MissingPart) as error:
+        except (BundleRefused, MissingObject) as error:
             if self.refused != str(error):
                 log.error("champion_refused", error=str(error))
             self.refused = str(error)
@@ -82,7 +82,7 @@ class ModelFeed:
             log.warning("champion_given_back", version=held.version, token=held.token, redis_had=redis_had)
 
     def model_of(self, versions: Versions) -> ServingModel:
-        """The model of recorded versions. Raises MissingPart if Redis has lost it, StoreUnavailable, BundleRefused."""
+        """The model of recorded versions. Raises MissingObject, StoreUnavailable or BundleRefused."""
         latest = self.latest
         if latest is not None and latest.versions == versions:
             return latest

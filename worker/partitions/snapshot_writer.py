@@ -14,7 +14,7 @@ import structlog
 from worker.core.state.capture import CapturedState
 from worker.core.state.snapshot import Snapshot
 from worker.ports.log import TopicPartition
-from worker.ports.stores import MissingPart, SnapshotStore, StoreUnavailable
+from worker.ports.stores import MissingObject, SnapshotStore, StoreUnavailable
 from worker.telemetry import Telemetry
 
 _FIRST_RETRY_S = 0.2
@@ -139,7 +139,7 @@ class SnapshotWriter:
             with self._wake:
                 self._waiting.setdefault(pending.source, (pending, snapshot))
             return False
-        except MissingPart as error:
+        except MissingObject as error:
             log.warning("snapshot_whole_next", reason=str(error))
             self._stored.append(StoredSnapshot(pending.source, pending.number, None))
             return True

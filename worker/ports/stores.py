@@ -16,7 +16,7 @@ class StoreUnavailable(Exception):
     """The store did not answer in time, or refuses writes for now; retry."""
 
 
-class MissingPart(Exception):
+class MissingObject(Exception):
     """The store lacks an object that a commit, a champion or a caller names; the text says which."""
 
 
@@ -70,17 +70,17 @@ class Registry(Protocol):
         """The champion for this feature spec, if there is one."""
 
     def bundle(self, digest: str) -> Bundle:
-        """Raises MissingPart, BundleRefused."""
+        """Raises MissingObject, BundleRefused."""
 
     def threshold(self, digest: str) -> Threshold:
-        """Raises MissingPart, BundleRefused."""
+        """Raises MissingObject, BundleRefused."""
 
     def put_bundle(self, bundle: Bundle) -> None: ...
     def put_threshold(self, threshold: Threshold) -> None: ...
     def promote(self, spec_hash: str, champion: Champion) -> bool:
         """Make this the champion, in one atomic write. False if a later token has written.
 
-        Raises MissingPart if the store lacks the bundle or the threshold.
+        Raises MissingObject if the store lacks the bundle or the threshold.
         """
 
     def restore(
@@ -112,7 +112,7 @@ class SnapshotStore(Protocol):
     """Every call may raise StoreUnavailable."""
 
     def put(self, snapshot: Snapshot) -> None:
-        """Write the new chunks, then the manifest. Raises MissingPart if the store lacks a shared chunk."""
+        """Write the new chunks, then the manifest. Raises MissingObject if the store lacks a shared chunk."""
 
     def get(
         self, topic: str, partition: int, snapshot_id: str, tables: Container[str] | None = None

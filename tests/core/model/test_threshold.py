@@ -57,7 +57,7 @@ def test_p_buckets_are_those_of_the_held_out_p_values() -> None:
 
 def test_an_error_above_the_cut_is_flagged_and_one_at_the_cut_is_not() -> None:
     above = float(np.nextafter(np.float32(1.5), np.float32(2.0)))
-    assert PLAIN.flagged(array(1.4, 1.5, above, 1e30)).tolist() == [False, False, True, True]
+    assert PLAIN.flag(array(1.4, 1.5, above, 1e30)).tolist() == [False, False, True, True]
 
 
 def test_the_error_of_a_p_value_is_the_first_bucket_edge_that_reaches_it() -> None:

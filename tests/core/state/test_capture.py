@@ -12,7 +12,7 @@ from worker.core.model.serving_model import Versions
 from worker.core.state.bounds import Bounds
 from worker.core.state.capture import capture_state, restore_state
 from worker.core.state.partition_state import PartitionState
-from worker.core.state.snapshot import HEAD, Snapshot, digest_of
+from worker.core.state.snapshot import HEAD, Snapshot, chunk_name
 
 NOW = 1_800_000_000_000
 COLUMNS = rows(400)
@@ -73,7 +73,7 @@ def test_every_chunk_is_named_by_its_content_and_new_ones_come_with_it() -> None
     assert {chunk.sha256 for chunk in snapshot.chunks} == snapshot.contents.keys()
     for chunk in snapshot.chunks:
         content = snapshot.contents[chunk.sha256]
-        assert (digest_of(content), len(content)) == (chunk.sha256, chunk.size)
+        assert (chunk_name(content), len(content)) == (chunk.sha256, chunk.size)
     assert [chunk.table for chunk in snapshot.chunks].count(HEAD) == 1
 
 

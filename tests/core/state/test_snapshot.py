@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from worker.core.state.snapshot import HEAD, Ancestor, Chunk, Snapshot, digest_of
+from worker.core.state.snapshot import HEAD, Ancestor, Chunk, Snapshot, chunk_name
 
 SNAPSHOT = Snapshot(
     topic="flows",
@@ -20,12 +20,12 @@ SNAPSHOT = Snapshot(
     created_ms=1_800_000_000_000,
     ancestors=(Ancestor("older", 40, 7), Ancestor("oldest", 30, 6)),
     chunks=(
-        Chunk("recent", 0, 9, digest_of(b"rows"), 4),
-        Chunk("entities", 0, 2, digest_of(b"e"), 1),
-        Chunk("recent", 40, 3, digest_of(b"more"), 4),
-        Chunk(HEAD, 50, 0, digest_of(b"head"), 4),
+        Chunk("recent", 0, 9, chunk_name(b"rows"), 4),
+        Chunk("entities", 0, 2, chunk_name(b"e"), 1),
+        Chunk("recent", 40, 3, chunk_name(b"more"), 4),
+        Chunk(HEAD, 50, 0, chunk_name(b"head"), 4),
     ),
-    contents={digest_of(b"rows"): b"rows"},
+    contents={chunk_name(b"rows"): b"rows"},
 )
 
 
@@ -59,7 +59,7 @@ def test_a_snapshot_is_the_ancestor_of_the_next() -> None:
 
 def test_the_chunks_of_one_table_are_in_their_order() -> None:
     assert [chunk.since for chunk in SNAPSHOT.chunks_of("recent")] == [0, 40]
-    assert [chunk.sha256 for chunk in SNAPSHOT.chunks_of(HEAD)] == [digest_of(b"head")]
+    assert [chunk.sha256 for chunk in SNAPSHOT.chunks_of(HEAD)] == [chunk_name(b"head")]
     assert SNAPSHOT.chunks_of("lasting") == []
 
 

@@ -145,7 +145,7 @@ def test_a_file_gives_a_champion_that_a_worker_loads_and_that_tells_anomalies(ca
     assert summary.rows_fitted + summary.rows_calibrated == 2_000
     assert (summary.alert_rate, summary.cut) == (0.01, model.threshold.cut)
     judged = events(1_000, every=10, seed=5)
-    flagged = model.threshold.flagged(
+    flagged = model.threshold.flag(
         model.detector.errors(model.detector.encoder.transform(columns(judged, case.settings)))
     )
     anomalies = np.arange(1_000) % 10 == 9

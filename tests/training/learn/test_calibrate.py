@@ -42,7 +42,7 @@ def test_p_values_are_uniform_on_held_out_data() -> None:
 @pytest.mark.parametrize(("size", "rate"), [(1_000, 0.001), (1_000, 0.02), (8_000, 0.002), (20_000, 0.05)])
 def test_the_alert_rate_is_met_on_held_out_data(size: int, rate: float) -> None:
     held_out = errors(200_000, 999)
-    observed = np.array([calibrate_at(errors(size, seed), rate).flagged(held_out).mean() for seed in range(30)])
+    observed = np.array([calibrate_at(errors(size, seed), rate).flag(held_out).mean() for seed in range(30)])
     # The tolerance of the mean over 30 calibrations: sampling noise of the cut, and a fifth for an extrapolated tail.
     noise = 4 * np.sqrt(rate / size / 30)
     assert observed.mean() == pytest.approx(rate, abs=noise + 0.2 * rate)
@@ -51,13 +51,13 @@ def test_the_alert_rate_is_met_on_held_out_data(size: int, rate: float) -> None:
 def test_all_errors_equal_flags_none_of_them() -> None:
     same = np.full(500, 1.5, np.float32)
     threshold = calibrate_at(same, 0.01)
-    assert not threshold.flagged(same).any()
-    assert threshold.flagged(np.array([3.0], np.float32)).all()
+    assert not threshold.flag(same).any()
+    assert threshold.flag(np.array([3.0], np.float32)).all()
 
 
 def test_a_plateau_is_not_cut_in_two() -> None:
     values = np.concatenate([np.full(900, 1.0), np.full(100, 5.0)]).astype(np.float32)
-    assert calibrate_at(values, 0.01).flagged(values).mean() <= 0.01
+    assert calibrate_at(values, 0.01).flag(values).mean() <= 0.01
 
 
 def test_contamination_raises_the_cut_no_further_than_its_share() -> None:
@@ -109,10 +109,10 @@ def test_p_at_a_moved_cut_is_still_the_alert_rate() -> None:
 def test_live_events_that_are_harder_than_held_out_ones_meet_the_alert_rate_in_the_end() -> None:
     current = calibrate_at(errors(20_000, 1), 0.01)
     live = (errors(50_000, 8) * 1.15).astype(np.float32)
-    assert current.flagged(live).mean() > 0.014
+    assert current.flag(live).mean() > 0.014
     while (after := follow_factor(current, 1.15)) is not None:
         current = after
-    assert current.flagged(live).mean() == pytest.approx(0.01, rel=0.1)
+    assert current.flag(live).mean() == pytest.approx(0.01, rel=0.1)
 
 
 def test_only_as_many_of_the_newest_hours_count_as_needed() -> None:

@@ -115,7 +115,7 @@ class Threshold(BaseModel):
         found: npt.NDArray[np.int64] = self._p_buckets[bucket_of(errors)]
         return found
 
-    def flagged(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    def flag(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """(n,) float32 errors to (n,) bool: True for an anomaly."""
         return errors > np.float32(self.cut)
 

@@ -8,7 +8,7 @@ from worker.core.events.spec import FeatureSpec
 from worker.core.state.bounds import Bounds
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.segments import NewSegment, plan_segments
-from worker.core.state.snapshot import HEAD, Ancestor, Chunk, Snapshot, digest_of
+from worker.core.state.snapshot import HEAD, Ancestor, Chunk, Snapshot, chunk_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class CapturedState:
             pieces = [encode() for encode in segment.encoders]
             for piece in pieces:
                 rows = -(-segment.rows // len(pieces))  # shared evenly: only the sum matters
-                chunks.append(Chunk(table, segment.since, rows, digest_of(piece), len(piece)))
+                chunks.append(Chunk(table, segment.since, rows, chunk_name(piece), len(piece)))
                 contents[chunks[-1].sha256] = piece
-        chunks.append(Chunk(HEAD, self.shared.offset, 0, digest_of(self.head), len(self.head)))
+        chunks.append(Chunk(HEAD, self.shared.offset, 0, chunk_name(self.head), len(self.head)))
         contents[chunks[-1].sha256] = self.head
         return replace(self.shared, chunks=tuple(chunks), contents=contents)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from worker.core.model.digest import digest_of
 
 HEAD = "head"
 """The name under which a snapshot's chunks list the state's head, as if it were one more table."""
@@ -77,8 +78,7 @@ class Snapshot:
     @cached_property
     def id(self) -> str:
         """A digest of the manifest, and so of the chunks that it lists."""
-        digest = hashlib.sha256(self.manifest).digest()[:16]
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return digest_of(self.manifest)
 
     @property
     def ancestor(self) -> Ancestor:
@@ -108,6 +108,6 @@ _MANIFEST = {
 """Attribute to the manifest's key."""
 
 
-def digest_of(content: bytes) -> str:
-    """The name of a chunk with this content."""
+def chunk_name(content: bytes) -> str:
+    """The name of a chunk with this content: its SHA-256 in hex."""
     return hashlib.sha256(content).hexdigest()
