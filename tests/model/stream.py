@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.model.broker import Record
 from tests.scenarios.stream import FEATURES, anomalous, normal
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
 from worker.core.events.columns import from_table
@@ -63,7 +63,7 @@ def versions() -> tuple[Trained, ...]:
              "proto.name": [e["proto"]["name"] for e in plain]}  # fmt: skip
     spec = SETTINGS.spec
     times = START_MS + STEP_MS * np.arange(len(plain), dtype=np.int64)
-    rows = with_pasts(SETTINGS, from_table(table, spec), [e["host"] for e in plain], times)
+    rows = featurize_rows(SETTINGS, from_table(table, spec), [e["host"] for e in plain], times)
     return tuple(
         train_version(
             SETTINGS,

@@ -11,7 +11,7 @@ import numpy as np
 from tests.scenarios.stream import FEATURES, Stream, await_committed, await_named, encoded, make, worker
 from tests.scenarios.test_crash import same
 from tests.services.kafka import KafkaCluster
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.learn.cold_start import ENOUGH_ROWS
 from training.learn.versioning import train_version
 from worker.adapters.redis_registry import RedisRegistry
@@ -44,7 +44,7 @@ def trained(made: Stream) -> None:
     table = {"bytes": [e["bytes"] for e in plain], "duration": [e["duration"] for e in plain],
              "proto.name": ["tcp"] * len(plain)}  # fmt: skip
     hosts, times = [e["host"] for e in plain], np.array([1_000 * e["ts"] for e in plain], np.int64)
-    columns = with_pasts(made.settings, from_table(table, spec), hosts, times)
+    columns = featurize_rows(made.settings, from_table(table, spec), hosts, times)
     version = train_version(made.settings, columns, calibrate_on=None, version=1, parent=None, ranges={}, seed=0,
                             created_at="2026-01-01T00:00:00Z")  # fmt: skip
     registry: RedisRegistry = made.registry

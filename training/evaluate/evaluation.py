@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from training.evaluate.prequential import Outcome, Progress, a_second_a_row, evaluate, warmup_rows
 from training.evaluate.ranking_metrics import ranking
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.profile.infer import infer_features
 from training.profile.leaks import named_like_an_answer
 from training.tables.table import Table, read_table
@@ -69,7 +69,7 @@ def run(question: Question, progress: Progress | None = None, say: Say = lambda 
     times = _times(question.path, table, spec.time)
     try:
         when = times if times is not None else a_second_a_row(table.rows)
-        columns = with_pasts(settings, columns, entities, when)
+        columns = featurize_rows(settings, columns, entities, when)
         outcome = evaluate(settings, columns, warmup=warmup, seed=question.seed, times=times, progress=progress)
     except ValueError as error:
         raise ConfigError(f"{question.path}: {error}") from None
