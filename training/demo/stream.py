@@ -14,7 +14,7 @@ import msgspec
 from confluent_kafka import Producer
 
 from training.demo.services import PARTITIONS
-from training.tables.json_records import event
+from training.tables.json_records import build_event
 from training.tables.table import Table
 
 BYTES_AHEAD = 3_500_000
@@ -81,7 +81,7 @@ class Player:
 def _values(table: Table) -> Iterator[bytes]:
     names = list(table.columns)
     for row in zip(*table.columns.values(), strict=True):
-        yield msgspec.json.encode(event(names, [_plain(value) for value in row]))
+        yield msgspec.json.encode(build_event(names, [_plain(value) for value in row]))
 
 
 def _plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ class Summary:
     seconds: float
 
 
-def train_first(settings: Settings, options: Options, stage: Stage) -> Summary:
+def run_training(settings: Settings, options: Options, stage: Stage) -> Summary:
     """Read, train, publish; raises the errors of `worker.errors`. Promotion is the last step: a crash before it leaves
     what served before.
     """

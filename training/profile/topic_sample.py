@@ -1,4 +1,4 @@
-"""Records of a topic as a table to profile."""
+"""Turns a sample of a topic's records into a table to profile."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from confluent_kafka import Message
 
 from training.history.topic_reader import Records, Request
 from training.profile.profile import Source
-from training.profile.proposal import TRIED
+from training.profile.proposal import TRIED_RECORDS
 from training.tables.json_records import FieldColumns, decode
-from training.tables.table import table_of
+from training.tables.table import make_table
 from worker.errors import ConfigError
 
 
-def source_of(request: Request, found: Records, label: str | None) -> Source:
-    """In order of the records' timestamps, so that a field that grows with time does so here.
+def make_source(request: Request, records: Records, label: str | None) -> Source:
+    """Collect the records in order of their timestamps, so that a field that grows with time also grows here.
 
-    Raises ConfigError where no record is a JSON object, and for a label field that none has.
+    Raises ConfigError if no record is a JSON object, or if none has the label field.
     """
     columns, kept, bad = FieldColumns(), [], []
-    for message in sorted(found.messages, key=lambda m: (m.timestamp()[1], m.partition(), m.offset())):
+    for message in sorted(records.messages, key=lambda m: (m.timestamp()[1], m.partition(), m.offset())):
         value = message.value()
         if value is None:
             continue
@@ -32,29 +32,34 @@ def source_of(request: Request, found: Records, label: str | None) -> Source:
         except ValueError as error:
             bad.append(f"partition {message.partition()}, offset {message.offset()}: {error}")
     if not kept:
-        what = f"none of {len(bad):,} records is a JSON object, such as {bad[0]}" if bad else "no records"
-        raise ConfigError(f"--topic: {request.topic}: {what}")
-    notes = [f"{len(bad):,} of {len(bad) + len(kept):,} records are not JSON objects, such as {bad[0]}"] if bad else []
-    notes += ["the brokers stopped sending before the sample was complete"] if found.stalled else []
+        reason = f"none of {len(bad):,} records is a JSON object, for example {bad[0]}" if bad else "no records"
+        raise ConfigError(f"--topic: {request.topic}: {reason}")
+    notes = []
+    if bad:
+        count = len(bad) + len(kept)
+        notes.append(f"{len(bad):,} of {count:,} records are not JSON objects, for example {bad[0]}")
+    if records.stalled:
+        notes.append("the brokers stopped sending before the sample was complete")
     return Source(
         request.topic,
-        table_of(columns.finish(), label, (), request.topic, (*notes, *columns.notes)),
+        make_table(columns.finish(), label, (), request.topic, (*notes, *columns.notes)),
         request.topic,
         request.bootstrap,
         request.properties,
-        stamps=np.array([_stamp(message) for message in kept], np.float64),
+        timestamps=np.array([_timestamp(message) for message in kept], np.float64),
         partitions=np.array([message.partition() for message in kept], np.int64),
-        values=[message.value() or b"" for message in kept[:TRIED]],
-        keyed=_keyed([message.key() for message in kept]),
+        values=[message.value() or b"" for message in kept[:TRIED_RECORDS]],
+        keyed=_keys_recur([message.key() for message in kept]),
     )
 
 
-def _stamp(message: Message) -> float:
-    kind, stamp = message.timestamp()
-    return float(stamp) if kind and stamp > 0 else float("nan")
+def _timestamp(message: Message) -> float:
+    """Milliseconds since 1970, NaN for a record without a timestamp."""
+    kind, timestamp = message.timestamp()
+    return float(timestamp) if kind and timestamp > 0 else float("nan")
 
 
-def _keyed(keys: list[Any]) -> bool:
-    """Nearly all records have a key, and keys come again and again."""
+def _keys_recur(keys: list[Any]) -> bool:
+    """Whether nearly all records have a key, and each key occurs twice or more on average."""
     counts = Counter(key for key in keys if key is not None)
     return len(counts) > 1 and counts.total() >= 0.95 * len(keys) and counts.total() >= 2 * len(counts)

@@ -32,7 +32,7 @@ from tests.scenarios.stream import FEATURES, encoded, events
 from tests.services.kafka import KafkaCluster
 from training.history.cli import train
 from training.history.history import History, read_history
-from training.history.train_command import Options, Summary, train_first
+from training.history.train_command import Options, Summary, run_training
 from training.learn.versioning import Trained, train_version
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
@@ -78,7 +78,7 @@ class Case:
         return self.settings
 
     def train(self, **options: Any) -> Summary:
-        return train_first(self.settings, replace(OPTIONS, **options), unseen)
+        return run_training(self.settings, replace(OPTIONS, **options), unseen)
 
     def refusal(self, **options: Any) -> str:
         with pytest.raises(ConfigError) as caught:
