@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from worker.adapters.kafka_config import Properties, for_role, refused
-from worker.errors import DependencyUnreachable
+from worker.errors import DependencyUnreachable, OffbeatError
 
 _CALL_TIMEOUT_S = 5.0
+_CREATE_S = 30.0
 
 
 def matching(names: Sequence[str], topics: Iterable[str]) -> list[str]:
@@ -54,6 +55,19 @@ class Topics:
         """Every topic with its number of partitions."""
         listed = self._admin.list_topics(timeout=_CALL_TIMEOUT_S).topics
         return {name: len(topic.partitions) for name, topic in listed.items() if topic.error is None}
+
+    def create(self, topics: Sequence[str], partitions: int) -> None:
+        """Create topics with the brokers' default settings, and wait until they exist. Raises OffbeatError."""
+        for topic, created in self._admin.create_topics([NewTopic(topic, partitions) for topic in topics]).items():
+            try:
+                created.result(_CREATE_S)
+            except KafkaException as error:
+                raise OffbeatError(f"topic {topic!r} could not be created: {error.args[0].str()}") from error
+
+    def delete(self, topics: Sequence[str]) -> None:
+        """Delete topics as far as Kafka lets us: a topic that cannot be deleted stays."""
+        for deleted in self._admin.delete_topics(list(topics)).values():
+            deleted.exception(_CREATE_S)
 
     def partitions(self, topic: str) -> int:
         return len(self._admin.list_topics(topic, timeout=_CALL_TIMEOUT_S).topics[topic].partitions)

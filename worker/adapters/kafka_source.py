@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
-from operator import itemgetter
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from confluent_kafka import (
     Consumer,
     KafkaError,
@@ -25,10 +20,10 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from worker.adapters.kafka_admin import Topics
 from worker.adapters.kafka_config import Properties, consumer_properties, refused
 from worker.adapters.kafka_offsets import GroupOffsets
-from worker.ports.log import Change, Committed, Fault, LogUnavailable, Polled, Records, TopicPartition
+from worker.adapters.kafka_records import group_by_partition
+from worker.ports.log import Change, Committed, Fault, LogUnavailable, Polled, TopicPartition
 
 _CALL_TIMEOUT_S = 5.0
-_TIME = itemgetter(1)  # of a timestamp's type and time
 _GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
@@ -109,7 +104,7 @@ class KafkaSource:
             messages = good
         polled.count = len(messages)
         if messages:
-            polled.records += _by_partition(messages, self._only_topic)
+            polled.records += group_by_partition(messages, self._only_topic)
 
     def _report(self, message: Message, error: KafkaError, polled: Polled) -> None:
         code = error.code()
@@ -203,42 +198,3 @@ def _asking(what: str) -> Iterator[None]:
 
 def _named(part: KafkaPartition) -> TopicPartition:
     return TopicPartition(part.topic, part.partition)
-
-
-def _by_partition(messages: list[Message], only_topic: str | None) -> Iterator[Records]:
-    """The messages of each partition, in its own order. They come in runs, so whole runs are moved and not messages.
-
-    With `only_topic` they are all of that topic, and none is asked for it.
-    """
-    numbers = np.fromiter(map(Message.partition, messages), np.int64, len(messages))
-    starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()]
-    runs: dict[int, list[Message]] = {}
-    for start, stop in pairwise([*starts, len(messages)]):
-        run = messages[start:stop]
-        number = int(numbers[start])
-        runs[number] = runs[number] + run if number in runs else run
-    for number, run in runs.items():
-        topics = {only_topic} if only_topic is not None else {message.topic() for message in run}
-        for topic in sorted(map(str, topics)):
-            ours = run if len(topics) == 1 else [message for message in run if message.topic() == topic]
-            yield _records(TopicPartition(topic, number), ours)
-
-
-def _offsets(messages: list[Message], count: int) -> npt.NDArray[np.int64]:
-    """(n,) int64. Offsets of a partition only rise, so where the last is n - 1 past the first there are no gaps."""
-    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
-    if last - first == count - 1:
-        return np.arange(first, last + 1, dtype=np.int64)
-    return np.fromiter(map(Message.offset, messages), np.int64, count)
-
-
-def _records(source: TopicPartition, messages: list[Message]) -> Records:
-    count = len(messages)
-    values: list[Any] = list(map(Message.value, messages))
-    return Records(
-        source,
-        _offsets(messages, count),
-        np.fromiter(map(_TIME, map(Message.timestamp, messages)), np.int64, count),
-        values,
-        lambda i: messages[i].key(),
-    )
