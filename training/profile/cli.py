@@ -123,14 +123,12 @@ def _from_topic(
     from rich.console import Console
     from rich.progress import Progress
 
-    from training.history.topic_reader import Request, read
-    from training.profile.topic_sample import make_source
+    from training.profile.topic_sample import SampleRequest, read_sample
 
-    request = Request(topic, bootstrap, properties, rows, newest)
+    request = SampleRequest(topic, bootstrap, properties, rows, newest)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"reading {topic}", total=None)
-        records = read(request, lambda count, total: bar.update(task, completed=count, total=total))
-    return make_source(request, records, label)
+        return read_sample(request, label, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _write(source: Source, stream: str, output: Path | None, as_json: bool, console: Console) -> None:

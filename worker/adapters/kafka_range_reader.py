@@ -174,7 +174,7 @@ class RangeReader:
                 position[source] = max(position[source], int(records.offsets[-1]) + 1)
                 within = int(records.offsets.searchsorted(stop[source]))
                 if within:
-                    yield records.part(0, within)
+                    yield records.slice(0, within)
             for source, end in ends.items():
                 # The last offsets of a range may hold no record: a transaction's marker, or compaction.
                 position[source] = max(position[source], end)

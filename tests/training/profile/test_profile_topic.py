@@ -13,14 +13,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.services.kafka import KafkaCluster
 from tests.services.process import free_port
-from training.history.topic_reader import Request, read, shares
 from training.profile.profile import Source
-from training.profile.topic_sample import make_source
+from training.profile.topic_sample import SampleRequest, read_sample
 from worker.errors import ConfigError, DependencyUnreachable
 
 MS_2026 = 1_767_225_600_000
@@ -35,23 +32,12 @@ def value(number: int) -> bytes:
 
 
 def sampled(kafka: KafkaCluster, topic: str, rows: int, *, newest: bool = True, label: str | None = None) -> Source:
-    request = Request(topic, kafka.bootstrap, {}, rows, newest)
-    return make_source(request, read(request, lambda count, total: None), label)
+    return read_sample(SampleRequest(topic, kafka.bootstrap, {}, rows, newest), label)
 
 
 def numbers(source: Source, partition: int) -> list[Any]:
     assert source.partitions is not None
     return [n for n, of in zip(source.table.columns["n"], source.partitions, strict=True) if of == partition]
-
-
-@given(st.dictionaries(st.integers(0, 50), st.integers(0, 1_000), min_size=1), st.integers(1, 5_000))
-def test_shares_use_up_what_is_wanted_as_evenly_as_partitions_allow(counts: dict[int, int], rows: int) -> None:
-    taken = shares(counts, rows)
-    assert sum(taken.values()) == min(rows, sum(counts.values()))
-    assert all(taken[partition] <= counts[partition] for partition in counts)
-    cut = [taken[partition] for partition in counts if taken[partition] < counts[partition]]
-    # All limited partitions have the same share, give or take the remainder of a division.
-    assert not cut or max(taken.values()) - min(cut) <= 1
 
 
 def test_newest_and_earliest_are_spread_over_the_partitions(kafka: KafkaCluster, stream: str) -> None:
@@ -179,7 +165,7 @@ def test_secrets_are_neither_printed_nor_written(kafka: KafkaCluster, stream: st
 def test_a_broker_that_does_not_answer_is_exit_code_3() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(DependencyUnreachable, match=f"--bootstrap-servers: no answer from {address} within 1 s"):
-        read(Request("t", address, {}, 10), lambda count, total: None, answer_s=1.0)
+        read_sample(SampleRequest("t", address, {}, 10), None, answer_s=1.0)
     assert DependencyUnreachable.exit_code == 3
 
 
