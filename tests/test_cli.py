@@ -72,7 +72,7 @@ def test_help_and_schemas_import_no_heavy_libraries(command: list[str], unwanted
         (["fly"], 2, "No such command 'fly'"),
         (["run", "-c", "nowhere.yaml"], 2, "nowhere.yaml: No such file or directory"),
         (["demo", "--data", "nowhere.csv"], 2, "nowhere.csv: no such file"),
-        (["demo", "--data", "x.txt"], 2, "unknown kind of file '.txt'; allowed: .csv, .parquet"),
+        (["demo", "--data", "x.txt"], 2, "unknown file extension '.txt'; allowed: .csv, .parquet"),
     ],
 )
 def test_an_error_has_one_text_and_its_exit_code(arguments: list[str], code: int, message: str) -> None:

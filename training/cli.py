@@ -1,4 +1,4 @@
-"""Training's commands, mounted by `worker.cli`."""
+"""The commands `offbeat trainer` and `offbeat demo`, mounted by `worker.cli`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.config.load import load
 @config_option
 @level_option
 def trainer(config: Path, log_level: str) -> None:
-    """The trainer service: first model, fine-tuning, thresholds."""
+    """Run the trainer: it trains the first model, fine-tunes it, and adjusts thresholds."""
     from training.service import run_trainer
 
     run_trainer(load(config), log_level)
@@ -29,16 +29,20 @@ def trainer(config: Path, log_level: str) -> None:
 @click.option(
     "--duration", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to stream for."
 )
-@click.option("--rate", type=click.FloatRange(min=0), default=None, help="Events per second; 0 for as fast as it goes. "
-              "Default: the whole file in --duration.")  # fmt: skip
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=None,
+    help="Events per second; 0 for as fast as possible. Default: the whole file in --duration.",
+)
 @click.option(
     "--data",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Your own events: CSV, Parquet or JSON lines.",
 )
 @click.option("--label", help="The column that says which events are anomalies; never a feature.")
-@click.option("--bootstrap-servers", help="A real Kafka in place of the embedded broker.")
-@click.option("--redis", "redis_url", help="A real Redis in place of the embedded one.")
+@click.option("--bootstrap-servers", help="A real Kafka instead of the embedded broker.")
+@click.option("--redis", "redis_url", help="A real Redis instead of the embedded one.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as one JSON document.")
 def demo(
     duration: float,
@@ -49,7 +53,7 @@ def demo(
     redis_url: str | None,
     as_json: bool,
 ) -> None:
-    """The main job on this machine: a broker, Redis, the worker, the trainer, and real network connections."""
+    """Run everything on this machine: a broker, Redis, the worker, the trainer, and a stream of network connections."""
     from training.demo.run import Options, run_demo
 
     summary = run_demo(Options(duration, rate, data, label, bootstrap_servers, redis_url, as_json))

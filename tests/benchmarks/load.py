@@ -12,7 +12,7 @@ import yaml
 
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaCluster
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.learn.versioning import train_version
 from worker.adapters.redis_registry import RedisRegistry
 from worker.config.load import load
@@ -111,7 +111,7 @@ def promote(made: Stream, entities: int = 0, version: int = 1, gap_ms: float = 0
     if entities:
         step = gap_ms / entities if gap_ms else 1.0
         times = (np.arange(before + FITTED) * step).astype(np.int64)
-        columns = with_pasts(settings, columns, hosts(before + FITTED, 7, entities), times)
+        columns = featurize_rows(settings, columns, hosts(before + FITTED, 7, entities), times)
     columns = columns.take(slice(before, None))
     trained = train_version(
         settings, columns, calibrate_on=None, version=version, parent=None, ranges={}, seed=0,

@@ -11,7 +11,7 @@ import numpy as np
 from tests.model.broker import Record
 from tests.model.stores import MemoryRegistry
 from tests.scenarios.stream import FEATURES, anomalous, normal, table_of
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
 from worker.core.events.columns import from_table
@@ -69,7 +69,7 @@ def versions() -> tuple[Trained, ...]:
     plain = [normal(rng, i) for i in range(300)]
     spec = SETTINGS.spec
     times = START_MS + STEP_MS * np.arange(len(plain), dtype=np.int64)
-    rows = with_pasts(SETTINGS, from_table(table_of(plain), spec), [e["host"] for e in plain], times)
+    rows = featurize_rows(SETTINGS, from_table(table_of(plain), spec), [e["host"] for e in plain], times)
     return tuple(
         train_version(
             SETTINGS,

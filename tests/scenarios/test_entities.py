@@ -11,7 +11,7 @@ from tests.scenarios.processes import await_committed, await_named, worker
 from tests.scenarios.stream import FEATURES, Stream, encoded, make, table_of
 from tests.scenarios.test_crash import assert_same
 from tests.services.kafka import KafkaCluster
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.learn.cold_start import ENOUGH_ROWS
 from training.learn.versioning import train_version
 from worker.adapters.redis_registry import RedisRegistry
@@ -42,7 +42,7 @@ def train(setup: Stream) -> None:
     plain = [event for event in visits(4_000, seed=9) if not event["odd"]]
     spec = setup.settings.spec
     hosts, times = [e["host"] for e in plain], np.array([1_000 * e["ts"] for e in plain], np.int64)
-    columns = with_pasts(setup.settings, from_table(table_of(plain), spec), hosts, times)
+    columns = featurize_rows(setup.settings, from_table(table_of(plain), spec), hosts, times)
     version = train_version(
         setup.settings,
         columns,

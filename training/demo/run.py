@@ -1,4 +1,4 @@
-"""`offbeat demo`: the main job on one machine, with the real worker and the real trainer as processes of their own."""
+"""`offbeat demo`: the whole service on one machine, with the real worker and trainer in processes of their own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ _EVENTS = {"cold_start", "fine_tune", "switched", "challenger_rejected", "thresh
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The command's options; `rate` in events per second, 0 for as fast as it goes, None to fit `duration` seconds."""
+    """The command's options.
+
+    `rate` is in events per second: 0 means as fast as possible, None that the whole file takes `duration` seconds.
+    """
 
     duration: float
     rate: float | None
@@ -49,7 +52,10 @@ class Options:
 
 
 def run_demo(options: Options) -> dict[str, Any]:
-    """Run it and return the summary; raises ConfigError for unusable data, OffbeatError when the worker dies."""
+    """Run the demo and return its summary.
+
+    Raises ConfigError for unusable data, OffbeatError if the worker dies, DependencyUnreachable and RefusedByKafka.
+    """
     screen = Screen(quiet=options.json)
     table = (
         read_table(KDD, KDD_LABEL, KDD_NOT_FEATURES)
@@ -58,18 +64,22 @@ def run_demo(options: Options) -> dict[str, Any]:
     )
     rate = options.rate if options.rate is not None else table.rows / options.duration
     stream = unique_stream()
-    topics = {"events": stream, "alerts": f"{stream}.alerts", "scores": f"{stream}.scores",
-              "dead_letters": f"{stream}.dead-letters"}  # fmt: skip
+    topics = {
+        "events": stream,
+        "alerts": f"{stream}.alerts",
+        "scores": f"{stream}.scores",
+        "dead_letters": f"{stream}.dead-letters",
+    }
     with ExitStack() as stack:
         bootstrap = stack.enter_context(broker(options.bootstrap_servers, list(topics.values())))
-        url, kind = stack.enter_context(redis(options.redis_url))
+        url, redis_name = stack.enter_context(redis(options.redis_url))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offbeat-demo-")))
         config = folder / "offbeat.yaml"
         embedded = options.bootstrap_servers is None
         config.write_text(yaml.safe_dump(_configuration(table, stream, topics, bootstrap, url, embedded=embedded)))
         screen.say(
             f"{table.rows} events of {(options.data or KDD).name} through "
-            f"{'an embedded broker' if embedded else bootstrap} and {kind}; the first model comes after 2,048 events"
+            f"{'an embedded broker' if embedded else bootstrap} and {redis_name}; the first 2,048 events train a model"
         )
         player = Player(bootstrap, topics["events"], table, rate)
         watcher = Watcher(bootstrap, topics["alerts"], topics["scores"], player, table.rows)
@@ -86,17 +96,17 @@ def _follow(
     player.start()
     fine_tunes = 0
     last_progress, scored = began, 0
-    hard_stop = began + max(3 * options.duration, options.duration + 120.0)
+    deadline = began + max(3 * options.duration, options.duration + 120.0)
     while True:
         before, scored = scored, watcher.poll(0.1)
         now = time.monotonic()
         player.scored = scored
         if scored > before:
             last_progress = now
-        for alert in watcher.seen.fresh:
-            screen.alert(alert, _labelled(table, player, alert))
-        watcher.seen.fresh.clear()
-        for event in worker.events():
+        for alert in watcher.results.new_alerts:
+            screen.alert(alert, _is_anomalous(table, player, alert))
+        watcher.results.new_alerts.clear()
+        for event in worker.new_log_events():
             fine_tunes += event["event"] == "fine_tune"
             screen.version(event)
         worker.check()
@@ -104,16 +114,16 @@ def _follow(
         if out_of_time:
             player.stop()
         done = player.finished.is_set() or out_of_time
-        if (done and scored >= player.rows) or now > hard_stop or (done and now - last_progress > _IDLE_S):
+        if (done and scored >= player.rows) or now > deadline or (done and now - last_progress > _IDLE_S):
             break
     seconds = time.monotonic() - began
     player.stop()
     summary: dict[str, Any] = {
         "events": player.rows,
         "scored": scored,
-        "flagged": int(watcher.seen.flagged.sum()),
-        "alerts": watcher.seen.alerts,
-        **measure(watcher.seen, table.labels),
+        "flagged": int(watcher.results.flagged.sum()),
+        "alerts": watcher.results.alerts,
+        **measure(watcher.results, table.labels),
         "fine_tunes": fine_tunes,
         "events_per_second": round(scored / seconds, 1),
         "seconds": round(seconds, 1),
@@ -122,7 +132,8 @@ def _follow(
     return summary
 
 
-def _labelled(table: Table, player: Player, alert: dict[str, Any]) -> bool | None:
+def _is_anomalous(table: Table, player: Player, alert: dict[str, Any]) -> bool | None:
+    """The label of the row behind an alert."""
     if table.labels is None:
         return None
     return bool(table.labels[player.sent[alert["record"]["partition"]][alert["record"]["offset"]]])
@@ -143,7 +154,7 @@ def _configuration(
             "alerts": topics["alerts"],
             "dead_letters": topics["dead_letters"],
             "scores": topics["scores"],
-            # librdkafka's mock cluster ignores the offsets in a transaction.
+            # The embedded broker, librdkafka's mock cluster, ignores the offsets in a transaction.
             "delivery": "at_least_once" if embedded else "exactly_once",
         },
         "redis": {"url": url},
@@ -158,7 +169,7 @@ def _configuration(
 
 
 class _Worker:
-    """`offbeat run --with-trainer` as a process; its log lines are its voice."""
+    """A process that runs `offbeat run --with-trainer`; its log tells how it is doing."""
 
     def __init__(self, config: Path) -> None:
         command = [sys.executable, "-m", "worker.cli", "run", "-c", str(config), "--with-trainer"]
@@ -168,7 +179,7 @@ class _Worker:
         self._log: deque[dict[str, Any]] = deque()
         self._tail: deque[str] = deque(maxlen=30)
         self._assigned = threading.Event()
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
     def __enter__(self) -> _Worker:
@@ -183,7 +194,7 @@ class _Worker:
                 self._process.kill()
         self._process.wait()
 
-    def _read(self) -> None:
+    def _read_log(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._tail.append(line.decode("utf-8", "replace").rstrip())
@@ -197,15 +208,17 @@ class _Worker:
                 self._assigned.set()
 
     def await_assignment(self, seconds: float) -> None:
+        """Wait until the worker has its partitions. Raises OffbeatError if it dies or takes longer than `seconds`."""
         until = time.monotonic() + seconds
         while not self._assigned.wait(0.1):
             self.check()
             if time.monotonic() > until:
-                raise OffbeatError("the worker was not assigned a partition in time:\n" + "\n".join(self._tail))
+                raise OffbeatError("no partition was assigned to the worker in time:\n" + "\n".join(self._tail))
 
     def check(self) -> None:
+        """Raise OffbeatError if the worker has died."""
         if self._process.poll() is not None:
-            raise OffbeatError(f"the worker ended with {self._process.returncode}:\n" + "\n".join(self._tail))
+            raise OffbeatError(f"the worker exited with code {self._process.returncode}:\n" + "\n".join(self._tail))
 
-    def events(self) -> list[dict[str, Any]]:
+    def new_log_events(self) -> list[dict[str, Any]]:
         return [self._log.popleft() for _ in range(len(self._log))]

@@ -12,9 +12,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-
+from worker.adapters.kafka_admin import Topics
+from worker.adapters.kafka_embedded import embedded_broker
 from worker.errors import DependencyUnreachable
 
 PARTITIONS = 4
@@ -22,31 +21,27 @@ PARTITIONS = 4
 
 @contextmanager
 def broker(bootstrap_servers: str | None, topics: list[str]) -> Iterator[str]:
-    """The bootstrap address of a cluster that has the topics; on a real cluster they are created, and deleted at the
-    end.
+    """The bootstrap address of a cluster that has the topics.
+
+    On a real cluster the topics are created first and deleted at the end.
     """
     if bootstrap_servers is None:
-        # librdkafka's own mock cluster, for as long as this client lives; its topics appear on first use.
-        host = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 3})
-        brokers = host.list_topics(timeout=10.0).brokers.values()
-        for topic in topics:
-            host.list_topics(topic, timeout=10.0)
-        yield ",".join(f"{b.host}:{b.port}" for b in brokers)
+        with embedded_broker(topics) as bootstrap:
+            yield bootstrap
         return
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    for future in admin.create_topics([NewTopic(topic, PARTITIONS) for topic in topics]).values():
-        future.result(30.0)
+    admin = Topics(bootstrap_servers, {})
+    admin.create(topics, PARTITIONS)
     try:
         yield bootstrap_servers
     finally:
-        for future in admin.delete_topics(topics).values():
-            future.exception(30.0)
+        admin.delete(topics)
 
 
 @contextmanager
 def redis(url: str | None) -> Iterator[tuple[str, str]]:
-    """A Redis URL and what serves it: the named one, redis-server where it is installed, else an in-process
-    stand-in.
+    """A Redis URL and a description of the server.
+
+    The server is the one that the user named, else redis-server if it is installed, else an in-process stand-in.
     """
     if url is not None:
         yield url, url.rsplit("@", 1)[-1]
@@ -70,19 +65,7 @@ def _redis_server(program: str) -> Iterator[int]:
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="offbeat-demo-") as folder:
         process = subprocess.Popen(  # noqa: S603 - the program found on the PATH, fixed arguments
-            [
-                program,
-                "--port",
-                str(port),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-                folder,
-            ],
+            [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
             stdout=subprocess.DEVNULL,
         )
         try:

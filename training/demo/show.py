@@ -1,4 +1,4 @@
-"""The demo in a terminal: alerts as they come, versions as they change, and a summary at the end."""
+"""Shows the demo in a terminal: alerts as they come, model versions as they change, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 _COLOURS = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}
+_VERSION_EVENTS = {
+    "cold_start": "first model",
+    "fine_tune": "fine-tuned",
+    "switched": "worker switched to",
+    "challenger_rejected": "challenger rejected",
+    "threshold_moved": "threshold moved",
+}
+"""Log events of worker and trainer, and how to show them."""
 _FEATURES = 3
 
 
 class Screen:
-    """Prints to stderr when quiet is asked for a summary alone, to stdout otherwise."""
+    """Prints to stdout; prints nothing if `quiet`."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=quiet, quiet=quiet, highlight=False)
@@ -35,9 +43,7 @@ class Screen:
         self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def version(self, event: dict[str, Any]) -> None:
-        names = {"cold_start": "first model", "fine_tune": "fine-tuned", "switched": "worker switched to",
-                 "challenger_rejected": "challenger rejected", "threshold_moved": "threshold moved"}  # fmt: skip
-        name = names.get(event["event"])
+        name = _VERSION_EVENTS.get(event["event"])
         if name is None or (event["event"] == "switched" and event.get("partition") != 0):
             return
         details = f"v{event['version']}" if "version" in event else ""
@@ -49,7 +55,7 @@ class Screen:
         grid = Grid(title="offbeat demo", show_header=False)
         for name, value in summary.items():
             grid.add_row(name.replace("_", " "), _value(value))
-        grid.add_row("alert rate, configured", f"{alert_rate:.3f}")
+        grid.add_row("configured alert rate", f"{alert_rate:.3f}")
         if true_share is not None:
             grid.add_row("true share of anomalies", f"{true_share:.3f}")
         self._console.print(grid)

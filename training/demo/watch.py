@@ -1,4 +1,4 @@
-"""What came out: reads the alerts and the scores topics as any user would, and measures them against the labels."""
+"""Reads the alerts and the scores topics as any consumer would, and measures them against the labels."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from training.demo.services import PARTITIONS
 from training.demo.stream import Player
 from training.evaluate.ranking_metrics import ranking
+from worker.adapters.kafka_range_reader import Connection, RangeReader
+from worker.ports.log import TopicPartition
 
 
 @dataclass(slots=True)
-class Seen:
-    """`score`, `error` and `flagged` by row of the table; nan where a row was not scored."""
+class Results:
+    """The worker's output. `score`, `error` and `flagged` are (n,) by row of the table; NaN for rows not yet scored.
+
+    `new_alerts` holds the alerts that have not been shown yet.
+    """
 
     score: npt.NDArray[np.float64]
     error: npt.NDArray[np.float64]
     flagged: npt.NDArray[np.bool_]
     alerts: int = 0
-    versions: set[int] = field(default_factory=set)
-    fresh: list[dict[str, Any]] = field(default_factory=list)
+    new_alerts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def scored(self) -> npt.NDArray[np.bool_]:
@@ -32,72 +35,60 @@ class Seen:
 
 
 class Watcher:
-    """A `read_committed` reader of both topics; `poll()` takes what there is."""
+    """A `read_committed` reader of both topics that collects `results`."""
 
     def __init__(self, bootstrap: str, alerts: str, scores: str, player: Player, rows: int) -> None:
         self._alerts = alerts
         self._player = player
-        self.seen = Seen(np.full(rows, np.nan), np.full(rows, np.nan), np.zeros(rows, np.bool_))
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "demo-watcher",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "fetch.queue.backoff.ms": 10,
-                "log_level": 3,
-            }
-        )
-        self._consumer.assign(
-            [TopicPartition(topic, partition, 0) for topic in (alerts, scores) for partition in range(PARTITIONS)]
+        self.results = Results(np.full(rows, np.nan), np.full(rows, np.nan), np.zeros(rows, np.bool_))
+        self._reader = RangeReader(Connection(bootstrap), "the demo's topics", quiet=True)
+        self._reader.follow(
+            {TopicPartition(topic, number): 0 for topic in (alerts, scores) for number in range(PARTITIONS)}
         )
 
     def poll(self, seconds: float) -> int:
-        """Take what arrives within `seconds`; returns how many rows were scored so far."""
-        for message in self._consumer.consume(5_000, seconds):
-            error = message.error()
-            if error is not None:
-                if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._PARTITION_EOF):
-                    continue
-                raise RuntimeError(error.str())
-            self._take(message)
-        return int(self.seen.scored.sum())
+        """Collect the records that arrive within `seconds`; returns the number of rows scored so far."""
+        for records in self._reader.poll(5_000, seconds):
+            for value in records.values:
+                document = msgspec.json.decode(value or b"{}")
+                if records.source.topic == self._alerts:
+                    self._add_alert(document)
+                else:
+                    self._add_score(document)
+        return int(self.results.scored.sum())
 
-    def _take(self, message: Message) -> None:
-        plain = msgspec.json.decode(message.value() or b"{}")
-        seen = self.seen
-        if message.topic() == self._alerts:
-            if plain["kind"] == "anomaly" and plain["status"] != "closed":
-                seen.alerts += 1
-                seen.fresh.append(plain)
-            return
-        row = self._player.sent[plain["partition"]][plain["offset"]]
-        seen.score[row] = plain["score"]
-        seen.error[row] = plain["reconstruction_error"]
-        seen.flagged[row] = plain["verdict"] == "ANOMALOUS"
-        seen.versions.add(plain["version"])
+    def _add_alert(self, alert: dict[str, Any]) -> None:
+        if alert["kind"] == "anomaly" and alert["status"] != "closed":
+            self.results.alerts += 1
+            self.results.new_alerts.append(alert)
+
+    def _add_score(self, score: dict[str, Any]) -> None:
+        row, results = self._player.sent[score["partition"]][score["offset"]], self.results
+        results.score[row] = score["score"]
+        results.error[row] = score["reconstruction_error"]
+        results.flagged[row] = score["verdict"] == "ANOMALOUS"
 
     def close(self) -> None:
-        self._consumer.close()
+        self._reader.close()
 
 
-def measure(seen: Seen, labels: npt.NDArray[np.bool_] | None) -> dict[str, float | None]:
-    """Precision and recall of the flagged, ROC-AUC and PR-AUC of the scores; None where the labels do not allow one.
+def measure(results: Results, labels: npt.NDArray[np.bool_] | None) -> dict[str, float | None]:
+    """Precision and recall of the flagged rows, ROC-AUC and PR-AUC of the scores; None if the labels do not allow one.
 
-    Ranked by score; scores that are equal (the floor of the p-value) by reconstruction error.
+    Rows are ranked by score; rows with the same score (the lowest possible p-value) by reconstruction error.
     """
-    nothing: dict[str, float | None] = {"precision": None, "recall": None, "roc_auc": None, "pr_auc": None}
-    scored = seen.scored
+    metrics: dict[str, float | None] = {"precision": None, "recall": None, "roc_auc": None, "pr_auc": None}
+    scored = results.scored
     if labels is None or not scored.any():
-        return nothing
-    truth, flagged = labels[scored], seen.flagged[scored]
+        return metrics
+    truth, flagged = labels[scored], results.flagged[scored]
     hits = int((truth & flagged).sum())
     if flagged.any():
-        nothing["precision"] = hits / int(flagged.sum())
+        metrics["precision"] = hits / int(flagged.sum())
     if truth.any():
-        nothing["recall"] = hits / int(truth.sum())
+        metrics["recall"] = hits / int(truth.sum())
         if not truth.all():
             rank = np.empty(len(truth))
-            rank[np.lexsort((seen.error[scored], seen.score[scored]))] = np.arange(len(truth))
-            nothing |= {name: value for name, value in ranking(truth, rank).items() if name in nothing}
-    return nothing
+            rank[np.lexsort((results.error[scored], results.score[scored]))] = np.arange(len(truth))
+            metrics |= {name: value for name, value in ranking(truth, rank).items() if name in metrics}
+    return metrics

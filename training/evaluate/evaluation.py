@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluate.prequential import Outcome, Progress, a_second_a_row, evaluate, warmup_rows
+from training.evaluate.prequential import Outcome, Progress, evaluate, one_second_per_row, warmup_rows
 from training.evaluate.ranking_metrics import ranking
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.profile.infer import infer_features
-from training.profile.leaks import named_like_an_answer
+from training.profile.leaks import looks_like_label
 from training.tables.table import Table, read_table
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns, category, from_table
@@ -68,8 +68,8 @@ def run(question: Question, progress: Progress | None = None, say: Say = lambda 
     entities = [category(value) for value in table.columns.get(spec.entity or "", [None] * table.rows)]
     times = _times(question.path, table, spec.time)
     try:
-        when = times if times is not None else a_second_a_row(table.rows)
-        columns = with_pasts(settings, columns, entities, when)
+        when = times if times is not None else one_second_per_row(table.rows)
+        columns = featurize_rows(settings, columns, entities, when)
         outcome = evaluate(settings, columns, warmup=warmup, seed=question.seed, times=times, progress=progress)
     except ValueError as error:
         raise ConfigError(f"{question.path}: {error}") from None
@@ -88,7 +88,7 @@ def run(question: Question, progress: Progress | None = None, say: Say = lambda 
 def _settings(question: Question, table: Table, warmup: int, say: Say) -> Settings:
     settings = question.settings
     if settings is None:
-        answers = [name for name in table.columns if named_like_an_answer(name)]
+        answers = [name for name in table.columns if looks_like_label(name)]
         if answers:
             say(f"left out, for their names tell the answer: {', '.join(answers)}; -c FILE to use them")
         open_columns = {name: values for name, values in table.columns.items() if name not in answers}

@@ -60,7 +60,7 @@ def warmup_rows(rows: int) -> int:
     return max(WARMUP_LEAST, min(WARMUP_MOST, int(WARMUP_SHARE * rows)))
 
 
-def a_second_a_row(rows: int) -> npt.NDArray[np.int64]:
+def one_second_per_row(rows: int) -> npt.NDArray[np.int64]:
     """(rows,) event time in ms, where a file has none."""
     return np.arange(rows, dtype=np.int64) * 1_000
 
@@ -96,7 +96,7 @@ class _Run:
     ) -> None:
         self._settings = settings
         self._columns = columns
-        self._times = times if times is not None else a_second_a_row(len(columns))
+        self._times = times if times is not None else one_second_per_row(len(columns))
         self._seed = seed
         self.at = warmup
         n = len(columns) - warmup

@@ -87,14 +87,14 @@ def train(
     if replace and no_promote:
         raise click.UsageError("--replace and --no-promote exclude each other")
     settings = load(config)
-    from training.history.train_command import Options, train_first
+    from training.history.train_command import Options, run_training
     from worker import logs
     from worker.compose import instance_name
 
     with _bars() as stage:
         logs.configure(log_level, stream=settings.stream, instance=f"{instance_name()}-train")
         options = Options(file, rows, since, label, seed, replace, promote=not no_promote)
-        summary = train_first(settings, options, stage)
+        summary = run_training(settings, options, stage)
     click.echo(json.dumps(asdict(summary)) if as_json else _told(summary))
 
 

@@ -1,4 +1,4 @@
-"""Rows of a file as the model sees them: the fold over their entities' pasts that the worker does."""
+"""Featurizes the rows of a file with the step that featurizes records in the worker."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ import numpy.typing as npt
 
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
+from worker.core.events.decode import Decoded
 from worker.core.events.entity_names import pack_names
-from worker.core.events.event_time import event_times
-from worker.core.state.entities import Entities
+from worker.core.state.partition_state import PartitionState
+from worker.core.step import featurize
 
 _CHUNK = 8_192
 
 
-def with_pasts(
+def featurize_rows(
     settings: Settings, columns: Columns, entities: Sequence[str | None], times: npt.NDArray[np.int64]
 ) -> Columns:
-    """n rows in the order in which they came, with the statistics and records of the rows before each.
+    """Add to each of n rows the statistics and the records of its entity's earlier rows.
 
-    `entities` (n,) one name a row, `times` (n,) event time in ms; unchanged where no feature looks back.
+    The rows are in order of arrival. `entities` (n,) names the entity of each row, None for none; `times` (n,) int64
+    is its event time in ms since 1970. Returns `columns` unchanged if no feature looks back.
     """
-    spec = settings.spec
-    if not spec.stateful:
+    if not settings.spec.stateful:
         return columns
-    past, clock, parts = Entities(spec, settings.bounds), None, []
+    state = PartitionState(settings.spec, "", 0, 0, 0, settings.bounds)
+    featurized = []
     for start in range(0, len(times), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        when = event_times(times[rows].astype(np.float64), np.full(len(times[rows]), -1, np.int64), clock)
-        offsets = np.arange(start, start + len(when.times), dtype=np.int64)
-        parts.append(
-            past.observe(columns.take(rows), pack_names(entities[rows]), when.times, when.clock, offsets).columns
+        count = len(times[rows])
+        decoded = Decoded(
+            index=np.arange(count, dtype=np.intp),
+            columns=columns.take(rows),
+            times=times[rows].astype(np.float64),
+            rejects=[],
+            tombstones=0,
+            names=pack_names(entities[rows]),
         )
-        clock = int(when.clock[-1])
-    return Columns.concat(parts)
+        offsets = np.arange(start, start + count, dtype=np.int64)
+        no_timestamps = np.full(count, -1, np.int64)
+        featurized.append(featurize(state, decoded, offsets, no_timestamps, lambda _: None).columns)
+    return Columns.concat(featurized)

@@ -17,7 +17,7 @@ import structlog
 import torch
 
 from training.history.history import History, read_history
-from training.history.lookback import with_pasts
+from training.history.lookback import featurize_rows
 from training.learn.cold_start import LEAST_ROWS
 from training.learn.versioning import Trained, train_version
 from training.tables.table import read_table
@@ -28,7 +28,6 @@ from worker.config.load import signing_key
 from worker.config.settings import Settings
 from worker.core.events.columns import category, from_table
 from worker.core.events.decode import Limits, decoder_for
-from worker.core.events.entity_names import entity_of
 from worker.core.events.event_time import LATEST_MS, milliseconds
 from worker.core.model.bundle import BundleError
 from worker.errors import BundleRefused, ConfigError, DependencyUnreachable, OffbeatError
@@ -76,7 +75,7 @@ class Summary:
     seconds: float
 
 
-def train_first(settings: Settings, options: Options, stage: Stage) -> Summary:
+def run_training(settings: Settings, options: Options, stage: Stage) -> Summary:
     """Read, train, publish; raises the errors of `worker.errors`. Promotion is the last step: a crash before it leaves
     what served before.
     """
@@ -210,10 +209,10 @@ def _from_file(settings: Settings, path: Path, label: str | None) -> History:
     order = np.argsort(times, kind="stable")
     chosen = order[~(rejected | anomalous)[order]]
     named = columns[spec.entity] if spec.stateful and spec.entity is not None else [None] * table.rows
-    entities = [entity_of(category(named[i]), None) for i in chosen.tolist()]
+    entities = [category(named[i]) for i in chosen.tolist()]
     when = np.clip(np.nan_to_num(times[chosen]), 0, LATEST_MS).astype(np.int64)
     return History(
-        with_pasts(settings, events.take(chosen), entities, when),
+        featurize_rows(settings, events.take(chosen), entities, when),
         table.rows,
         rejected=int(rejected.sum()),
         anomalous=int(anomalous.sum()),

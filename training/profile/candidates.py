@@ -1,4 +1,4 @@
-"""Which fields could be the entity and the event time, and how often events come by it."""
+"""Finds fields that could be the entity or the event time, and estimates the event rate."""
 
 from __future__ import annotations
 
@@ -11,79 +11,112 @@ import numpy as np
 import numpy.typing as npt
 
 from training.profile.fields import Field, words_of
-from training.tables.values import is_time_text, present
+from training.tables.values import drop_missing, is_time_text
 from worker.core.events.event_time import SECONDS_BELOW, milliseconds
 
-_THINGS = {"id", "user", "username", "account", "customer", "client", "device", "sensor", "machine", "card", "merchant",
-           "node", "vehicle", "asset", "tenant", "session"}  # fmt: skip
-_PLACES = {"ip", "addr", "address", "host", "hostname", "service", "src", "source", "pod", "mac", "imei", "entity"}
-_TIMES = {"time", "ts", "timestamp", "date", "datetime", "at", "when", "created", "occurred", "epoch", "utc"}
+_THING_WORDS = {
+    "id",
+    "user",
+    "username",
+    "account",
+    "customer",
+    "client",
+    "device",
+    "sensor",
+    "machine",
+    "card",
+    "merchant",
+    "node",
+    "vehicle",
+    "asset",
+    "tenant",
+    "session",
+}
+"""Words in the names of fields that identify a thing, as a text or a number."""
+_ADDRESS_WORDS = {
+    "ip",
+    "addr",
+    "address",
+    "host",
+    "hostname",
+    "service",
+    "src",
+    "source",
+    "pod",
+    "mac",
+    "imei",
+    "entity",
+}
+"""Words in the names of fields that identify a thing only if they hold texts."""
+_TIME_WORDS = {"time", "ts", "timestamp", "date", "datetime", "at", "when", "created", "occurred", "epoch", "utc"}
 _FROM_MS, _TO_MS = 946_684_800_000.0, 4_102_444_800_000.0
-"""The years 2000 to 2100: a number outside them is hardly the time of an event in a stream."""
-_MISSING = 0.05
-_PER_ENTITY = 2.0
-_IN_ORDER = 0.9
+"""The years 2000 and 2100 in ms since 1970. A number outside this range is unlikely to be an event's time."""
+_MAX_MISSING = 0.05
+_MIN_EVENTS_PER_ENTITY = 2.0
+_MIN_IN_ORDER = 0.9
 _SPREAD = (0.05, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`basis` says what speaks for the field; `usable` whether it can be written into a configuration unseen."""
+    """`basis` is the evidence for the field. `usable` fields may be chosen without asking the user."""
 
     field: str
     basis: str
     usable: bool
 
 
-def entities(fields: Sequence[Field]) -> list[Candidate]:
-    """Best first: fields that name a thing which comes again and again. Usable where the name says so too."""
+def find_entities(fields: Sequence[Field]) -> list[Candidate]:
+    """Fields with values that recur, best first. Those whose names suggest a thing as well are usable."""
     found = []
     for field in fields:
         count = sum(field.types.values())
-        if not field.verdict.scalar or not field.distinct or field.distinct < 2 or field.missing > _MISSING:
+        if not field.verdict.scalar or not field.distinct or field.distinct < 2 or field.missing > _MAX_MISSING:
             continue
         if not set(field.types) <= {"text", "integer"} or field.kind == "cyclic":
             continue
         words = words_of(field.name)
-        named = words[-1:] != [] and words[-1] in _THINGS
+        good_name = words[-1:] != [] and words[-1] in _THING_WORDS
         if "text" in field.types:
-            named = not (_THINGS | _PLACES).isdisjoint(words)
-        if count / field.distinct >= _PER_ENTITY and (named or "text" in field.types):
+            good_name = not (_THING_WORDS | _ADDRESS_WORDS).isdisjoint(words)
+        if count / field.distinct >= _MIN_EVENTS_PER_ENTITY and (good_name or "text" in field.types):
             basis = f"{field.distinct:,} values, {count / field.distinct:,.1f} events each"
-            found.append((named, field.distinct, Candidate(field.name, basis, named)))
+            found.append((good_name, field.distinct, Candidate(field.name, basis, good_name)))
     return [candidate for *_, candidate in sorted(found, key=lambda entry: (-entry[0], -entry[1]))]
 
 
-def times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> list[Candidate]:
-    """Best first: ISO 8601 text, numbers that are plausible as seconds or milliseconds since 1970, and last, not
-    usable, numbers that merely grow.
+def find_times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> list[Candidate]:
+    """Fields that may hold the event time, best first.
+
+    ISO 8601 texts and numbers that are plausible as seconds or milliseconds since 1970 are usable. Dates without a time
+    of day and numbers that merely grow are not.
     """
     found = []
     for field in fields:
         if not field.verdict.scalar or field.missing > 0.5:
             continue
-        known = present(columns[field.name])
+        known = drop_missing(columns[field.name])
         basis, usable = _basis(known, field)
         if basis:
-            named = not _TIMES.isdisjoint(words_of(field.name))
-            found.append((usable, named, -field.missing, Candidate(field.name, basis, usable)))
+            good_name = not _TIME_WORDS.isdisjoint(words_of(field.name))
+            found.append((usable, good_name, -field.missing, Candidate(field.name, basis, usable)))
     return [candidate for *_, candidate in sorted(found, key=lambda entry: entry[:3], reverse=True)]
 
 
 def _basis(known: list[Any], field: Field) -> tuple[str, bool]:
     if set(field.types) == {"text"} and is_time_text(known):
-        fine = any(len(value) > 10 for value in known)
-        return ("ISO 8601", True) if fine else ("dates, without a time of day", False)
+        has_time_of_day = any(len(value) > 10 for value in known)
+        return ("ISO 8601", True) if has_time_of_day else ("dates, without a time of day", False)
     if not field.types or not set(field.types) <= {"integer", "number"}:
         return "", False
-    named = not _TIMES.isdisjoint(words_of(field.name))
-    if _plausible(known) and (named or _in_order(known)):
+    good_name = not _TIME_WORDS.isdisjoint(words_of(field.name))
+    if _is_plausible(known) and (good_name or _is_in_order(known)):
         seconds = max(known) < SECONDS_BELOW
         return f"{'seconds' if seconds else 'milliseconds'} since 1970", True
     return ("only grows; its unit is unknown", False) if "clock" in field.verdict.reason else ("", False)
 
 
-def _plausible(known: list[Any]) -> bool:
+def _is_plausible(known: list[Any]) -> bool:
     least, most = float(min(known)), float(max(known))
     if (least < SECONDS_BELOW) != (most < SECONDS_BELOW):
         return False
@@ -91,26 +124,28 @@ def _plausible(known: list[Any]) -> bool:
     return least * scale >= _FROM_MS and most * scale <= _TO_MS
 
 
-def _in_order(known: list[Any]) -> bool:
+def _is_in_order(known: list[Any]) -> bool:
     pairs = len(known) - 1
-    return pairs >= 1 and sum(before <= after for before, after in pairwise(known)) >= _IN_ORDER * pairs
+    return pairs >= 1 and sum(before <= after for before, after in pairwise(known)) >= _MIN_IN_ORDER * pairs
 
 
-def stamps(values: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """(n,) times as events write them to (n,) ms since 1970, nan where missing."""
+def parse_times(values: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """The times of n events as (n,) float64 ms since 1970, NaN where missing. Raises ValueError for an invalid time."""
     return np.array([np.nan if value is None else milliseconds(value) for value in values], np.float64)
 
 
-def events_per_second(stamps: npt.NDArray[np.float64], partitions: npt.NDArray[np.int64] | None = None) -> float | None:
-    """From (n,) times in ms and the partition of each; None where they do not tell.
+def estimate_event_rate(
+    times: npt.NDArray[np.float64], partitions: npt.NDArray[np.int64] | None = None
+) -> float | None:
+    """Events per second, from (n,) times in ms and the (n,) partition of each; None if there are too few times.
 
-    Each partition for itself: a sample reaches back further in a quiet one. The outer tenth of the times is left out,
-    so that a stray one does not stretch the span.
+    Rates are summed over partitions, because a sample reaches further back in a quiet partition than in a busy one. The
+    first and last 5 % of the times are ignored, so that an outlier cannot stretch the span.
     """
-    groups = np.zeros(len(stamps), np.int64) if partitions is None else partitions
+    groups = np.zeros(len(times), np.int64) if partitions is None else partitions
     total = 0.0
     for group in np.unique(groups):
-        known = stamps[(groups == group) & np.isfinite(stamps)]
+        known = times[(groups == group) & np.isfinite(times)]
         if len(known) < 2:
             continue
         first, last = np.quantile(known, _SPREAD)

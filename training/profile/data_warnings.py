@@ -1,4 +1,4 @@
-"""What to be careful of in a field's values, each with a code that programs can go by."""
+"""Warnings about the values of a field, each with a stable code for programs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from training.tables.values import is_time_text
 
 UNIQUE_VALUES = 50
-"""Up to so many different values may be an accident of a small sample."""
-_WORDS = 3.0
-_GROWS_ROWS = 32
-_GROWS_STEADILY = 0.9
+"""That so few values are all different may be an accident of a small sample."""
+_FREE_TEXT_WORDS = 3.0
+_GROWTH_MIN_VALUES = 32
+_GROWTH_SHARE = 0.9
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _YEARS_MS = (946_684_800_000, 4_102_444_800_000)
 """The years 2000 and 2100 in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
-    """`code` is one word or two with a dash; `field` is None where it is about the whole sample."""
+class DataWarning:
+    """`code` is lower case, words joined by dashes. `field` is None for a warning about the whole sample."""
 
     code: str
     text: str
@@ -32,56 +32,62 @@ class Caution:
         return self.text if self.field is None else f"{self.field}: {self.text}"
 
 
-def cautions(name: str, known: list[Any], types: Counter[str], counts: Counter[str | None] | None) -> list[Caution]:
-    """From the values that are there, how many there are of each type, and of each value (None for lists)."""
+def find_warnings(
+    name: str, known: list[Any], types: Counter[str], counts: Counter[str | None] | None
+) -> list[DataWarning]:
+    """The warnings about one field, from its `known` values and from their counts by type and by value.
+
+    `counts` is None if some values are lists.
+    """
     if not known:
-        return [Caution("missing", "never there", name)]
+        return [DataWarning("missing", "always missing", name)]
     if counts is None:
-        return [Caution("lists", "lists are not read", name)]
+        return [DataWarning("lists", "lists are not supported", name)]
     found = [("constant", "constant in this sample")] if len(counts) == 1 else []
     kinds = {"number" if kind == "integer" else kind for kind in types}
     if len(kinds) > 1:
         found.append(("mixed", f"mixed types: {', '.join(f'{count:,} {kind}' for kind, count in types.items())}"))
     elif kinds == {"text"}:
-        found += _of_texts(known, counts)
+        found += _text_warnings(known, counts)
     elif kinds == {"number"}:
-        found += _of_numbers(known, types, counts)
-    return [Caution(code, text, name) for code, text in found]
+        found += _number_warnings(known, types, counts)
+    return [DataWarning(code, text, name) for code, text in found]
 
 
-def _of_texts(known: list[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
+def _text_warnings(known: list[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
     if is_time_text(known):
         whole_days = all(len(value) == 10 for value in known)
-        return [("dates", "no time of day: `period: week` says more than `day`")] if whole_days else []
+        return [("dates", "dates without a time of day: use `period: week`, not `day`")] if whole_days else []
     words = sum(len(value.split()) for value in known) / len(known)
-    if len(counts) > max(UNIQUE_VALUES, len(known) // 2) and words >= _WORDS:
+    if len(counts) > max(UNIQUE_VALUES, len(known) // 2) and words >= _FREE_TEXT_WORDS:
         return [("free-text", f"free text, {words:.0f} words on average")]
-    found = [("unique", "no value repeats: an identifier")] if len(counts) == len(known) > UNIQUE_VALUES else []
+    found = [("unique", "an identifier: no value repeats")] if len(counts) == len(known) > UNIQUE_VALUES else []
     if all(map(_NUMBER.fullmatch, counts)):  # type: ignore[arg-type]
-        found.append(("number-text", "numbers written as text: they are read as categories"))
+        found.append(("number-text", "numbers written as text: they are treated as categories"))
     return found
 
 
-def _of_numbers(known: list[Any], types: Counter[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
+def _number_warnings(known: list[Any], types: Counter[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
     if _grows(known, len(counts)):
         found = [
-            ("counter", "grows steadily, as clocks and counters do: its values will leave what the model has seen")
+            (
+                "counter",
+                "grows steadily, like a clock or a counter: it will leave the range that the model has seen",
+            )
         ]
         first, last = _YEARS_MS
         if any(first * finer <= min(known) and max(known) <= last * finer for finer in (1_000, 1_000_000)):
-            found.append(
-                ("unit", "perhaps micro- or nanoseconds since 1970; times are read in seconds or milliseconds")
-            )
+            found.append(("unit", "perhaps micro- or nanoseconds since 1970; times must be in seconds or milliseconds"))
         return found
     if set(types) == {"integer"} and len(counts) == len(known) > UNIQUE_VALUES:
-        return [("unique", "whole numbers of which none repeats: perhaps an identifier")]
+        return [("unique", "perhaps an identifier: whole numbers, none of which repeats")]
     return []
 
 
 def _grows(known: list[Any], distinct: int) -> bool:
-    """Nearly all of the way that the values went, they went up."""
-    if distinct < _GROWS_ROWS:
+    """Whether the total rise is nearly all of the total change from value to value."""
+    if distinct < _GROWTH_MIN_VALUES:
         return False
-    # In Python's own numbers: steps of nanoseconds since 1970 are lost in a float64.
-    way = sum(abs(after - before) for before, after in pairwise(known))
-    return bool(way > 0 and known[-1] - known[0] >= _GROWS_STEADILY * way)
+    # Summed as Python numbers, because a float64 cannot resolve nanoseconds since 1970.
+    change = sum(abs(after - before) for before, after in pairwise(known))
+    return bool(change > 0 and known[-1] - known[0] >= _GROWTH_SHARE * change)

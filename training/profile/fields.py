@@ -1,4 +1,4 @@
-"""What a sample shows of a field: types, how much is missing, how it is spread, and what to be careful of."""
+"""Describes the fields of a sample: their types, missing values, distribution and warnings."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.profile.data_warnings import UNIQUE_VALUES, Caution, cautions
+from training.profile.data_warnings import UNIQUE_VALUES, DataWarning, find_warnings
 from training.profile.infer import Verdict
-from training.tables.values import is_time_text, present, type_name
+from training.tables.values import drop_missing, is_time_text, type_name
 from worker.core.events.columns import category
 
-_IDENTIFIES = {"id", "uuid", "guid", "seq", "sequence", "serial", "number", "no", "offset", "index", "nr"}
-_SHOWN = 30
+_IDENTIFIER_WORDS = {"id", "uuid", "guid", "seq", "sequence", "serial", "number", "no", "offset", "index", "nr"}
+_MAX_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`types` counts the values by type, `missing` is the share without one, `distinct` is None where values are lists.
-    `shape` is one line about the values.
+    """A field of the sample.
+
+    `types` counts the known values by type, `missing` is the share of missing ones, and `distinct` the number of
+    different ones, None if some are lists. `summary` describes the values in one line.
     """
 
     name: str
@@ -28,26 +30,26 @@ class Field:
     missing: float
     distinct: int | None
     verdict: Verdict
-    shape: str
-    cautions: tuple[Caution, ...]
+    summary: str
+    warnings: tuple[DataWarning, ...]
 
     @property
     def kind(self) -> str:
         return str(self.verdict.feature["kind"]) if self.verdict.feature is not None else "none"
 
     @property
-    def counts_up(self) -> bool:
-        return any(caution.code == "counter" for caution in self.cautions)
+    def is_counter(self) -> bool:
+        return any(warning.code == "counter" for warning in self.warnings)
 
     @property
-    def identifies(self) -> bool:
-        """Whole numbers of which none repeats, and a name that says that it numbers things."""
-        whole = set(self.types) == {"integer"} and self.distinct == self.types["integer"] > UNIQUE_VALUES
-        return whole and not _IDENTIFIES.isdisjoint(words_of(self.name))
+    def is_identifier(self) -> bool:
+        """Whether the values are unique integers and the name says that they identify something."""
+        unique = set(self.types) == {"integer"} and self.distinct == self.types["integer"] > UNIQUE_VALUES
+        return unique and not _IDENTIFIER_WORDS.isdisjoint(words_of(self.name))
 
     @property
     def readable_as(self) -> dict[str, str] | None:
-        """The feature that it would be if somebody wanted it all the same."""
+        """The feature to configure if the user wants this field despite the verdict; None if it cannot be read."""
         if not self.types or not self.verdict.scalar:
             return None
         kinds = set(self.types)
@@ -58,38 +60,38 @@ class Field:
         }
 
 
-def look(name: str, values: Sequence[Any], verdict: Verdict) -> Field:
-    """From (n,) values, n at least 1, and what `training.profile.infer` made of them."""
-    known = present(values)
+def describe_field(name: str, values: Sequence[Any], verdict: Verdict) -> Field:
+    """Describe a field from its (n,) values, n >= 1, and from the verdict of `training.profile.infer`."""
+    known = drop_missing(values)
     types: Counter[str] = Counter()
     for kind, count in Counter(map(type, known)).items():
         types[type_name(kind)] += count
     counts = Counter(map(category, known)) if "list" not in types else None
     missing = 1.0 - len(known) / len(values)
-    found = tuple(cautions(name, known, types, counts))
+    warnings = tuple(find_warnings(name, known, types, counts))
     distinct = len(counts) if counts is not None else None
-    return Field(name, dict(types), missing, distinct, verdict, _shape(known, types, counts), found)
+    return Field(name, dict(types), missing, distinct, verdict, _summarize(known, types, counts), warnings)
 
 
 def words_of(name: str) -> list[str]:
-    """The words in the last part of a dotted path: `src.userId_2` has user, id, 2."""
-    found = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name.rsplit(".", 1)[-1])
-    return [word.lower() for word in found]
+    """The words in the last part of a dotted path, in lower case: `src.userId_2` gives user, id, 2."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name.rsplit(".", 1)[-1])
+    return [word.lower() for word in words]
 
 
-def _shape(known: list[Any], types: Counter[str], counts: Counter[str | None] | None) -> str:
+def _summarize(known: list[Any], types: Counter[str], counts: Counter[str | None] | None) -> str:
     if not known or counts is None:
-        return "lists" if known else "never there"
+        return "lists" if known else "always missing"
     if set(types) <= {"integer", "number"}:
         ordered = sorted(known)
-        least, middle, most = (_number(ordered[place]) for place in (0, len(ordered) // 2, -1))
-        return f"{least} … {most}, median {middle}"
+        lowest, median, highest = (_format_number(ordered[place]) for place in (0, len(ordered) // 2, -1))
+        return f"{lowest} … {highest}, median {median}"
     if set(types) == {"text"} and is_time_text(known):
-        return f"{min(known)[:_SHOWN]} … {max(known)[:_SHOWN]}"
-    (top, often), total = counts.most_common(1)[0], len(known)
-    text = str(top) if len(str(top)) <= _SHOWN else str(top)[:_SHOWN] + "…"
-    return f"{len(counts):,} values, most often {text!r} ({often / total:.0%})"
+        return f"{min(known)[:_MAX_SHOWN]} … {max(known)[:_MAX_SHOWN]}"
+    top, count = counts.most_common(1)[0]
+    text = str(top) if len(str(top)) <= _MAX_SHOWN else str(top)[:_MAX_SHOWN] + "…"
+    return f"{len(counts):,} values, most often {text!r} ({count / len(known):.0%})"
 
 
-def _number(value: Any) -> str:
+def _format_number(value: Any) -> str:
     return str(value) if isinstance(value, int) and abs(value) < 10**18 else f"{value:.6g}"

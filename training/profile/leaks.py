@@ -1,4 +1,4 @@
-"""Fields that tell the answer, and fields that tell the same as another."""
+"""Finds fields that leak the label, and fields that repeat another one."""
 
 from __future__ import annotations
 
@@ -10,67 +10,85 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.profile.data_warnings import Caution
+from training.profile.data_warnings import DataWarning
 from training.profile.fields import Field, words_of
-from training.tables.values import present
+from training.tables.values import drop_missing
 from worker.core.events.columns import category
 
-_ANSWERS = {"label", "labels", "labelled", "labeled", "fraud", "fraudulent", "attack", "attacks", "anomaly",
-            "anomalies", "anomalous", "outlier", "outliers", "malicious", "intrusion"}  # fmt: skip
-"""Words that name the answer wherever they stand in a name; the next ones only where they are all of it."""
-_WHOLE = {"class", "target", "truth", "verdict", "y", "groundtruth"}
+_LABEL_WORDS = {
+    "label",
+    "labels",
+    "labelled",
+    "labeled",
+    "fraud",
+    "fraudulent",
+    "attack",
+    "attacks",
+    "anomaly",
+    "anomalies",
+    "anomalous",
+    "outlier",
+    "outliers",
+    "malicious",
+    "intrusion",
+}
+"""Words that mark a label anywhere in a field's name."""
+_LABEL_NAMES = {"class", "target", "truth", "verdict", "y", "groundtruth"}
+"""Words that mark a label only if they are the whole name, apart from `_FILLERS`."""
 _FILLERS = {"is", "has", "ground", "the"}
-_FEW = 50
-_ENOUGH = 5
+_MAX_DISTINCT = 50
+_MIN_ROWS = 5
+"""Fewer rows than this may agree by accident."""
 
 
-def named_like_an_answer(name: str) -> bool:
-    """Such as label, target, class, attack, is_fraud, anomaly."""
+def looks_like_label(name: str) -> bool:
+    """Whether a field's name suggests a label: label, target, class, attack, is_fraud, anomaly and so on."""
     words = words_of(name)
-    return not _ANSWERS.isdisjoint(words) or (len(rest := [w for w in words if w not in _FILLERS]) == 1
-                                              and rest[0] in _WHOLE)  # fmt: skip
+    rest = [word for word in words if word not in _FILLERS]
+    return not _LABEL_WORDS.isdisjoint(words) or (len(rest) == 1 and rest[0] in _LABEL_NAMES)
 
 
-def tells_labels(values: Sequence[Any], labels: npt.NDArray[np.bool_]) -> bool:
-    """Whether a column of few values has none that goes with both labels, (n,) each.
+def leaks_labels(values: Sequence[Any], labels: npt.NDArray[np.bool_]) -> bool:
+    """Whether a column with few distinct values determines the labels; `values` and `labels` are (n,).
 
-    Only where both labels come often enough that this is no accident.
+    False if one of the labels is too rare to tell this from an accident.
     """
-    if min(int(labels.sum()), int((~labels).sum())) < _ENOUGH or any(isinstance(v, list | dict) for v in values):
+    if min(int(labels.sum()), int((~labels).sum())) < _MIN_ROWS or any(isinstance(v, list | dict) for v in values):
         return False
     texts = [category(value) for value in values]
-    odd = {text for text, label in zip(texts, labels.tolist(), strict=True) if label}
+    anomalous = {text for text, label in zip(texts, labels.tolist(), strict=True) if label}
     normal = {text for text, label in zip(texts, labels.tolist(), strict=True) if not label}
-    return odd.isdisjoint(normal) and len(odd) + len(normal) <= min(_FEW, len(values) // 2)
+    return anomalous.isdisjoint(normal) and len(anomalous) + len(normal) <= min(_MAX_DISTINCT, len(values) // 2)
 
 
-def twins(columns: Mapping[str, Sequence[Any]], fields: Mapping[str, Field]) -> list[Caution]:
-    """One for each field that repeats an earlier one.
+def find_duplicates(columns: Mapping[str, Sequence[Any]], fields: Mapping[str, Field]) -> list[DataWarning]:
+    """A warning for each field that repeats an earlier one, as a copy or one to one.
 
-    Fields that hardly ever change are left out, which would go together by accident, and of those whose values never
-    repeat all but true copies: any two of them would go one to one.
+    Fields that hardly ever change are skipped, because they may agree by accident. Fields whose values never repeat
+    are reported only as copies, because any two of them correspond one to one.
     """
     first_with: dict[bytes, str] = {}
-    found: list[Caution] = []
+    found: list[DataWarning] = []
     for name, values in columns.items():
         distinct = fields[name].distinct
         if distinct is None or distinct < 2:
             continue
         texts = list(map(category, values))
-        if len(texts) - max(Counter(texts).values()) < _ENOUGH:
+        if len(texts) - max(Counter(texts).values()) < _MIN_ROWS:
             continue
-        first = first_with.setdefault(_codes(texts), name)
+        first = first_with.setdefault(_partition_digest(texts), name)
         if first == name:
             continue
         if texts == list(map(category, columns[first])):
-            found.append(Caution("copy", f"a copy of {first}", name))
-        elif distinct < len(present(values)):
-            found.append(Caution("one-to-one", f"one to one with {first}: each value goes with one of its", name))
+            found.append(DataWarning("copy", f"a copy of {first}", name))
+        elif distinct < len(drop_missing(values)):
+            text = f"one to one with {first}: each value corresponds to one of its values"
+            found.append(DataWarning("one-to-one", text, name))
     return found
 
 
-def _codes(texts: list[str | None]) -> bytes:
-    """A digest of which rows have equal values: the same for every column that is one to one with it."""
+def _partition_digest(texts: list[str | None]) -> bytes:
+    """A digest of which rows have equal values. Columns that correspond one to one have the same digest."""
     places: dict[str | None, int] = {}
     codes = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
     return hashlib.blake2b(codes.tobytes(), digest_size=16).digest()

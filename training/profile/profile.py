@@ -1,4 +1,4 @@
-"""What `offbeat profile` finds: the fields, what to be careful of, suggestions, and a configuration that runs."""
+"""Profiles a sample: its fields, warnings, suggestions, and a configuration that runs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.profile.candidates import Candidate, entities, events_per_second, stamps, times
-from training.profile.data_warnings import Caution
-from training.profile.fields import Field, look
-from training.profile.infer import MAX_FEATURES, Verdict, clashes, judge
-from training.profile.leaks import named_like_an_answer, tells_labels, twins
-from training.profile.proposal import DAY_S, configuration, suggested_rate, trial
+from training.profile.candidates import Candidate, estimate_event_rate, find_entities, find_times, parse_times
+from training.profile.data_warnings import DataWarning
+from training.profile.fields import Field, describe_field
+from training.profile.infer import MAX_FEATURES, Verdict, classify_columns, find_clashes
+from training.profile.leaks import find_duplicates, leaks_labels, looks_like_label
+from training.profile.proposal import DAY_S, build_configuration, suggest_alert_rate, try_decoding
 from training.tables.table import Table
 from worker.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a sample of n rows came from.
+    """A sample of n rows, and where it came from.
 
-    For a topic: `stamps` (n,) ms since 1970 and `partitions` (n,) of the records, `values` some of them as they were,
-    and whether it is `keyed`: by keys that come again and again, as an entity does.
+    For a topic: `timestamps` (n,) of the records in ms since 1970 and their `partitions` (n,); `values` are some of the
+    records' bytes. `keyed` is True if the record keys recur, as the names of entities do.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Source:
     topic: str | None = None
     bootstrap: str = "localhost:9092"
     properties: Mapping[str, str] = field(default_factory=dict)
-    stamps: npt.NDArray[np.float64] | None = None
+    timestamps: npt.NDArray[np.float64] | None = None
     partitions: npt.NDArray[np.int64] | None = None
     values: Sequence[bytes] = ()
     keyed: bool = False
@@ -40,97 +40,117 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`entity` and `time` are the fields chosen of the candidates, None where none is sure enough; `alert_rate` is a
-    share of events, `rate` events per second, None where nothing tells.
+    """A profile and the configuration that follows from it.
+
+    `entity` and `time` are the chosen candidates, None if no candidate is usable. `alert_rate` is a share of events;
+    `event_rate` is in events per second, None if unknown.
     """
 
     source: Source
     stream: str
     fields: tuple[Field, ...]
-    warnings: tuple[Caution, ...]
+    warnings: tuple[DataWarning, ...]
     entities: tuple[Candidate, ...]
     entity: str | None
     times: tuple[Candidate, ...]
     time: str | None
-    rate: float | None
+    event_rate: float | None
     alert_rate: float
     configuration: dict[str, Any]
 
     @property
-    def flagged_a_day(self) -> float | None:
-        return None if self.rate is None else self.rate * DAY_S * self.alert_rate
+    def flagged_per_day(self) -> float | None:
+        return None if self.event_rate is None else self.event_rate * DAY_S * self.alert_rate
 
 
 def profile(source: Source, stream: str) -> Profile:
-    """Raises ConfigError where no field can be a feature, and where the stream's name does not load."""
+    """Profile a sample. Raises ConfigError if no field can be a feature, or if the stream's name is invalid."""
     columns = source.table.columns
-    verdicts = judge(columns)
-    seen = {name: look(name, values, verdicts[name]) for name, values in columns.items()}
-    answers = _answers(seen, source.table)
-    askable = [found for name, found in seen.items() if name not in answers]
-    when = times(askable, columns)
-    time = next((candidate.field for candidate in when if candidate.usable), None)
-    things = [candidate for candidate in entities(askable) if candidate.field != time]
-    entity = next((candidate.field for candidate in things if candidate.usable and not source.keyed), None)
-    fields, beyond = _at_most([_settled(found, answers.get(found.name), entity, time) for found in seen.values()])
-    features = [found.verdict.feature for found in fields if found.verdict.feature is not None]
+    verdicts = classify_columns(columns)
+    described = {name: describe_field(name, values, verdicts[name]) for name, values in columns.items()}
+    leaks = _find_leaks(described, source.table)
+    eligible = [field for name, field in described.items() if name not in leaks]
+    times = find_times(eligible, columns)
+    time = next((candidate.field for candidate in times if candidate.usable), None)
+    entities = [candidate for candidate in find_entities(eligible) if candidate.field != time]
+    entity = next((candidate.field for candidate in entities if candidate.usable and not source.keyed), None)
+    fields = [_finish(field, leaks.get(field.name), entity, time) for field in described.values()]
+    fields, surplus = _limit_features(fields)
+    features = [field.verdict.feature for field in fields if field.verdict.feature is not None]
     if not features:
-        reasons = "; ".join(f"{found.name[:100]}: {found.verdict.reason}" for found in fields)
+        reasons = "; ".join(f"{field.name[:100]}: {field.verdict.reason}" for field in fields)
         raise ConfigError(f"{source.name}: no field can be a feature: {reasons}")
-    rate = _rate(source, time)
-    alert_rate = suggested_rate(rate)
+    event_rate = _event_rate(source, time)
+    alert_rate = suggest_alert_rate(event_rate)
     kafka = (source.bootstrap, source.topic, source.properties)
-    proposed = configuration(stream, kafka, {"entity": entity, "time": time}, features, alert_rate)
-    warnings = [*_cautions(fields, seen, source.table), *beyond, *trial(proposed, source.table, source.values)]
-    found = tuple(fields), tuple(warnings)
-    return Profile(source, stream, *found, tuple(things), entity, tuple(when), time, rate, alert_rate, proposed)
+    proposed = build_configuration(stream, kafka, {"entity": entity, "time": time}, features, alert_rate)
+    warnings = [*_collect_warnings(fields, described, source.table), *surplus]
+    warnings += try_decoding(proposed, source.table, source.values)
+    return Profile(
+        source=source,
+        stream=stream,
+        fields=tuple(fields),
+        warnings=tuple(warnings),
+        entities=tuple(entities),
+        entity=entity,
+        times=tuple(times),
+        time=time,
+        event_rate=event_rate,
+        alert_rate=alert_rate,
+        configuration=proposed,
+    )
 
 
-def _cautions(fields: list[Field], seen: Mapping[str, Field], table: Table) -> list[Caution]:
-    found = [caution for each in fields for caution in each.cautions] + twins(table.columns, seen)
-    for name, how in clashes(table.columns).items():
-        found.append(Caution("clash", f"{how}; the worker rejects one of the two", name))
-    return found + [Caution("sample", note) for note in table.notes]
+def _collect_warnings(fields: list[Field], described: Mapping[str, Field], table: Table) -> list[DataWarning]:
+    warnings = [warning for field in fields for warning in field.warnings]
+    warnings += find_duplicates(table.columns, described)
+    for name, reason in find_clashes(table.columns).items():
+        warnings.append(DataWarning("clash", f"{reason}; the worker rejects one of the two", name))
+    return warnings + [DataWarning("sample", note) for note in table.notes]
 
 
-def _answers(seen: Mapping[str, Field], table: Table) -> dict[str, str]:
-    """Fields that tell what is to be found out, and how."""
-    told = {}
+def _find_leaks(described: Mapping[str, Field], table: Table) -> dict[str, str]:
+    """Fields that leak the label, with the reason."""
+    leaks = {}
     for name, values in table.columns.items():
-        if table.labels is not None and tells_labels(values, table.labels):
-            told[name] = "leaking: each of its values goes with one label alone"
-        elif named_like_an_answer(name) and seen[name].types:
-            told[name] = "leaking, by its name: events that are still to be judged will not have it"
-    return told
+        if table.labels is not None and leaks_labels(values, table.labels):
+            leaks[name] = "leaking: each of its values occurs with one label only"
+        elif looks_like_label(name) and described[name].types:
+            leaks[name] = "leaking, by its name: new events will not have it"
+    return leaks
 
 
-def _settled(found: Field, answer: str | None, entity: str | None, time: str | None) -> Field:
-    """Its last word. A number cannot be entity or time and numeric at once: the time becomes its place in the day."""
-    if answer is not None:
-        leaking = Caution("leaking", answer, found.name)
-        return replace(found, verdict=Verdict(None, answer), cautions=(*found.cautions, leaking))
-    if found.name == time:
-        return replace(found, verdict=Verdict({"field": time, "kind": "cyclic", "period": "day"}), cautions=())
-    if found.name == entity and found.kind == "numeric":
-        return replace(found, verdict=Verdict(None, "the entity"))
-    if found.kind == "numeric" and found.counts_up:
-        return replace(found, verdict=Verdict(None, "a clock or a counter: it grows steadily"))
-    if found.kind == "numeric" and found.identifies:
-        return replace(found, verdict=Verdict(None, "an identifier, by its name: no value repeats"))
-    return found
+def _finish(field: Field, leak: str | None, entity: str | None, time: str | None) -> Field:
+    """Revise the verdict on a field once entity and time are known.
+
+    The worker cannot read a field as a number and as entity or time at once: a time becomes the time of day, and a
+    numeric entity is no feature.
+    """
+    if leak is not None:
+        warnings = (*field.warnings, DataWarning("leaking", leak, field.name))
+        return replace(field, verdict=Verdict(None, leak), warnings=warnings)
+    if field.name == time:
+        return replace(field, verdict=Verdict({"field": time, "kind": "cyclic", "period": "day"}), warnings=())
+    if field.name == entity and field.kind == "numeric":
+        return replace(field, verdict=Verdict(None, "the entity"))
+    if field.kind == "numeric" and field.is_counter:
+        return replace(field, verdict=Verdict(None, "a clock or a counter: it grows steadily"))
+    if field.kind == "numeric" and field.is_identifier:
+        return replace(field, verdict=Verdict(None, "an identifier, by its name: no value repeats"))
+    return field
 
 
-def _at_most(fields: list[Field]) -> tuple[list[Field], list[Caution]]:
-    """With at most 500 features, and a warning where there were more."""
-    kept = [found.name for found in fields if found.verdict.feature is not None]
-    beyond = set(kept[MAX_FEATURES:])
-    if not beyond:
+def _limit_features(fields: list[Field]) -> tuple[list[Field], list[DataWarning]]:
+    """Keep the first 500 features, and warn if there are more."""
+    names = [field.name for field in fields if field.verdict.feature is not None]
+    surplus = set(names[MAX_FEATURES:])
+    if not surplus:
         return fields, []
-    reason = Verdict(None, f"beyond the first {MAX_FEATURES} features")
-    limited = [replace(found, verdict=reason) if found.name in beyond else found for found in fields]
-    return limited, [Caution("many", f"{len(kept)} fields could be features: only the first {MAX_FEATURES} are")]
+    verdict = Verdict(None, f"beyond the first {MAX_FEATURES} features")
+    limited = [replace(field, verdict=verdict) if field.name in surplus else field for field in fields]
+    return limited, [DataWarning("many", f"{len(names)} fields could be features; only the first {MAX_FEATURES} are")]
 
 
-def _rate(source: Source, time: str | None) -> float | None:
-    known = stamps(source.table.columns[time]) if time is not None else source.stamps
-    return None if known is None else events_per_second(known, source.partitions)
+def _event_rate(source: Source, time: str | None) -> float | None:
+    times = parse_times(source.table.columns[time]) if time is not None else source.timestamps
+    return None if times is None else estimate_event_rate(times, source.partitions)

@@ -1,4 +1,4 @@
-"""The configuration that a profile proposes, read back by the worker's own loader and tried by its own decoder."""
+"""Builds the configuration that a profile proposes, and checks it with the worker's own loader and decoder."""
 
 from __future__ import annotations
 
@@ -10,46 +10,47 @@ from typing import Any
 import msgspec
 import yaml
 
-from training.profile.data_warnings import Caution
-from training.tables.json_records import event
+from training.profile.data_warnings import DataWarning
+from training.tables.json_records import build_event
 from training.tables.table import Table
 from worker.config.load import load
 from worker.config.refused_properties import is_secret
 from worker.config.settings import Settings
 from worker.core.events.decode import Limits, decoder_for
 
-TRIED = 1_000
+TRIED_RECORDS = 1_000
 DAY_S = 86_400
 ALERT_RATE = 0.001
-_FLAGGED_A_DAY = 100.0
+_MAX_FLAGGED_PER_DAY = 100.0
 _RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 
 
-def suggested_rate(events_per_second: float | None) -> float:
-    """A share of events: the greatest of 0.00001, 0.00002, 0.00005 … 0.01 by which at most 100 events a day are
-    flagged, and the default where the number of events is unknown.
+def suggest_alert_rate(events_per_second: float | None) -> float:
+    """The highest of the rates 0.00001, 0.00002, 0.00005 … 0.01 that flags at most 100 events a day.
+
+    Returns the default if the event rate is unknown. The result is a share of events.
     """
     if events_per_second is None:
         return ALERT_RATE
-    wanted = _FLAGGED_A_DAY / (events_per_second * DAY_S)
-    return max((rate for rate in _RATES if rate <= wanted), default=_RATES[0])
+    limit = _MAX_FLAGGED_PER_DAY / (events_per_second * DAY_S)
+    return max((rate for rate in _RATES if rate <= limit), default=_RATES[0])
 
 
-def configuration(
+def build_configuration(
     stream: str,
     kafka: tuple[str, str | None, Mapping[str, str]],
     roles: Mapping[str, str | None],
     features: list[dict[str, Any]],
     alert_rate: float,
 ) -> dict[str, Any]:
-    """As `offbeat run` reads it; `kafka` is brokers, topic and client properties, of which secrets are left out."""
+    """Build a configuration for `offbeat run`. `kafka` is (brokers, topic, client properties); secrets are omitted."""
     bootstrap, topic, properties = kafka
     section: dict[str, Any] = {"bootstrap_servers": bootstrap}
     if topic is not None and topic != stream:
         section["events"] = [topic]
-    shown = {name: value for name, value in properties.items() if not is_secret(name)}
-    if shown:
-        section["properties"] = shown
+    public = {name: value for name, value in properties.items() if not is_secret(name)}
+    if public:
+        section["properties"] = public
     return {
         "stream": stream,
         "kafka": section,
@@ -60,25 +61,26 @@ def configuration(
     }
 
 
-def checked(text: str) -> Settings:
-    """The settings that a configuration's text means, without any of the environment; raises ConfigError."""
+def parse_settings(text: str) -> Settings:
+    """Load a configuration from its text, ignoring environment variables. Raises ConfigError if it is invalid."""
     with tempfile.TemporaryDirectory(prefix="offbeat-profile-") as folder:
         path = Path(folder) / "offbeat.yaml"
         path.write_text(text, "utf-8")
         return load(path, {})
 
 
-def trial(proposed: dict[str, Any], table: Table, values: Sequence[bytes]) -> list[Caution]:
-    """What the worker would reject of the first records: `values` as they were, or else the table's rows as events.
+def try_decoding(proposed: dict[str, Any], table: Table, values: Sequence[bytes]) -> list[DataWarning]:
+    """Decode the first records as the worker would, and warn if it would reject some of them.
 
-    Raises ConfigError where the configuration does not load.
+    `values` are the records' bytes; if there are none, the table's rows are encoded as events. Raises ConfigError if
+    the configuration is invalid.
     """
-    settings = checked(yaml.safe_dump(proposed, allow_unicode=True))
+    settings = parse_settings(yaml.safe_dump(proposed, allow_unicode=True))
     if not values:
-        rows = zip(*(column[:TRIED] for column in table.columns.values()), strict=True)
-        values = [msgspec.json.encode(event(list(table.columns), row)) for row in rows]
+        rows = zip(*(column[:TRIED_RECORDS] for column in table.columns.values()), strict=True)
+        values = [msgspec.json.encode(build_event(list(table.columns), row)) for row in rows]
     rejects = decoder_for(settings.event.format, settings.spec, Limits()).decode(values).rejects
     if not rejects:
         return []
-    text = f"{len(rejects)} of {len(values)} records tried would be dead letters, such as: {rejects[0].reasons[0]}"
-    return [Caution("dead-letters", text)]
+    text = f"{len(rejects)} of {len(values)} records would become dead letters, for example: {rejects[0].reasons[0]}"
+    return [DataWarning("dead-letters", text)]

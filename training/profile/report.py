@@ -1,4 +1,4 @@
-"""A profile as a table of fields to be read, and as one document for programs."""
+"""Renders a profile as a table of fields for people, and as one document for programs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from training.profile.candidates import Candidate
 from training.profile.profile import Profile
 
 
-def alerts_said(found: Profile) -> str:
-    """What the alert rate means in a day."""
-    flagged = found.flagged_a_day
-    if found.rate is None or flagged is None:
-        return f"{found.alert_rate:g} of all events; how many that is a day is unknown: no times to tell the event rate"
+def describe_alert_rate(profile: Profile) -> str:
+    """The suggested alert rate in words, and how many flagged events a day it means."""
+    flagged = profile.flagged_per_day
+    if profile.event_rate is None or flagged is None:
+        return (
+            f"{profile.alert_rate:g} of all events; the number per day is unknown, because the events have no times to "
+            "estimate their rate from"
+        )
     return (
-        f"{found.alert_rate:g} of all events: about {flagged:,.3g} flagged a day, at {found.rate:,.3g} events/s; "
-        "those of an entity within the cooldown are one alert"
+        f"{profile.alert_rate:g} of all events: about {flagged:,.3g} flagged events a day, at "
+        f"{profile.event_rate:,.3g} events/s; flagged events of one entity within the cooldown are one alert"
     )
 
 
-def document(found: Profile) -> dict[str, Any]:
-    """For programs; `configuration` is JSON and so YAML, as `offbeat run` takes it."""
+def document(profile: Profile) -> dict[str, Any]:
+    """A profile for programs. `configuration` is JSON, and therefore YAML that `offbeat run` accepts."""
     return {
-        "source": found.source.name,
-        "rows": found.source.table.rows,
+        "source": profile.source.name,
+        "rows": profile.source.table.rows,
         "fields": [
             {
                 "field": field.name,
@@ -38,41 +41,46 @@ def document(found: Profile) -> dict[str, Any]:
                 "transform": (field.verdict.feature or {}).get("transform", "none"),
                 "feature": field.verdict.feature,
                 "left_out": field.verdict.reason or None,
-                "values": field.shape,
-                "warnings": [caution.code for caution in field.cautions],
+                "values": field.summary,
+                "warnings": [warning.code for warning in field.warnings],
             }
-            for field in found.fields
+            for field in profile.fields
         ],
-        "warnings": [{"field": c.field, "code": c.code, "text": c.text} for c in found.warnings],
+        "warnings": [{"field": c.field, "code": c.code, "text": c.text} for c in profile.warnings],
         "suggestions": {
-            "stream": found.stream,
-            "entity": found.entity,
-            "entity_candidates": [_candidate(candidate) for candidate in found.entities],
-            "time": found.time,
-            "time_candidates": [_candidate(candidate) for candidate in found.times],
-            "alert_rate": found.alert_rate,
-            "events_per_second": found.rate,
-            "flagged_per_day": found.flagged_a_day,
+            "stream": profile.stream,
+            "entity": profile.entity,
+            "entity_candidates": [_candidate(candidate) for candidate in profile.entities],
+            "time": profile.time,
+            "time_candidates": [_candidate(candidate) for candidate in profile.times],
+            "alert_rate": profile.alert_rate,
+            "events_per_second": profile.event_rate,
+            "flagged_per_day": profile.flagged_per_day,
         },
-        "configuration": found.configuration,
+        "configuration": profile.configuration,
     }
 
 
-def grid(found: Profile) -> Grid:
+def fields_table(profile: Profile) -> Grid:
     """One line per field."""
-    title = Text(f"{found.source.name}: {found.source.table.rows:,} records", "bold")
+    title = Text(f"{profile.source.name}: {profile.source.table.rows:,} records", "bold")
     table = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("field", "kind", "types", "missing", "distinct", "transform", "values", "beware"):
+    for heading in ("field", "kind", "types", "missing", "distinct", "transform", "values", "warnings"):
         right = heading in ("missing", "distinct")
         table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for field in found.fields:
+    for field in profile.fields:
         feature = field.verdict.feature or {}
+        codes = ", ".join(warning.code for warning in profile.warnings if warning.field == field.name)
         table.add_row(
-            Text(one_line(field.name), "bold" if feature else "dim"), field.kind, ", ".join(field.types) or "-",
-            f"{field.missing:.1%}", "-" if field.distinct is None else f"{field.distinct:,}",
-            feature.get("transform") or feature.get("encoding") or "-", Text(one_line(field.shape)),
-            Text(", ".join(caution.code for caution in found.warnings if caution.field == field.name), "yellow"),
-        )  # fmt: skip
+            Text(one_line(field.name), "bold" if feature else "dim"),
+            field.kind,
+            ", ".join(field.types) or "-",
+            f"{field.missing:.1%}",
+            "-" if field.distinct is None else f"{field.distinct:,}",
+            feature.get("transform") or feature.get("encoding") or "-",
+            Text(one_line(field.summary)),
+            Text(codes, "yellow"),
+        )
     return table
 
 
@@ -81,5 +89,5 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """One line, whatever fields and values are called."""
+    """`text` with unprintable characters, line breaks among them, replaced by question marks."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,4 +1,4 @@
-"""The configuration that a profile proposes, with a reason beside each line."""
+"""Renders the proposed configuration as YAML, with a comment that explains each line."""
 
 from __future__ import annotations
 
@@ -9,61 +9,64 @@ import yaml
 from training.profile.candidates import Candidate
 from training.profile.fields import Field
 from training.profile.profile import Profile
-from training.profile.report import alerts_said, one_line
+from training.profile.report import describe_alert_rate, one_line
 from worker.config.refused_properties import is_secret
 
 
-def commented_yaml(found: Profile) -> str:
-    """The configuration with a reason beside each line; fields that are left out stay as comments."""
-    proposed, source = found.configuration, found.source
+def commented_yaml(profile: Profile) -> str:
+    """The configuration with a comment on each line. Fields that are no features follow as comments."""
+    proposed, source = profile.configuration, profile.source
+    no_entity = "the record key is used" if source.keyed else "no field is configured, so the record key is used"
+    no_time = "no field is configured, so the record timestamp is used"
     lines = [
         _comment(f"Proposed by `offbeat profile` from {source.table.rows:,} records of {source.name}."),
         "# Read it, change it, and run it: offbeat run -c FILE --with-trainer",
         *_block({"stream": proposed["stream"]}),
         *_block({"kafka": proposed["kafka"]}),
-        *_secrets(found),
+        *_secrets(profile),
         *_block({"redis": proposed["redis"]}),
-        *_role_comments("entity", found.entities, found.entity,
-                        "the record's key is" if source.keyed else "without it the record's key is"),
-        *_role_comments("time", found.times, found.time, "without it the record's timestamp is"),
+        *_role_comments("entity", profile.entities, profile.entity, no_entity),
+        *_role_comments("time", profile.times, profile.time, no_time),
         *_block({"event": proposed["event"]}),
         "features:",
-    ]  # fmt: skip
-    lines += [f"  - {_flow(field.verdict.feature)}  {_comment(_said(field))}"
-              for field in found.fields if field.verdict.feature is not None]  # fmt: skip
-    out = [field for field in found.fields if field.verdict.feature is None]
-    lines += ["  # Left out:"] if out else []
-    lines += [f"  # - {_flow(field.readable_as or {'field': field.name})}  "
-              f"{_comment(f'{field.verdict.reason}; {field.shape}')}" for field in out]  # fmt: skip
-    lines += ["threshold:", f"  {_comment(alerts_said(found))}", f"  alert_rate: {_flow(found.alert_rate)}"]
-    lines += ["# Warnings:"] if found.warnings else []
-    lines += [_comment(f"  {caution}") for caution in found.warnings]
+    ]
+    features = [field for field in profile.fields if field.verdict.feature is not None]
+    lines += [f"  - {_flow(field.verdict.feature)}  {_comment(_describe(field))}" for field in features]
+    others = [field for field in profile.fields if field.verdict.feature is None]
+    lines += ["  # Left out:"] if others else []
+    for field in others:
+        feature = field.readable_as or {"field": field.name}
+        lines.append(f"  # - {_flow(feature)}  {_comment(f'{field.verdict.reason}; {field.summary}')}")
+    lines += ["threshold:", f"  {_comment(describe_alert_rate(profile))}"]
+    lines += [f"  alert_rate: {_flow(profile.alert_rate)}"]
+    lines += ["# Warnings:"] if profile.warnings else []
+    lines += [_comment(f"  {warning}") for warning in profile.warnings]
     return "\n".join(lines) + "\n"
 
 
-def _role_comments(role: str, candidates: tuple[Candidate, ...], chosen: str | None, otherwise: str) -> list[str]:
-    lines = [_comment(f"{role}: {otherwise} used.")] if chosen is None else []
+def _role_comments(role: str, candidates: tuple[Candidate, ...], chosen: str | None, default: str) -> list[str]:
+    lines = [_comment(f"{role}: {default}.")] if chosen is None else []
     for candidate in candidates:
-        verb = "chosen" if candidate.field == chosen else "possible" if candidate.usable else "to be judged"
-        lines.append(_comment(f"{role}: {candidate.field}, {verb}: {candidate.basis}"))
+        status = "chosen" if candidate.field == chosen else "possible" if candidate.usable else "please check"
+        lines.append(_comment(f"{role}: {candidate.field}, {status}: {candidate.basis}"))
     return lines
 
 
-def _secrets(found: Profile) -> list[str]:
-    names = [name for name in found.source.properties if is_secret(name)]
+def _secrets(profile: Profile) -> list[str]:
+    names = [name for name in profile.source.properties if is_secret(name)]
     return [
-        _comment(f'  {name} is a secret and not written here: OFFBEAT_KAFKA__PROPERTIES=\'{{"{name}": "…"}}\'')
+        _comment(f'  {name} is a secret and is not written here: OFFBEAT_KAFKA__PROPERTIES=\'{{"{name}": "…"}}\'')
         for name in names
     ]
 
 
-def _said(field: Field) -> str:
+def _describe(field: Field) -> str:
     missing = [f"{field.missing:.1%} missing"] if field.missing else []
-    return "; ".join([field.shape, *missing, *(caution.text for caution in field.cautions)])
+    return "; ".join([field.summary, *missing, *(warning.text for warning in field.warnings)])
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts that are not plain to see go into double quotes, on one line."""
+    """Writes texts with unprintable characters in double quotes, on one line."""
 
 
 _Dumper.add_representer(
@@ -74,18 +77,19 @@ _Dumper.add_representer(
 )
 
 
-def _dumped(plain: Any, *, flow: bool) -> str:
-    text: str = yaml.dump(plain, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True,
-                          width=10**9)  # fmt: skip
+def _dump(plain: Any, *, flow: bool) -> str:
+    text: str = yaml.dump(
+        plain, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=10**9
+    )
     return text.removesuffix("...\n").rstrip("\n")
 
 
 def _block(plain: dict[str, Any]) -> list[str]:
-    return _dumped(plain, flow=False).split("\n")
+    return _dump(plain, flow=False).split("\n")
 
 
 def _flow(plain: Any) -> str:
-    return _dumped(plain, flow=True)
+    return _dump(plain, flow=True)
 
 
 def _comment(text: str) -> str:

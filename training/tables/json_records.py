@@ -1,4 +1,4 @@
-"""JSON records as columns by dotted path, and a row back as the event that it stands for."""
+"""Turns JSON records into columns by dotted path, and a row back into the event that it came from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from worker.errors import ConfigError
 _MAX_DEPTH = 64
 _MAX_FIELDS = 5_000
 _LARGEST = 2**1023
-"""Whole numbers from here on have no float64: they count as missing, as the worker could not read them either."""
+"""Integers from here on do not fit a float64. They count as missing, because the worker cannot read them either."""
 
 
 class FieldColumns:
-    """Collects n records into `columns`, each (n,) values by path in order of first appearance, None where absent.
+    """Collects n records into `columns`: (n,) values by dotted path, in order of first appearance, None if absent.
 
-    Lists stay lists. Keys that no dotted path can name (empty, or with a dot) are left out and told in `notes`.
+    Lists stay lists. Keys that a dotted path cannot name (empty, or with a dot) are left out and listed in `notes`.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class FieldColumns:
         self._unreachable: dict[str, None] = {}
 
     def add(self, record: dict[str, Any]) -> None:
-        """One record; raises ConfigError where there come to be more than 5,000 fields."""
+        """Add one record. Raises ConfigError if there are more than 5,000 fields."""
         self._walk(record, "", 1)
         self.rows += 1
 
@@ -40,8 +40,8 @@ class FieldColumns:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(
-            f"{path!r} is left out: no dotted path can name it (a path walks nested objects; a key is neither empty "
-            "nor holds a dot)"
+            f"{path!r} is left out: a dotted path cannot name it, because a path walks nested objects, and its keys "
+            "must not be empty or contain a dot"
             for path in self._unreachable
         )
 
@@ -60,7 +60,7 @@ class FieldColumns:
         if column is None:
             if len(self.columns) == _MAX_FIELDS:
                 raise ConfigError(
-                    f"more than {_MAX_FIELDS} fields, such as {path[:100]!r}: are there objects with ids for keys? "
+                    f"more than {_MAX_FIELDS} fields, such as {path[:100]!r}; are there objects with ids as keys? "
                     f"allowed: at most {_MAX_FIELDS}"
                 )
             column = self.columns[path] = []
@@ -69,7 +69,7 @@ class FieldColumns:
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """One JSON object; NaN, Infinity and numbers beyond float64, which JSON does not have, become null.
+    """Decode one JSON object. NaN, Infinity and numbers beyond float64 are not valid JSON, and become null.
 
     Raises ValueError with the reason.
     """
@@ -77,64 +77,65 @@ def decode(raw: bytes) -> dict[str, Any]:
         record = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         try:
-            # What Python reads beyond JSON are exactly those numbers; msgspec writes them as null.
+            # These numbers are all that Python's decoder accepts beyond JSON; msgspec writes them as null.
             record = msgspec.json.decode(msgspec.json.encode(json.loads(raw.decode("utf-8"))))
         except UnicodeDecodeError:
             raise ValueError("not UTF-8") from None
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise ValueError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
-        raise ValueError(f"not a JSON object but {_named(record)}")
+        raise ValueError(f"not a JSON object but {_json_type(record)}")
     return record
 
 
-def _named(value: Any) -> str:
+def _json_type(value: Any) -> str:
     names = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null")
 
 
 def read_lines(lines: Iterable[bytes], where: str, rows: int | None) -> FieldColumns:
-    """JSON lines, blank ones skipped, at most `rows` of them; raises ConfigError with the number of a bad line."""
-    found = FieldColumns()
+    """Read at most `rows` JSON lines; blank lines are skipped. Raises ConfigError with the number of a bad line."""
+    fields = FieldColumns()
     for number, line in enumerate(lines, 1):
-        if rows is not None and found.rows >= rows:
+        if rows is not None and fields.rows >= rows:
             break
         raw = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
         if not raw:
             continue
         try:
-            found.add(decode(raw))
-        except ValueError as error:
+            fields.add(decode(raw))
+        except (ValueError, ConfigError) as error:
             raise ConfigError(f"{where}: line {number}: {error}") from None
-        except ConfigError as error:
-            raise ConfigError(f"{where}: line {number}: {error}") from None
-    return found
+    return fields
 
 
 def read_array(raw: bytes, where: str, rows: int | None) -> FieldColumns:
-    """A JSON document that is one list of objects; raises ConfigError with the place of a bad one."""
+    """Read a JSON document that is one list of objects. Raises ConfigError with the place of a bad one."""
     try:
         records = decode(b'{"rows":' + raw.removeprefix(b"\xef\xbb\xbf") + b"}")["rows"]
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
-    found = FieldColumns()
+    fields = FieldColumns()
     for number, record in enumerate(records[:rows], 1):
         if not isinstance(record, dict):
-            raise ConfigError(f"{where}: item {number}: not a JSON object but {_named(record)}")
-        found.add(record)
-    return found
+            raise ConfigError(f"{where}: item {number}: not a JSON object but {_json_type(record)}")
+        fields.add(record)
+    return fields
 
 
-def event(paths: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    """A row as the nested object that its dotted paths walk; a path through a value that is there is dropped."""
-    built: dict[str, Any] = {}
+def build_event(paths: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Build the nested object that a row's dotted paths describe.
+
+    Missing values are left out. If a path leads through a value that another path has set, it is dropped.
+    """
+    event: dict[str, Any] = {}
     for path, value in zip(paths, values, strict=True):
         if value is None:
             continue
         *parents, leaf = path.split(".")
-        node: Any = built
+        node: Any = event
         for parent in parents:
             node = node.setdefault(parent, {}) if isinstance(node, dict) else None
         if isinstance(node, dict):
             node.setdefault(leaf, value)
-    return built
+    return event

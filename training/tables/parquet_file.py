@@ -1,4 +1,4 @@
-"""Parquet files as columns of the values that JSON has: times as ISO 8601 text, decimals as floats."""
+"""Reads Parquet files as columns of JSON values: times become ISO 8601 text, decimals become floats."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def read_parquet(path: Path, rows: int | None) -> dict[str, list[Any]]:
-    """Columns by name, in order, of at most `rows` rows; structs become dotted paths.
+    """Read at most `rows` rows; returns the columns by name, in file order. Structs become dotted paths.
 
-    Raises ConfigError for a damaged file, a name that is empty or there twice, and values that have no JSON.
+    Raises ConfigError for a damaged file, an empty or duplicate column name, and values that JSON cannot represent.
     """
     try:
         with pa_parquet.ParquetFile(path) as opened:
-            table = _table(opened, rows)
+            table = _read_rows(opened, rows)
         while any(types.is_struct(field.type) for field in table.schema):
             table = table.flatten()
         check_names(path, table.column_names)
@@ -35,7 +35,7 @@ def read_parquet(path: Path, rows: int | None) -> dict[str, list[Any]]:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def _table(opened: pa_parquet.ParquetFile, rows: int | None) -> pa.Table:
+def _read_rows(opened: pa_parquet.ParquetFile, rows: int | None) -> pa.Table:
     if rows is None:
         return opened.read(use_threads=False)
     batches, count = [], 0
@@ -55,23 +55,23 @@ def _values(path: Path, name: str, column: pa.ChunkedArray) -> list[Any]:
     if types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     try:
-        plain = _reader(kind)
+        convert = _converter(kind)
         if types.is_timestamp(kind) or types.is_time(kind):
             column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
         values = column.to_pylist()
-        return values if plain is None else [None if value is None else plain(value) for value in values]
+        return values if convert is None else [None if value is None else convert(value) for value in values]
     except (ValueError, OverflowError) as error:
-        raise ConfigError(f"{path}: column {name!r}: a value of type {kind} that cannot be read: {error}") from None
+        raise ConfigError(f"{path}: column {name!r}: a value of type {kind} cannot be read: {error}") from None
 
 
-def _reader(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """How a value of an arrow type becomes a value of JSON; None where it is one."""
+def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
+    """The function that turns a value of an Arrow type into a JSON value; None if it is one already."""
     if types.is_floating(kind):
         return lambda value: value if math.isfinite(value) else None
     if types.is_decimal(kind):
         return float
     if types.is_timestamp(kind):
-        return lambda value: _moment(value, kind)
+        return lambda value: _iso_time(value, kind)
     if types.is_time(kind):
         return lambda value: (_EPOCH + timedelta(seconds=value / _PER_SECOND[kind.unit])).time().isoformat()
     if types.is_date(kind):
@@ -79,20 +79,21 @@ def _reader(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if types.is_duration(kind):
         return lambda value: value.total_seconds() if isinstance(value, timedelta) else float(value)
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return _text
+        return _decode_text
     if types.is_integer(kind) or types.is_boolean(kind) or types.is_nested(kind) or types.is_null(kind):
         return None
     return str
 
 
-def _moment(value: int, kind: pa.DataType) -> str:
-    """Counted in Python: pyarrow needs pandas for nanoseconds and a time zone database for zones."""
-    whole, rest = divmod(value, _PER_SECOND[kind.unit])
-    moment = _EPOCH + timedelta(seconds=whole, microseconds=rest * 1_000_000 // _PER_SECOND[kind.unit])
+def _iso_time(value: int, kind: pa.DataType) -> str:
+    """Computed in Python, because pyarrow needs pandas for nanoseconds and a time zone database for zones."""
+    seconds, rest = divmod(value, _PER_SECOND[kind.unit])
+    moment = _EPOCH + timedelta(seconds=seconds, microseconds=rest * 1_000_000 // _PER_SECOND[kind.unit])
     return (moment.replace(tzinfo=UTC) if kind.tz else moment).isoformat()
 
 
-def _text(value: bytes) -> str:
+def _decode_text(value: bytes) -> str:
+    """Bytes that are not UTF-8 are written as hexadecimal digits."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

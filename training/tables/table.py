@@ -1,4 +1,4 @@
-"""Labelled event tables from files: CSV, Parquet, JSON lines."""
+"""Reads tables of events, with or without labels, from CSV, Parquet and JSON files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _TRUE = {"1", "true", "yes", "anomaly", "attack", "outlier"}
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`columns` by dotted path in file order, each (n,) as Python values; `labels` (n,) bool, True for an anomaly, or
-    None.
+    """n events. `columns` holds (n,) Python values by dotted path, in file order.
 
-    A value is a str, int, finite float, bool or None where it is missing; from JSON and Parquet lists may come too.
-    `notes` are things about the file that its reader should know.
+    `labels` (n,) bool is True for an anomaly; None without labels. A value is a str, int, finite float, bool, or None
+    if missing; JSON and Parquet files may also contain lists. `notes` tell the user what was unusual about the file.
     """
 
     columns: dict[str, list[Any]]
@@ -34,71 +33,72 @@ class Table:
 
 
 def read_table(path: Path, label: str | None, leave_out: tuple[str, ...] = (), rows: int | None = None) -> Table:
-    """Read a file by its ending, at most `rows` rows of it.
+    """Read at most `rows` rows of a file, in the format that its extension names.
 
-    Raises ConfigError for a missing, damaged or empty file, an unknown ending or a missing label column.
+    Raises ConfigError for a missing, damaged or empty file, an unknown extension, and a missing label column.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ConfigError(f"{path}: unknown kind of file {path.suffix!r}; allowed: {', '.join(_READERS)}")
+        raise ConfigError(f"{path}: unknown file extension {path.suffix!r}; allowed: {', '.join(_READERS)}")
     if not path.is_file():
         raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
         columns, notes = reader(path, rows)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
-    return table_of(columns, label, leave_out, path.name, notes)
+    return make_table(columns, label, leave_out, path.name, notes)
 
 
-def table_of(
+def make_table(
     columns: dict[str, list[Any]],
     label: str | None,
     leave_out: tuple[str, ...] = (),
     where: str = "the sample",
     notes: tuple[str, ...] = (),
 ) -> Table:
-    """A table out of columns of one length; raises ConfigError without rows or without the label column."""
+    """Make a table of columns of equal length. Raises ConfigError if there are no rows or no such label column."""
     if label is not None and label not in columns:
         raise ConfigError(f"--label: {where} has no column {label!r}; it has: {', '.join(columns) or 'none'}")
     count = len(next(iter(columns.values()), ()))
     if not count:
         raise ConfigError(f"{where}: no rows{'' if columns else ' with fields'}")
-    labels = _labels(columns[label]) if label is not None else None
-    kept = {name: values for name, values in columns.items() if name != label and name not in leave_out}
-    return Table(kept, labels, count, notes)
+    labels = _parse_labels(columns[label]) if label is not None else None
+    columns = {name: values for name, values in columns.items() if name != label and name not in leave_out}
+    return Table(columns, labels, count, notes)
 
 
-_Read = tuple[dict[str, list[Any]], tuple[str, ...]]
+_Contents = tuple[dict[str, list[Any]], tuple[str, ...]]
+"""Columns and notes, as in `Table`."""
 
 
-def _csv(path: Path, rows: int | None) -> _Read:
+def _csv(path: Path, rows: int | None) -> _Contents:
     return read_csv(path, rows), ()
 
 
-def _parquet(path: Path, rows: int | None) -> _Read:
+def _parquet(path: Path, rows: int | None) -> _Contents:
     return read_parquet(path, rows), ()
 
 
-def _json_lines(path: Path, rows: int | None) -> _Read:
+def _json_lines(path: Path, rows: int | None) -> _Contents:
     with path.open("rb") as opened:
-        return _collected(read_lines(opened, path.name, rows))
+        return _contents(read_lines(opened, path.name, rows))
 
 
-def _json(path: Path, rows: int | None) -> _Read:
-    """JSON lines too, or one list of objects."""
+def _json(path: Path, rows: int | None) -> _Contents:
+    """Either JSON lines or one list of objects."""
     with path.open("rb") as opened:
         start = opened.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
         opened.seek(0)
         if start.startswith(b"["):
-            return _collected(read_array(opened.read(), path.name, rows))
-        return _collected(read_lines(opened, path.name, rows))
+            return _contents(read_array(opened.read(), path.name, rows))
+        return _contents(read_lines(opened, path.name, rows))
 
 
-def _collected(found: FieldColumns) -> _Read:
-    return found.finish(), found.notes
+def _contents(fields: FieldColumns) -> _Contents:
+    return fields.finish(), fields.notes
 
 
-_READERS: dict[str, Callable[[Path, int | None], _Read]] = {
+_READERS: dict[str, Callable[[Path, int | None], _Contents]] = {
     ".csv": _csv,
     ".parquet": _parquet,
     ".jsonl": _json_lines,
@@ -107,10 +107,10 @@ _READERS: dict[str, Callable[[Path, int | None], _Read]] = {
 }
 
 
-def _labels(values: list[Any]) -> npt.NDArray[np.bool_]:
-    def anomalous(value: Any) -> bool:
+def _parse_labels(values: list[Any]) -> npt.NDArray[np.bool_]:
+    def is_anomalous(value: Any) -> bool:
         if isinstance(value, bool | int | float):
             return value != 0
         return str(value).strip().lower() in _TRUE
 
-    return np.array([value is not None and anomalous(value) for value in values], np.bool_)
+    return np.array([value is not None and is_anomalous(value) for value in values], np.bool_)

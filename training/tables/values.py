@@ -1,4 +1,4 @@
-"""What a column of a table holds: the values that are there, and of which types they are."""
+"""The known values of a table's column, and their types."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from worker.core.events.event_time import milliseconds
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def present(values: Iterable[Any]) -> list[Any]:
-    """The values that are there: neither None nor nan."""
+def drop_missing(values: Iterable[Any]) -> list[Any]:
+    """The values that are neither None nor NaN."""
     return [value for value in values if value is not None and value == value]
 
 
 def types_of(values: Iterable[Any]) -> set[str]:
-    """Which of `boolean`, `integer`, `number`, `text` and `list` (anything else) there are."""
+    """Which of `boolean`, `integer`, `number`, `text` and `list` (for any other type) occur; None is ignored."""
     return {type_name(kind) for kind in set(map(type, values)) if kind is not type(None)}
 
 
@@ -29,7 +29,7 @@ def type_name(kind: type[Any]) -> str:
 
 
 def is_time_text(known: Iterable[str]) -> bool:
-    """Whether all are dates or times in ISO 8601; texts such as 20260101 may be numbers just as well and are not."""
+    """Whether all are ISO 8601 dates or times. Texts such as 20260101 do not count: they may be numbers."""
     try:
         for value in known:
             if not _DATE.match(value):

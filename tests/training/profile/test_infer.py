@@ -1,4 +1,4 @@
-"""Features from a table: kinds by the types of the whole column, everything else without looking past the head."""
+"""Infers features: kinds from the types of the whole column, everything else from its first rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def features(**columns: list[Any]) -> dict[str, dict[str, Any]]:
 
 
 def heavy(rows: int) -> list[float]:
-    """One in a hundred is 10,000 where the rest is 0 to 1."""
+    """One value in a hundred is 10,000; the others are between 0 and 1."""
     return [10_000.0 if i % 100 == 7 else (i * 37 % 100) / 100 for i in range(rows)]
 
 
@@ -67,18 +67,18 @@ def test_what_cannot_be_a_feature_is_left_out_and_told_where_nothing_else_is_the
         "n" * 257: [1.0] * 60,
         'quo"ted': [1.0] * 60,
     }
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         infer_features(table(**columns))
-    reasons = ("gone: never there", "id: an identifier", "clock: a clock", "tags: lists", "nnn: its name")
+    reasons = ("gone: always missing", "id: an identifier", "clock: a clock", "tags: lists", "nnn: its name")
     for text in (*reasons, 'quo"ted: its name'):
-        assert text in str(told.value)
+        assert text in str(caught.value)
     assert list(features(**columns, fine=[0.5] * 60)) == ["fine"]
 
 
 def test_texts_that_hardly_repeat_are_identifiers_only_from_51_of_them_on() -> None:
     assert list(features(a=[str(i) + "x" for i in range(50)])) == ["a"]
     assert list(features(a=[str(i) + "x" for i in range(51)], b=[1] * 51)) == ["b"]
-    # 90 of 100 differ: exactly the limit, and kept; 91 are more.
+    # 90 distinct values of 100 are exactly the limit, and kept; 91 are too many.
     assert "a" in features(a=[f"x{min(i, 89)}" for i in range(100)], b=[1] * 100)
     assert "a" not in features(a=[f"x{min(i, 90)}" for i in range(100)], b=[1] * 100)
 
@@ -95,17 +95,17 @@ def test_clocks_and_counters_are_left_out_where_32_rows_show_it() -> None:
     assert "a" in features(a=[*range(99), 97], b=rest)  # one step back
     assert "a" in features(a=list(range(31)), b=rest[:31])
     assert "a" not in features(a=list(range(32)), b=rest[:32])
-    # Not decreasing, and 95 of 100 differ: too few; 96 are enough.
+    # Not decreasing, but 95 distinct values of 100 are too few; 96 are enough.
     assert "a" in features(a=[max(i, 5) for i in range(100)], b=rest)
     assert "a" not in features(a=[max(i, 4) for i in range(100)], b=rest)
-    # 2**53 and 2**53 + 1 are one float64 and two numbers.
+    # 2**53 and 2**53 + 1 are different integers, but the same float64.
     assert "a" not in features(a=[2**53 + i for i in range(100)], b=rest)
 
 
 def test_the_heavy_tail_rule() -> None:
     found = features(
         heavy=heavy(1_000),
-        small=[value / 1_000 for value in heavy(1_000)],  # as heavy, below 100
+        small=[value / 1_000 for value in heavy(1_000)],  # the same tail, but below 100
         both_sides=[value if i % 2 else -value for i, value in enumerate(heavy(1_000))],
         normal=[random.Random(i).gauss(500, 100) for i in range(1_000)],
         skewed=[random.Random(i).expovariate(0.001) for i in range(1_000)],
@@ -140,7 +140,7 @@ def test_nothing_but_types_is_taken_from_beyond_the_head() -> None:
     assert found == {
         "late_tail": {"field": "late_tail", "kind": "numeric"},
         "late_unique": {"field": "late_unique", "kind": "categorical"},
-        "late_text": {"field": "late_text", "kind": "categorical"},  # a type is schema, wherever it comes
+        "late_text": {"field": "late_text", "kind": "categorical"},  # a type is part of the schema, wherever it occurs
         "late_clock": {"field": "late_clock", "kind": "numeric"},
         "late_only": {"field": "late_only", "kind": "numeric"},
     }
@@ -154,7 +154,7 @@ _columns = st.lists(st.lists(_scalars, min_size=40, max_size=40), min_size=1, ma
 @settings(max_examples=150, deadline=None)
 @given(_columns, _columns)
 def test_a_tail_of_the_same_types_changes_nothing(heads: list[list[Any]], tails: list[list[Any]]) -> None:
-    """The decision for rows 0 to 39 is the same whether 40 more follow or not, as long as they bring no new type."""
+    """The verdict on rows 0 to 39 is the same whether or not 40 more follow, as long as these bring no new type."""
 
     def decided(columns: dict[str, list[Any]], head: int | None) -> Any:
         try:
@@ -187,7 +187,7 @@ def test_a_path_is_a_value_or_an_object_never_both() -> None:
     clashing: dict[str, list[Any]] = {"a": [1, 2, None, None], "a.b": [None, None, 1, None], "a.c": [None] * 3 + [5]}
     assert list(features(**clashing)) == ["a"]
     clashing["a.b"] = [1, 1, 1, None]
-    # The object is there more often than the value, which was therefore not the one to read.
+    # The object now occurs more often than the value, so it is the one to read.
     assert list(features(**clashing)) == ["a.b", "a.c"]
 
 

@@ -1,4 +1,4 @@
-"""`offbeat profile` on files: a configuration that runs as it is, and a text for everything that goes wrong."""
+"""`offbeat profile` on files: the configuration runs as it is, and every failure has a clear text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.profile.profile import Profile, Source, profile
-from training.profile.proposal import checked, suggested_rate
+from training.profile.proposal import parse_settings, suggest_alert_rate
 from training.profile.report import document
 from training.profile.text import commented_yaml
-from training.tables.json_records import event
+from training.tables.json_records import build_event
 from training.tables.table import Table
 from worker.core.events.decode import Limits, decoder_for
 from worker.errors import ConfigError
@@ -52,7 +52,7 @@ def kinds(found: Profile) -> dict[str, str]:
 
 
 def codes(found: Profile) -> set[tuple[str | None, str]]:
-    return {(caution.field, caution.code) for caution in found.warnings}
+    return {(warning.field, warning.code) for warning in found.warnings}
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def events(tmp_path: Path) -> Path:
     return path
 
 
-# What is proposed
+# The proposal
 
 
 def test_a_file_becomes_the_configuration_that_one_would_write(events: Path) -> None:
@@ -80,15 +80,15 @@ def test_a_file_becomes_the_configuration_that_one_would_write(events: Path) -> 
             {"field": "protocol", "kind": "categorical"},
             {"field": "ok", "kind": "boolean"},
         ],
-        # One event a second is 86,400 a day; a share of 0.001 of them is 86, of 0.002 would be more than 100.
+        # One event a second makes 86,400 a day: 0.001 of them are 86, and 0.002 would be more than 100.
         "threshold": {"alert_rate": 0.001},
     }
-    assert "about 86.4 flagged a day, at 1 events/s" in done.stdout
+    assert "about 86.4 flagged events a day, at 1 events/s" in done.stdout
     assert "# - {field: id, kind: categorical}" in done.stdout
     assert "# - {field: is_fraud, kind: boolean}  # leaking" in done.stdout
     for text in ("src.bytes", "600 records", "unique", "leaking"):
         assert text in done.stderr
-    decoder = decoder_for("json", checked(done.stdout).spec, Limits())
+    decoder = decoder_for("json", parse_settings(done.stdout).spec, Limits())
     decoded = decoder.decode(events.read_bytes().splitlines())
     assert len(decoded.index) == 600 and not decoded.rejects
 
@@ -105,19 +105,19 @@ def test_json_is_one_document_and_its_configuration_loads(events: Path, tmp_path
     assert fields["protocol"]["missing"] == pytest.approx(1 / 3, abs=1e-6)
     assert fields["protocol"]["types"] == {"text": 400} and fields["protocol"]["distinct"] == 2
     assert fields["id"]["feature"] is None and "identifier" in fields["id"]["left_out"]
-    assert {"field": "id", "code": "unique", "text": "no value repeats: an identifier"} in found["warnings"]
+    assert {"field": "id", "code": "unique", "text": "an identifier: no value repeats"} in found["warnings"]
     suggestions = found["suggestions"]
     assert (suggestions["stream"], suggestions["entity"], suggestions["time"]) == ("named", "src.ip", "time")
     assert suggestions["events_per_second"] == pytest.approx(1.0)
     assert suggestions["flagged_per_day"] == pytest.approx(86.4)
-    assert checked(json.dumps(found["configuration"])) == checked(output.read_text("utf-8"))
-    assert checked(output.read_text("utf-8")).stream == "named"
+    assert parse_settings(json.dumps(found["configuration"])) == parse_settings(output.read_text("utf-8"))
+    assert parse_settings(output.read_text("utf-8")).stream == "named"
 
 
 def test_without_times_the_number_of_alerts_is_said_to_be_unknown() -> None:
     found = profiled({"a": [0.5, 1.0] * 50})
-    assert (found.rate, found.flagged_a_day, found.alert_rate) == (None, None, 0.001)
-    assert "how many that is a day is unknown" in commented_yaml(found)
+    assert (found.event_rate, found.flagged_per_day, found.alert_rate) == (None, None, 0.001)
+    assert "the number per day is unknown" in commented_yaml(found)
     assert document(found)["suggestions"]["flagged_per_day"] is None
 
 
@@ -126,31 +126,37 @@ def test_without_times_the_number_of_alerts_is_said_to_be_unknown() -> None:
     [(100, 0.01), (9_999, 0.01), (10_001, 0.005), (1e6, 1e-4), (4.9e6, 2e-5), (1e12, 1e-5)],
 )
 def test_suggested_rates_flag_at_most_100_events_a_day_within_their_bounds(per_day: float, expected: float) -> None:
-    assert suggested_rate(per_day / 86_400) == expected
+    assert suggest_alert_rate(per_day / 86_400) == expected
 
 
 def test_roles_never_contradict_features() -> None:
-    """A number cannot be read as time or entity and as a number at once."""
+    """The worker cannot read a number as time or entity and as a number at once."""
     rows = 200
-    found = profiled({
-        "ts": [1_767_225_600 + i for i in range(rows)],
-        "user_id": [i % 20 for i in range(rows)],
-        "other_ts": [1_767_225_600.5 + (i * 37) % rows for i in range(rows)],
-        "x": [0.5, 1.0] * 100,
-    })  # fmt: skip
+    found = profiled(
+        {
+            "ts": [1_767_225_600 + i for i in range(rows)],
+            "user_id": [i % 20 for i in range(rows)],
+            "other_ts": [1_767_225_600.5 + (i * 37) % rows for i in range(rows)],
+            "x": [0.5, 1.0] * 100,
+        }
+    )
     assert (found.time, found.entity) == ("ts", "user_id")
     assert kinds(found) == {"ts": "cyclic", "user_id": "none", "other_ts": "numeric", "x": "numeric"}
-    assert ("ts", "counter") not in codes(found)  # the time may well grow
-    checked(commented_yaml(found))
+    assert ("ts", "counter") not in codes(found)  # a time is expected to grow
+    parse_settings(commented_yaml(found))
 
 
 def test_counters_and_identifiers_by_name_are_proposed_as_comments_only() -> None:
     rows = 200
-    found = profiled({
-        "total": [i * 10 - (i % 10) // 9 for i in range(rows)],  # a step back now and then: still a counter
-        "order_id": [(i * 37) % 401 for i in range(rows)],
-        "x": [0.5, 1.0] * 100,
-    })  # fmt: skip
+    found = profiled(
+        {
+            "total": [
+                i * 10 - (i % 10) // 9 for i in range(rows)
+            ],  # it steps back now and then, but is still a counter
+            "order_id": [(i * 37) % 401 for i in range(rows)],
+            "x": [0.5, 1.0] * 100,
+        }
+    )
     assert kinds(found) == {"total": "none", "order_id": "none", "x": "numeric"}
     assert {("total", "counter"), ("order_id", "unique")} <= codes(found)
 
@@ -173,7 +179,7 @@ def test_of_more_than_500_fields_the_first_are_written() -> None:
 
 
 def test_nothing_to_look_at_is_told_field_by_field() -> None:
-    with pytest.raises(ConfigError, match=r"x\.csv: no field can be a feature: gone: never there; label: leaking"):
+    with pytest.raises(ConfigError, match=r"x\.csv: no field can be a feature: gone: always missing; label: leaking"):
         profiled({"gone": [None] * 3, "label": [0, 1, 0]})
 
 
@@ -182,7 +188,7 @@ def test_fields_that_are_values_and_objects_are_said_to_become_dead_letters(tmp_
     path.write_text('{"src": null, "x": 1.5}\n{"src": {"ip": "a"}, "x": 2.5}\n{"src": {"ip": "b"}, "x": 1.5}\n')
     found = json.loads(offbeat("profile", str(path), "--json").stdout)
     assert [w["text"] for w in found["warnings"] if w["code"] == "clash"] == [
-        "src is null in some events and in others an object with src.ip; the worker rejects one of the two"
+        "src is null in some events and an object with src.ip in others; the worker rejects one of the two"
     ]
     assert [feature["field"] for feature in found["configuration"]["features"]] == ["x", "src.ip"]
 
@@ -190,9 +196,37 @@ def test_fields_that_are_values_and_objects_are_said_to_become_dead_letters(tmp_
 _CHARACTERS = st.characters(exclude_categories=["Cs"])
 _names = st.one_of(
     st.text(_CHARACTERS, min_size=1, max_size=12),
-    st.sampled_from(["a", "a.b", "a.b.c", "null", "yes", "1", "1e3", "- x", "{", "#", "a: b", "a # b", "'", '"', "\n",
-                     "..", "\x85", "\ufeff", "x" * 257, "=", "<<", "~", "time", "ts", "user.id", "label"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "a",
+            "a.b",
+            "a.b.c",
+            "null",
+            "yes",
+            "1",
+            "1e3",
+            "- x",
+            "{",
+            "#",
+            "a: b",
+            "a # b",
+            "'",
+            '"',
+            "\n",
+            "..",
+            "\x85",
+            "\ufeff",
+            "x" * 257,
+            "=",
+            "<<",
+            "~",
+            "time",
+            "ts",
+            "user.id",
+            "label",
+        ]
+    ),
+)
 _values = st.one_of(
     st.lists(st.one_of(st.none(), st.booleans()), min_size=4, max_size=4),
     st.lists(st.one_of(st.none(), st.integers(-(2**70), 2**70)), min_size=4, max_size=4),
@@ -213,16 +247,16 @@ def test_whatever_fields_are_called_and_hold_the_configuration_reads_them(
 ) -> None:
     try:
         found = profiled(columns)
-    except ConfigError:  # nothing is left; see above
+    except ConfigError:  # no field can be a feature; tested above
         return
     text = commented_yaml(found)
     assert yaml.safe_load(text) == found.configuration
-    spec = checked(text).spec
+    spec = parse_settings(text).spec
     assert [feature.field for feature in spec.features] == [f["field"] for f in found.configuration["features"]]
     json.dumps(document(found))
-    if any(caution.code == "clash" for caution in found.warnings):
+    if any(warning.code == "clash" for warning in found.warnings):
         return
-    values = [msgspec.json.encode(event(list(columns), row)) for row in zip(*columns.values(), strict=True)]
+    values = [msgspec.json.encode(build_event(list(columns), row)) for row in zip(*columns.values(), strict=True)]
     assert decoder_for("json", spec, Limits()).decode(values).rejects == []
 
 
@@ -242,10 +276,10 @@ def test_help_has_examples_and_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "FILE or --topic: neither given; allowed: exactly one"),
-        (["{events}", "--topic", "t"], "FILE or --topic: both given"),
+        ([], "FILE or --topic: neither present; allowed: exactly one"),
+        (["{events}", "--topic", "t"], "FILE or --topic: both present"),
         (["--topic", "t"], "--bootstrap-servers: required with --topic"),
-        (["{events}", "--bootstrap-servers", "h:1"], "they go with --topic"),
+        (["{events}", "--bootstrap-servers", "h:1"], "only allowed with --topic"),
         (["nowhere.csv"], "nowhere.csv: no such file"),
         (["{events}", "--label", "z"], "--label: my events.jsonl has no column 'z'; it has: id, time, src.ip"),
         (["{events}", "--rows", "0"], "Invalid value for '--rows'"),

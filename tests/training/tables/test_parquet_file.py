@@ -1,4 +1,4 @@
-"""Parquet files: every type becomes what JSON has, and what is damaged is told."""
+"""Parquet files: every type becomes a JSON value, and a damaged file is reported."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def test_parquet_types_become_what_json_has(tmp_path: Path) -> None:
     ],
 )
 def test_parquet_that_is_wrong_is_told_where(tmp_path: Path, table: pa.Table, said: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         parquet(tmp_path, table)
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
 def test_damaged_parquet_is_refused_whichever_byte_it_is(tmp_path: Path) -> None:

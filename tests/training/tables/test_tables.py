@@ -1,4 +1,4 @@
-"""Any file ends as a table of plain values or as one ConfigError that says where it went wrong."""
+"""Any file gives either a table of plain values or one ConfigError that says where it is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.demo.run import KDD
-from training.tables.json_records import event
+from training.tables.json_records import build_event
 from training.tables.table import Table, read_table
 from worker.errors import ConfigError
 
@@ -41,7 +41,7 @@ def test_csv_columns_are_typed_by_all_of_their_values(tmp_path: Path) -> None:
         "whole": [1, None, 7],
         "real": [2.5, None, 1000.0],
         "flag": [True, None, False],
-        "text": ["a", None, "NA"],  # among texts NA may well be Namibia
+        "text": ["a", None, "NA"],  # in a text column NA may mean Namibia
         "when": ["2026-01-01T00:00:00Z", None, "2026-01-02"],
         "mixed": ["1", "x", "2.5"],
         "gone": [None, None, None],
@@ -52,7 +52,7 @@ def test_csv_columns_are_typed_by_all_of_their_values(tmp_path: Path) -> None:
 
 
 def test_a_text_far_below_numbers_makes_the_column_text(tmp_path: Path) -> None:
-    padding = "x" * 90  # 20 MB: more than is read at a time
+    padding = "x" * 90  # 20 MB, more than pyarrow reads at a time
     lines = ["n,m,p"] + [f"{i},{i},{padding}" for i in range(200_000)] + ["oops,1,"]
     table = read(tmp_path, "x.csv", "\n".join(lines))
     assert table.columns["n"][:2] == ["0", "1"] and table.columns["n"][-1] == "oops"
@@ -85,8 +85,8 @@ def test_500_columns(tmp_path: Path) -> None:
         (b"", "empty"),
         (b"\xef\xbb\xbf \n", "empty"),
         (b"a,b\n", "no rows"),
-        (b"a,b\n1,2\n3\n", "row 3: 1 columns where the header has 2"),
-        (b"a,b\n1,2\n3,4,5\n", "row 3: 3 columns where the header has 2"),
+        (b"a,b\n1,2\n3\n", "row 3: 1 columns, but the header has 2"),
+        (b"a,b\n1,2\n3,4,5\n", "row 3: 3 columns, but the header has 2"),
         (b"a,b,a\n1,2,3\n", "columns 1 and 3 are both named 'a'"),
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
         (b"a\n\xe9\n", "not UTF-8"),
@@ -95,9 +95,9 @@ def test_500_columns(tmp_path: Path) -> None:
     ],
 )
 def test_csv_that_is_wrong_is_told_where(tmp_path: Path, content: bytes, said: str) -> None:
-    with pytest.raises(ConfigError, match=r"x\.csv: ") as told:
+    with pytest.raises(ConfigError, match=r"x\.csv: ") as caught:
         read(tmp_path, "x.csv", content)
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
 # JSON lines
@@ -118,7 +118,7 @@ def test_json_lines_flatten_and_may_differ_from_line_to_line(tmp_path: Path) -> 
         "i": [None, None, None],
         "e": [None, None, None],
         "o.z": [None, None, ""],
-        "b": [None, None, None],  # no float64 is so great
+        "b": [None, None, None],  # too large for a float64
     }
 
 
@@ -149,9 +149,9 @@ def test_a_json_document_may_be_one_list(tmp_path: Path) -> None:
     ],
 )
 def test_json_lines_that_are_wrong_are_told_by_number(tmp_path: Path, content: bytes, said: str) -> None:
-    with pytest.raises(ConfigError, match=r"x\.jsonl: ") as told:
+    with pytest.raises(ConfigError, match=r"x\.jsonl: ") as caught:
         read(tmp_path, "x.jsonl", content)
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
 # All of them
@@ -206,7 +206,7 @@ def test_no_more_rows_are_read_than_wanted(tmp_path: Path, name: str) -> None:
     elif name.endswith("parquet"):
         pa_parquet.write_table(pa.table({"a": list(range(100))}), path)
     else:
-        # What comes after the rows wanted is not even looked at.
+        # The broken line after the wanted rows must not be read.
         path.write_text("".join(f'{{"a": {i}}}\n' for i in range(7)) + "broken")
     assert read_table(path, None, rows=7).columns == {"a": [0, 1, 2, 3, 4, 5, 6]}
 
@@ -217,7 +217,7 @@ def test_files_that_are_none_are_told_apart(tmp_path: Path) -> None:
         read_table(tmp_path / "folder.csv", None)
     with pytest.raises(ConfigError, match="no such file"):
         read_table(tmp_path / "nowhere.csv", None)
-    with pytest.raises(ConfigError, match=r"unknown kind of file '\.txt'; allowed: \.csv, \.parquet"):
+    with pytest.raises(ConfigError, match=r"unknown file extension '\.txt'; allowed: \.csv, \.parquet"):
         read_table(tmp_path / "x.txt", None)
     assert read(tmp_path, "UPPER.CSV", "a\n1\n").columns == {"a": [1]}
 
@@ -230,5 +230,8 @@ def test_the_demos_data_reads_as_before() -> None:
 
 
 def test_a_row_becomes_the_event_that_its_paths_walk() -> None:
-    assert event(["a.b", "a.c.d", "e", "f"], [1, "x", None, False]) == {"a": {"b": 1, "c": {"d": "x"}}, "f": False}
-    assert event(["a", "a.b"], [1, 2]) == {"a": 1}
+    assert build_event(["a.b", "a.c.d", "e", "f"], [1, "x", None, False]) == {
+        "a": {"b": 1, "c": {"d": "x"}},
+        "f": False,
+    }
+    assert build_event(["a", "a.b"], [1, 2]) == {"a": 1}

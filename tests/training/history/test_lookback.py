@@ -1,0 +1,70 @@
+"""Rows of a file get the lookback columns that the worker computes for the same events from a topic."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import training.history.lookback as lookback
+from training.history.lookback import featurize_rows
+from worker.config.settings import Settings
+from worker.core.events.columns import from_table, to_bytes
+from worker.core.events.decode import Limits, decoder_for
+from worker.core.state.partition_state import PartitionState
+from worker.core.step import featurize
+
+START_MS = 1_767_225_600_000
+HOSTS = ["a", "b", None, "x" * 300 + "1", "x" * 300 + "2"]
+"""The last two differ only beyond the length at which the worker cuts names."""
+
+
+def settings(**sections: Any) -> Settings:
+    plain = {
+        "stream": "s",
+        "event": {"entity": "host", "time": "ts"},
+        "features": [{"field": "n", "kind": "numeric"}, {"field": "n", "kind": "rate", "half_life": "60s"}],
+    }
+    return Settings.model_validate(plain | sections)
+
+
+def events(count: int) -> list[dict[str, Any]]:
+    """Hosts take turns; every tenth event is late, and after the first half nothing happens for three hours."""
+    made = []
+    for i in range(count):
+        delay, pause = 30_000 * (i % 10 == 9), 3 * 3_600_000 * (2 * i > count)
+        made.append({"n": float(i % 7), "host": HOSTS[i % 5], "ts": START_MS + 1_000 * i - delay + pause})
+    return made
+
+
+@pytest.mark.parametrize("sections", [{}, {"model": {"window": 3}}, {"state": {"entities": 3}}])
+def test_rows_of_a_file_are_featurized_as_the_worker_featurizes_records(
+    monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(lookback, "_CHUNK", 7)
+    made, plain = settings(**sections), events(100)
+    table = {"n": [event["n"] for event in plain]}
+    times = np.array([event["ts"] for event in plain], np.int64)
+    found = featurize_rows(made, from_table(table, made.spec), [event["host"] for event in plain], times)
+
+    decoded = decoder_for("json", made.spec, Limits()).decode([json.dumps(event).encode() for event in plain])
+    state = PartitionState(made.spec, "another topic", 0, 0, 0, made.bounds)
+    expected = featurize(state, decoded, np.arange(100), np.full(100, -1, np.int64), lambda _: None).columns
+    assert to_bytes(found, made.spec) == to_bytes(expected, made.spec)
+
+
+def test_two_long_names_that_begin_alike_are_two_entities() -> None:
+    made = settings()
+    columns = from_table({"n": [1.0, 2.0, 3.0, 4.0]}, made.spec)
+    found = featurize_rows(made, columns, [HOSTS[3], HOSTS[4], HOSTS[3], HOSTS[4]], START_MS + 1_000 * np.arange(4))
+    means = found.values[made.spec.names.index("n:mean:60s")]
+    assert np.isnan(means[:2]).all()
+    assert means[2:].tolist() == [1.0, 2.0]
+
+
+def test_columns_without_a_feature_that_looks_back_are_returned_unchanged() -> None:
+    made = settings(features=[{"field": "n", "kind": "numeric"}])
+    columns = from_table({"n": [1.0, 2.0]}, made.spec)
+    assert featurize_rows(made, columns, ["a", "a"], np.zeros(2, np.int64)) is columns
