@@ -15,8 +15,19 @@ from worker.telemetry import Health, Telemetry
 
 ROOT = Path(__file__).parents[1]
 OWNER = Path("worker/telemetry.py")
-MUTATORS = {"add", "append", "clear", "discard", "extend", "observe", "pop", "popitem", "setdefault", "subtract",
-            "update"}  # fmt: skip
+MUTATORS = {
+    "add",
+    "append",
+    "clear",
+    "discard",
+    "extend",
+    "observe",
+    "pop",
+    "popitem",
+    "setdefault",
+    "subtract",
+    "update",
+}
 """Methods that change a counter, a mapping or a histogram in place."""
 
 

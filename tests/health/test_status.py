@@ -165,9 +165,7 @@ def test_lag_goes_with_the_partition(bench: Bench) -> None:
 
 
 def test_the_age_is_that_of_the_oldest_snapshot_that_lacks_records(bench: Bench) -> None:
-    assert bench.sample().metric("snapshot_age_seconds") == {
-        (): 0.0
-    }  # they lack no records, however old
+    assert bench.sample().metric("snapshot_age_seconds") == {(): 0.0}  # they lack no records, however old
     bench.place(bench.assigned(0), Phase.LIVE, age_s=7.5, at=49)
     bench.place(bench.assigned(1), Phase.LIVE, age_s=3.0, at=49)
     bench.place(bench.assigned(2), Phase.CATCHING_UP, age_s=900.0, at=49)
