@@ -1,4 +1,4 @@
-"""Decoding ahead: the same as decoding at once, whatever was expected."""
+"""Decoding ahead gives the same as decoding at once, whatever batches were expected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from worker.decode_ahead import DecodeAhead
 SPEC = FeatureSpec.model_validate({"features": [{"field": "a", "kind": "numeric"}]})
 
 
-class Watched:
-    """Counts who decodes at once, and in which threads."""
+class WatchedDecoder:
+    """Records the batches and their threads, and fails if two threads decode at once."""
 
     def __init__(self) -> None:
         self._decoder = decoder_for("json", SPEC, Limits())
@@ -29,33 +29,33 @@ class Watched:
         assert self._inside.acquire(blocking=False), "two at once"
         self.threads.add(threading.current_thread().name)
         self.decoded.append(values)
-        found = self._decoder.decode(values)
+        decoded = self._decoder.decode(values)
         self._inside.release()
-        return found
+        return decoded
 
 
 @pytest.fixture
-def watched() -> Watched:
-    return Watched()
+def watched() -> WatchedDecoder:
+    return WatchedDecoder()
 
 
 @pytest.fixture
-def ahead(watched: Watched) -> Iterator[DecodeAhead]:
-    made = DecodeAhead(watched)
-    yield made
-    made.stop()
+def ahead(watched: WatchedDecoder) -> Iterator[DecodeAhead]:
+    ahead = DecodeAhead(watched)
+    yield ahead
+    ahead.stop()
 
 
 def batch(first: int) -> list[bytes | None]:
     return [b'{"a": %d}' % number for number in range(first, first + 2_000)]
 
 
-def numbers(found: Decoded) -> list[float]:
-    values: list[float] = found.columns.values[0].tolist()
+def numbers(decoded: Decoded) -> list[float]:
+    values: list[float] = decoded.columns.values[0].tolist()
     return values
 
 
-def test_what_was_expected_is_decoded_once_and_in_one_thread(ahead: DecodeAhead, watched: Watched) -> None:
+def test_expected_batches_are_decoded_once_and_in_one_thread(ahead: DecodeAhead, watched: WatchedDecoder) -> None:
     batches = [batch(10_000 * i) for i in range(5)]
     ahead.expect(batches)
     for i, values in enumerate(batches):
@@ -64,7 +64,7 @@ def test_what_was_expected_is_decoded_once_and_in_one_thread(ahead: DecodeAhead,
     assert len(watched.threads) == 1
 
 
-def test_a_batch_that_nobody_expected_waits_for_those_before(ahead: DecodeAhead, watched: Watched) -> None:
+def test_an_unexpected_batch_waits_for_those_before_it(ahead: DecodeAhead, watched: WatchedDecoder) -> None:
     coming = [batch(0), batch(5_000)]
     ahead.expect(coming)
     assert numbers(ahead.decode(batch(90_000)))[0] == 90_000.0
@@ -73,10 +73,10 @@ def test_a_batch_that_nobody_expected_waits_for_those_before(ahead: DecodeAhead,
 
 
 class Batch(list[bytes | None]):
-    """One that can be watched going."""
+    """A batch that can be referred to weakly."""
 
 
-def test_what_did_not_come_is_forgotten() -> None:
+def test_expected_batches_that_did_not_come_are_forgotten() -> None:
     ahead = DecodeAhead(decoder_for("json", SPEC, Limits()))
     missed = [Batch(batch(i)) for i in range(5)]
     alive = [weakref.ref(values) for values in missed]
@@ -84,7 +84,7 @@ def test_what_did_not_come_is_forgotten() -> None:
     ahead.expect([*missed, again])
     del missed
     assert numbers(ahead.decode(again))[0] == 7.0
-    assert [values() for values in alive[:-1]] == [None] * 4  # the thread itself may hold on to the last
+    assert [values() for values in alive[:-1]] == [None] * 4  # the thread itself may keep a reference to the last one
     ahead.stop()
 
 
@@ -94,7 +94,7 @@ def test_equal_batches_are_told_apart(ahead: DecodeAhead) -> None:
     assert ahead.decode(one) is not ahead.decode(other)
 
 
-def test_what_a_decoder_raises_is_raised(ahead: DecodeAhead) -> None:
+def test_an_exception_of_the_decoder_is_raised(ahead: DecodeAhead) -> None:
     values: Any = [3]
     ahead.expect([values])
     with pytest.raises(TypeError):

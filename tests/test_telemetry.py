@@ -1,17 +1,33 @@
-"""Telemetry is written by its own methods alone."""
+"""Counters and derived rates; and only telemetry's own methods write them."""
 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.steps import NOW_MS, decoded, encoded, held_back, output, scored, step
+from worker.ports.log import TopicPartition
+from worker.telemetry import Health, Telemetry
+
 ROOT = Path(__file__).parents[1]
 OWNER = Path("worker/telemetry.py")
-MUTATORS = {"add", "append", "clear", "discard", "extend", "observe", "pop", "popitem", "setdefault", "subtract",
-            "update"}  # fmt: skip
+MUTATORS = {
+    "add",
+    "append",
+    "clear",
+    "discard",
+    "extend",
+    "observe",
+    "pop",
+    "popitem",
+    "setdefault",
+    "subtract",
+    "update",
+}
 """Methods that change a counter, a mapping or a histogram in place."""
 
 
@@ -94,3 +110,42 @@ def test_reading_and_counting_are_no_writes(tmp_path: Path, text: str) -> None:
     path = tmp_path / "module.py"
     path.write_text(text)
     assert list(writes(path)) == []
+
+
+def test_the_observed_rate_follows_the_last_events() -> None:
+    telemetry = Telemetry("flows", wall_ms=lambda: NOW_MS)
+    assert telemetry.observed_rate is None
+    for flagged in (True, False):
+        rows = scored([flagged] * 50_000, [0] * 50_000)
+        telemetry.count_step(50_000, decoded(0), step(rows, encoded([], [])))
+    assert telemetry.observed_rate == pytest.approx(1 / 3)  # 0.5 x 50,000 of 0.5 x 50,000 + 50,000
+
+
+def test_the_summary_is_json_with_the_alerts_by_severity() -> None:
+    telemetry = Telemetry("flows")
+    telemetry.count_commit(
+        [
+            output("anomaly", "open", "major"),
+            output("anomaly", "closed", "major"),
+            output("anomaly", "open", "minor"),
+        ]
+    )
+    summary = json.loads(json.dumps(telemetry.summary()))
+    assert (summary["alerts"], summary["alerts_by_severity"]) == (3, {"major": 2, "minor": 1})
+
+
+def test_a_step_counts_its_rows_and_what_was_held_back() -> None:
+    telemetry = Telemetry("flows", wall_ms=lambda: NOW_MS)
+    rows = scored([True, False, True], [0, 0, 0])
+    telemetry.count_step(7, decoded(2, "not_json", "field"), step(rows, encoded([], []), [held_back()]))
+    counts = telemetry.summary()
+    assert (counts["records"], counts["scored"], counts["flagged"], counts["tombstones"]) == (7, 3, 2, 2)
+    assert (counts["rejects"], counts["held_back"]) == ({"not_json": 1, "field": 1}, {"cooldown": 1})
+
+
+def test_the_slowest_recovering_partition_is_blind_for_longest() -> None:
+    telemetry = Telemetry("flows", monotonic=lambda: 100.0)
+    assert telemetry.blind_now == 0.0
+    first, second = TopicPartition("flows", 0), TopicPartition("flows", 1)
+    telemetry.set_health(Health(blind_since={first: 97.0, second: 40.0}))
+    assert telemetry.blind_now == 60.0

@@ -15,7 +15,8 @@ from worker.adapters.http import Probe, StatusServer
 from worker.adapters.kafka_admin import Topics, matching
 from worker.adapters.kafka_producer import RecordLimits
 from worker.adapters.kafka_sink import PlainSink, TransactionalSink
-from worker.adapters.kafka_source import KafkaSource
+from worker.adapters.kafka_source import ConsumerFactory, KafkaSource
+from worker.adapters.kafka_transactional_producer import ProducerFactory
 from worker.adapters.redis_client import connect, refuse_eviction
 from worker.adapters.redis_registry import RedisRegistry
 from worker.adapters.redis_samples import RedisSamples
@@ -96,8 +97,14 @@ def run_worker(settings: Settings, trainer_command: list[str] | None, level: str
     log.info("stopped", reason=stop.reason)
 
 
-def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
-    """What the loop works with; returns when Kafka and Redis have answered."""
+def build(
+    settings: Settings,
+    stop: StopToken,
+    instance: str,
+    consumer_factory: ConsumerFactory | None = None,
+    producer_factory: ProducerFactory | None = None,
+) -> Collaborators:
+    """What the loop works with; returns when Kafka and Redis have answered. Tests pass factories of their own."""
     kafka = settings.kafka
     Topics(kafka.bootstrap_servers, kafka.properties).await_broker(START_S)
     telemetry = Telemetry(settings.stream)
@@ -112,10 +119,10 @@ def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
         decoder = decoder_for(settings.event.format, settings.spec, Limits())
     except ValueError as error:
         raise ConfigError(f"features: {error}") from None
-    source = KafkaSource(kafka.bootstrap_servers, kafka.group, kafka.events, kafka.properties)
+    source = KafkaSource(kafka.bootstrap_servers, kafka.group, kafka.events, kafka.properties, consumer_factory)
     outputs = [topic for topic in (kafka.alerts, kafka.dead_letters, kafka.scores) if topic is not None]
     _warn_of_topics(settings, outputs)
-    sink = _sink(settings, source, instance, outputs)
+    sink = _sink(settings, source, instance, outputs, producer_factory)
     writer = SnapshotWriter(store, telemetry)
     writer.start()
     assignment = Assignment(source)
@@ -145,12 +152,16 @@ def build(settings: Settings, stop: StopToken, instance: str) -> Collaborators:
     )
 
 
-def _sink(settings: Settings, source: KafkaSource, instance: str, topics: list[str]) -> Sink:
+def _sink(
+    settings: Settings, source: KafkaSource, instance: str, topics: list[str], producer_factory: ProducerFactory | None
+) -> Sink:
     kafka = settings.kafka
     limits = RecordLimits(kafka.bootstrap_servers, kafka.properties, topics)
     if kafka.delivery == "at_least_once":
         return PlainSink(kafka.bootstrap_servers, kafka.properties, limits, source.commit)
-    return TransactionalSink(kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits)
+    return TransactionalSink(
+        kafka.bootstrap_servers, kafka.properties, f"{kafka.group}.{instance}", limits, producer_factory
+    )
 
 
 def _warn_of_topics(settings: Settings, outputs: list[str]) -> None:

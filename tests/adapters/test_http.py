@@ -8,37 +8,22 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.steps import NOW_MS, SOURCE, decoded, encoded, held_back, output, scored, step
 from worker.adapters import http as http_adapter
 from worker.adapters.http import Probe, StatusServer
 from worker.adapters.status_page import PAGE
-from worker.core.events.columns import Columns
-from worker.core.events.decode import Decoded
-from worker.core.events.entity_names import AttributeNames
-from worker.core.events.event_time import EventTimes
-from worker.core.events.rejects import Reject, RejectCode
-from worker.core.model.detector import Scores
-from worker.core.model.encoder import Encoded
 from worker.core.model.serving_model import ServingModel
-from worker.core.state.incidents import Evidence, Flagged, IncidentChange
-from worker.core.state.partition_state import ScoredRows
-from worker.core.step import Featurized, Step
 from worker.errors import ConfigError
 from worker.health.metrics import metrics
-from worker.log_histogram import LogHistogram
-from worker.ports.log import Output, TopicPartition
 from worker.telemetry import Health, Telemetry
-
-NOW_MS = 1_767_225_600_000
-SOURCE = TopicPartition("flows", 3)
 
 
 @dataclass
@@ -220,48 +205,6 @@ def test_a_stopped_server_gives_its_port_back(behind: Behind) -> None:
 # Metrics.
 
 
-def scored(flagged: list[bool], delays_ms: list[int]) -> ScoredRows:
-    """One row per entry, `delays_ms` before now."""
-    n = len(flagged)
-    times = NOW_MS - np.array(delays_ms, np.int64)
-    return ScoredRows(
-        offsets=np.arange(n),
-        times=EventTimes(times, times, future=2),
-        columns=Columns(()),
-        errors=np.ones(n, np.float32),
-        p_buckets=np.zeros(n, np.int64),
-        flagged=np.array(flagged),
-        trainable=np.ones(n, np.bool_),
-    )
-
-
-def encoded(missing: list[list[bool]], out_of_range: list[list[bool]]) -> Encoded:
-    none = np.zeros((0, 0))
-    return Encoded(
-        none.astype(np.float32), none.astype(np.int64), np.array(missing, bool), np.array(out_of_range, bool)
-    )
-
-
-def decoded(tombstones: int, *codes: RejectCode) -> Decoded:
-    rejects = [Reject(i, code, ("some reason",)) for i, code in enumerate(codes)]
-    return Decoded(np.arange(0), Columns(()), np.empty(0), rejects, tombstones, AttributeNames(None, ()))
-
-
-def step(rows: ScoredRows, encoded: Encoded, changes: Sequence[IncidentChange] = ()) -> Step:
-    """A step in which five records were late and four entities evicted."""
-    featurized = Featurized(np.arange(len(rows.offsets)), rows.offsets, rows.offsets, rows.times, rows.columns, 4, 5)
-    return Step(featurized, encoded, cast(Scores, None), rows, list(changes))
-
-
-def held_back() -> IncidentChange:
-    evidence = Evidence(0.01, 1.0, 0.5, 9, 1, "denoising", backfill=False)
-    return IncidentChange(Flagged("a", 0, 0, 0, 0, evidence), False, "update", 0, 0, 0, 2, False)
-
-
-def output(kind: str, status: str = "", severity: str = "") -> Output:
-    return Output(SOURCE, "topic", None, b"", (), kind, status, severity)
-
-
 def test_a_fresh_worker_shows_every_plain_counter_at_zero(server: StatusServer) -> None:
     found = samples(server)
     assert found["offbeat_records_total", ()] == 0
@@ -322,36 +265,3 @@ def test_what_the_loop_counts_is_what_is_shown(server: StatusServer, behind: Beh
     found = samples(server)
     assert {name: found[name, ()] for name in PLAIN} == PLAIN
     assert {key: found[key] for key in LABELLED} == LABELLED
-
-
-def test_the_observed_rate_follows_the_last_events(behind: Behind) -> None:
-    telemetry = behind.telemetry
-    assert telemetry.observed_rate is None
-    for flagged in (True, False):
-        rows = scored([flagged] * 50_000, [0] * 50_000)
-        telemetry.count_step(50_000, decoded(0), step(rows, encoded([], [])))
-    assert telemetry.observed_rate == pytest.approx(1 / 3)  # 0.5 x 50,000 of 0.5 x 50,000 + 50,000
-
-
-def test_histogram_bounds_are_inclusive_and_negative_durations_count_as_none() -> None:
-    histogram = LogHistogram()
-    histogram.observe(np.array([1.0, -3.0, 1.001, 1e9]))
-    histogram.observe(2.0)
-    cumulative = dict(histogram.cumulative())
-    assert cumulative[2.0**-12] == 1
-    assert cumulative[1.0] == 2
-    assert cumulative[2.0] == 4
-    assert cumulative[4096.0] == 4
-    assert cumulative[float("inf")] == 5
-
-
-def test_the_summary_is_json_with_the_alerts_by_severity(behind: Behind) -> None:
-    behind.telemetry.count_commit(
-        [
-            output("anomaly", "open", "major"),
-            output("anomaly", "closed", "major"),
-            output("anomaly", "open", "minor"),
-        ]
-    )
-    summary = json.loads(json.dumps(behind.telemetry.summary()))
-    assert (summary["alerts"], summary["alerts_by_severity"]) == (3, {"major": 2, "minor": 1})

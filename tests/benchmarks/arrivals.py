@@ -1,4 +1,4 @@
-"""When alerts can be read: a `read_committed` reader of the alerts topic, in a thread of its own."""
+"""Measures when alerts become readable: a `read_committed` reader of the alerts topic, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tests.scenarios.stream import Stream
 
 
 class Arrival(NamedTuple):
-    """An alert as it was read: wall clock in seconds, its partition, and of the event in it when that was produced and
-    whether it is a known anomaly.
+    """An alert that was read `at` this wall-clock second, on this partition of the alerts topic.
+
+    `sent` is when its event was produced (seconds), and `wild` says whether the event is a known anomaly.
     """
 
     at: float
@@ -26,21 +27,27 @@ class Arrival(NamedTuple):
 
 
 class Arrivals:
-    """Reads from the first alert on until it is stopped; closing alerts have no event and do not count."""
+    """Reads from the first alert on until it is stopped. Closing alerts do not count: they have no event."""
 
-    def __init__(self, made: Stream) -> None:
-        self._consumer = Consumer({"bootstrap.servers": made.kafka.bootstrap, "group.id": uuid.uuid4().hex,
-                                   "isolation.level": "read_committed", "enable.auto.commit": False,
-                                   "fetch.queue.backoff.ms": 10})  # fmt: skip
-        topic = made.settings.kafka.alerts
+    def __init__(self, setup: Stream) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": setup.kafka.bootstrap,
+                "group.id": uuid.uuid4().hex,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "fetch.queue.backoff.ms": 10,
+            }
+        )
+        topic = setup.settings.kafka.alerts
         self._consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(PARTITIONS)])
         self._stopping = threading.Event()
         self.read: list[Arrival] = []
         self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
         self._thread.start()
 
-    def quiet(self, seconds: float = 2.0) -> None:
-        """Wait until nothing has come for so long."""
+    def await_quiet(self, seconds: float = 2.0) -> None:
+        """Wait until no alert has come for this long."""
         began = time.time()
         while time.time() - max(self.read[-1].at if self.read else 0.0, began) < seconds:
             time.sleep(0.05)

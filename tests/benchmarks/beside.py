@@ -1,8 +1,8 @@
-"""Throughput of one worker with a trainer that fine-tunes one version after the other beside it, against without.
+"""Throughput of one worker beside a trainer that fine-tunes one version after the other, compared with none.
 
-The trainer is the real one, a process of its own at nice 5 as `--with-trainer` starts it, yet without the pause of a
-second that it makes between two looks. Each of its versions is promoted, and the worker switches to it. Every pass
-reads the whole topic as another group.
+The trainer is the real one, a process of its own at nice 5 as with `--with-trainer`, but without its pause of a second
+between two looks at the stream. Each of its versions is promoted, and the worker switches to it. Every pass reads the
+whole topic as another group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks.load import configured, fill
-from tests.benchmarks.throughput import fresh, worked
+from tests.benchmarks.throughput import as_new_group, throughput
 from tests.scenarios.stream import Stream
 from tests.services.kafka import KafkaServer
 from tests.services.process import spawn
@@ -29,7 +29,7 @@ from worker import logs
 EXAMPLES = """examples:
   python -m tests.benchmarks.beside
   python -m tests.benchmarks.beside --entities 100000 --records 1000000
-  python -m tests.benchmarks.beside --records 500000 --passes 1      # a quick look: too short for many versions
+  python -m tests.benchmarks.beside --records 500000 --passes 1      # quick, but too short for many versions
 """
 _CONTINUOUS = """
 import sys
@@ -42,12 +42,23 @@ main()
 
 
 class Trainer:
-    """Fine-tunes all the while; what it did and what it took of a core is read before it is ended."""
+    """A trainer that fine-tunes without a pause, with the number of its versions and its processor time."""
 
-    def __init__(self, made: Stream, folder: Path) -> None:
+    def __init__(self, setup: Stream, folder: Path) -> None:
         self._log = folder / f"trainer-{uuid.uuid4().hex}.log"
-        command = ["env", f"OFFBEAT_KAFKA__GROUP={made.settings.kafka.group}", "nice", "-n", "5",
-                   sys.executable, "-c", _CONTINUOUS, "trainer", "-c", str(made.path)]  # fmt: skip
+        command = [
+            "env",
+            f"OFFBEAT_KAFKA__GROUP={setup.settings.kafka.group}",
+            "nice",
+            "-n",
+            "5",
+            sys.executable,
+            "-c",
+            _CONTINUOUS,
+            "trainer",
+            "-c",
+            str(setup.path),
+        ]
         self._process = spawn(command, self._log)
         while "lease_acquired" not in self._log.read_text():
             assert self._process.poll() is None, self._log.read_text()
@@ -55,13 +66,13 @@ class Trainer:
 
     @property
     def versions(self) -> int:
-        """Trained so far, whether the gate let them through or not."""
+        """How many versions were trained so far, whether the gate let them pass or not."""
         text = self._log.read_text()
         return text.count('"event": "fine_tune"') + text.count('"event": "challenger_rejected"')
 
     @property
     def seconds(self) -> float:
-        """Of processor time so far."""
+        """Processor time used so far."""
         ticks = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
         return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
@@ -70,13 +81,13 @@ class Trainer:
         self._process.wait(30)
 
 
-def beside(made: Stream, records: int, folder: Path) -> tuple[float, int, float]:
+def beside_trainer(setup: Stream, records: int, folder: Path) -> tuple[float, int, float]:
     """Events per second, versions trained meanwhile, and the trainer's share of a core."""
-    trainer = Trainer(made, folder)
-    before, took, began = trainer.versions, trainer.seconds, time.monotonic()
-    rate = worked(made, records)
-    share = (trainer.seconds - took) / (time.monotonic() - began)
-    trained = trainer.versions - before
+    trainer = Trainer(setup, folder)
+    versions, seconds, began = trainer.versions, trainer.seconds, time.monotonic()
+    rate = throughput(setup, records)
+    share = (trainer.seconds - seconds) / (time.monotonic() - began)
+    trained = trainer.versions - versions
     trainer.stop()
     return rate, trained, share
 
@@ -85,8 +96,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--records", type=int, default=3_000_000, help="in 50,000s")
-    parser.add_argument("--entities", type=int, default=0, help="that two rates look back at")
+    parser.add_argument("--records", type=int, default=3_000_000, help="a multiple of 50,000")
+    parser.add_argument("--entities", type=int, default=0, help="number of entities that two rates look back at")
     parser.add_argument("--snapshot-every", default="1s", help="the trainer learns from snapshots")
     parser.add_argument("--passes", type=int, default=3)
     options = parser.parse_args()
@@ -95,20 +106,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         kafka, redis = KafkaServer(folder), RedisServer(folder)
-        made = configured(
-            kafka, redis.url, folder, "beside", entities=options.entities,
+        setup = configured(
+            kafka,
+            redis.url,
+            folder,
+            "beside",
+            entities=options.entities,
             state={"snapshot_every": options.snapshot_every, "entities": 1_000_000},
             fine_tune={"every": 1, "events": 1, "at_most_every": 0},
-        )  # fmt: skip
+        )
         fill(kafka, "beside", options.records, options.entities)
         print("| pass | alone, events/s | beside a fine-tune, events/s | share | versions trained | trainer's cores |")
         print("|---|---|---|---|---|---|")
         shares = []
         for number in range(1, options.passes + 1):
-            by_itself = worked(fresh(made), options.records)
-            rate, trained, cores = beside(fresh(made), options.records, folder)
-            shares.append(rate / by_itself)
-            cells = (number, f"{by_itself:,.0f}", f"{rate:,.0f}", f"{shares[-1]:.1%}", trained, f"{cores:.2f}")
+            alone = throughput(as_new_group(setup), options.records)
+            rate, trained, cores = beside_trainer(as_new_group(setup), options.records, folder)
+            shares.append(rate / alone)
+            cells = (number, f"{alone:,.0f}", f"{rate:,.0f}", f"{shares[-1]:.1%}", trained, f"{cores:.2f}")
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
         print(f"| **median** | | | **{statistics.median(shares):.1%}** | | |")
         redis.stop()

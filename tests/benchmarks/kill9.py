@@ -1,6 +1,7 @@
-"""Kill -9 mid-transaction, again and again: alerts lost, doubled, and is the state that of an undisturbed run.
+"""Kill -9 in the middle of transactions: counts alerts that are lost or doubled, and compares the state.
 
-Usage: python -m tests.benchmarks.kill9 [--runs 20]. Each run has its own topics; the trainer is off.
+Usage: python -m tests.benchmarks.kill9 [--runs 20]. Each run has its own topics, and is compared with an undisturbed
+run over the same log. There is no trainer.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from tests.services.redis import RedisServer
 
 
 def run(kafka: KafkaServer, redis: RedisServer, folder: Path, number: int) -> tuple[int, int, bool]:
-    """Alerts lost, alerts doubled, state equal."""
+    """Numbers of alerts that were lost and doubled, and whether the state is equal."""
     stream = f"k{uuid.uuid4().hex[:10]}"
-    made = make(kafka, redis.url, folder, stream)
-    made.train()
+    setup = make(kafka, redis.url, folder, stream)
+    setup.train()
     plain = encoded(events(RECORDS, every=60, seed=number))
     kafka.produce(stream, plain[:1_500])
     point = ("produced", "offsets_sent", "committed")[number % 3]
-    with worker(made, "pod-0", folder, dies=(point, 2 + number % 4)) as dying:
+    with worker(setup, "pod-0", folder, dies=(point, 2 + number % 4)) as dying:
         sent = 1_500
         while dying.process.poll() is None:
             done = min(1_500 + 30 * len(dying.events("batch")), RECORDS)
@@ -35,13 +36,13 @@ def run(kafka: KafkaServer, redis: RedisServer, folder: Path, number: int) -> tu
             sent = max(sent, done)
         dying.wait()
     kafka.produce(stream, plain[sent:])
-    with worker(made, "pod-0" if number % 2 else "pod-1", folder) as successor:
-        await_committed(made, RECORDS, successor)
+    with worker(setup, "pod-0" if number % 2 else "pod-1", folder) as successor:
+        await_committed(setup, RECORDS, successor)
         successor.stop()
     reference = run_reference(kafka, redis.url, folder, stream)
-    seen = [alert["alert_id"] for alert in made.alerts()]
+    seen = [alert["alert_id"] for alert in setup.alerts()]
     wanted = {alert["alert_id"] for alert in reference.alerts()}
-    return len(wanted - set(seen)), len(seen) - len(set(seen)), made.state_bytes() == reference.state_bytes()
+    return len(wanted - set(seen)), len(seen) - len(set(seen)), setup.state_bytes() == reference.state_bytes()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The benchmark's stream: records of about 230 bytes with ten features, on a Kafka of one node."""
+"""The stream of the benchmarks: records of about 230 bytes with ten features, on a Kafka of one node."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FITTED = 8_000
 
 
 def table(rows: int, seed: int) -> dict[str, list[Any]]:
-    """Stationary: correlated numbers and independent categories."""
+    """Columns of a stationary stream: correlated numbers and independent categories."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(size=rows)
     columns: dict[str, list[Any]] = {
@@ -50,13 +50,13 @@ RATES: list[dict[str, Any]] = [
 
 
 def hosts(rows: int, seed: int, entities: int) -> list[str]:
-    """Drawn evenly out of so many; produced round robin to four partitions, each partition has its own."""
+    """Entities drawn uniformly. If they are produced round robin to four partitions, each partition has its own."""
     drawn = 4 * np.random.default_rng(seed).integers(0, entities // 4, rows) + np.arange(rows) % 4
     return [f"host-{host:07d}" for host in drawn.tolist()]
 
 
 def values(rows: int, seed: int, entities: int = 1_000, first: int = 0) -> list[bytes]:
-    """JSON of `rows` events, one a millisecond from the `first` on."""
+    """`rows` events as JSON, one per millisecond, beginning with number `first`."""
     columns = table(rows, seed)
     names = list(columns)
     rows_ = zip(*columns.values(), strict=True)
@@ -67,21 +67,33 @@ def values(rows: int, seed: int, entities: int = 1_000, first: int = 0) -> list[
 
 
 def fill(cluster: KafkaCluster, topic: str, records: int, entities: int = 0, block: int = 50_000) -> int:
-    """Records on the topic; returns the mean size of a value in bytes. Blocks repeat, times included, unless entities
-    are looked back at.
+    """Fill the topic; returns the mean size of a value in bytes.
+
+    Blocks repeat, times included, unless features look back at entities.
     """
-    made = values(block, seed=1, entities=entities or 1_000)
+    block_values = values(block, seed=1, entities=entities or 1_000)
     for i in range(records // block):
         if i and entities:
-            made = values(block, seed=1 + i, entities=entities, first=i * block)
-        cluster.produce(topic, made)
-    return sum(map(len, made)) // len(made)
+            block_values = values(block, seed=1 + i, entities=entities, first=i * block)
+        cluster.produce(topic, block_values)
+    return sum(map(len, block_values)) // len(block_values)
 
 
-def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, /, *, entities: int = 0,
-               gap_ms: float = 0.0, **sections: dict[str, Any]) -> Stream:  # fmt: skip
-    """Topics, configuration and a trained first model; with `entities`, two rates look back at so many, each of which
-    has an event every `gap_ms` of event time (0: the stream has one a millisecond).
+def configured(
+    cluster: KafkaCluster,
+    redis_url: str,
+    folder: Path,
+    name: str,
+    /,
+    *,
+    entities: int = 0,
+    gap_ms: float = 0.0,
+    **sections: dict[str, Any],
+) -> Stream:
+    """Create topics, configuration and a trained first model.
+
+    With `entities`, two rates look back at that many entities, each of which has an event every `gap_ms` of event time
+    (0: the stream has one event per millisecond).
     """
     plain: dict[str, Any] = {
         "stream": name,
@@ -97,16 +109,16 @@ def configured(cluster: KafkaCluster, redis_url: str, folder: Path, name: str, /
     settings = load(path, {})
     for topic, partitions in ((name, 4), (settings.kafka.alerts, 4), (settings.kafka.dead_letters, 1)):
         cluster.create_topic(topic, partitions)
-    made = Stream(cluster, path, settings, redis.Redis.from_url(redis_url))
-    promote(made, entities, gap_ms=gap_ms)
-    return made
+    setup = Stream(cluster, path, settings, redis.Redis.from_url(redis_url))
+    promote(setup, entities, gap_ms=gap_ms)
+    return setup
 
 
-def promote(made: Stream, entities: int = 0, version: int = 1, gap_ms: float = 0.0) -> None:
-    """Trained on rows that got their pasts as the worker gives them, after two events an entity; promoted."""
-    if gap_ms:  # what an entity's past looks like depends on its own gaps only: a few of them show it
+def promote(setup: Stream, entities: int = 0, version: int = 1, gap_ms: float = 0.0) -> None:
+    """Train a model on rows that have their pasts as in the worker, after two events per entity, and promote it."""
+    if gap_ms:  # an entity's past depends only on its own gaps, so a few entities suffice
         entities = min(entities, 2_000)
-    settings, before = made.settings, min((4 if gap_ms else 2) * entities, 400_000)
+    settings, before = setup.settings, min((4 if gap_ms else 2) * entities, 400_000)
     columns = from_table(table(before + FITTED, seed=7), settings.spec)
     if entities:
         step = gap_ms / entities if gap_ms else 1.0
@@ -114,10 +126,16 @@ def promote(made: Stream, entities: int = 0, version: int = 1, gap_ms: float = 0
         columns = featurize_rows(settings, columns, hosts(before + FITTED, 7, entities), times)
     columns = columns.take(slice(before, None))
     trained = train_version(
-        settings, columns, calibrate_on=None, version=version, parent=None, ranges={}, seed=0,
+        settings,
+        columns,
+        calibrate_on=None,
+        version=version,
+        parent=None,
+        ranges={},
+        seed=0,
         created_at="2026-01-01T00:00:00Z",
-    )  # fmt: skip
-    registry = RedisRegistry(made.client, settings.stream)
+    )
+    registry = RedisRegistry(setup.client, settings.stream)
     registry.put_bundle(trained.bundle)
     registry.put_threshold(trained.threshold)
     registry.promote(

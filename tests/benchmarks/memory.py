@@ -1,8 +1,8 @@
-"""Memory after so many and after ten times so many events in one worker process, and what Redis holds a partition.
+"""Memory of one worker process after n and after ten times n events, and the size of its snapshots in Redis.
 
-Read once everything is committed and the worker has been idle for longer than a snapshot takes to come: resident memory
-and its peak as the kernel tells them, the bytes of all kept snapshots as Redis tells them (MEMORY USAGE of index,
-manifests and chunks), and the size of the newest one by itself. Snapshots are on, every five seconds.
+It is read once everything is committed and the worker has been idle for longer than the snapshot interval: resident
+memory and its peak as reported by the kernel, the bytes of all kept snapshots as reported by Redis (MEMORY USAGE of
+index, manifests and chunks), and the size of the newest snapshot. Snapshots are taken every five seconds.
 """
 
 from __future__ import annotations
@@ -35,43 +35,52 @@ GAP_MS = 60_000.0
 _MB = 1e6
 
 
-def of_process(pid: int) -> tuple[float, float]:
+def memory_of(pid: int) -> tuple[float, float]:
     """Resident memory and its peak, in bytes."""
-    found = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()))
-    return 1_024.0 * int(found["VmRSS"]), 1_024.0 * int(found["VmHWM"])
+    status = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()))
+    return 1_024.0 * int(status["VmRSS"]), 1_024.0 * int(status["VmHWM"])
 
 
-def in_redis(made: Stream) -> tuple[float, float]:
-    """Bytes a partition, on average: of everything kept, and of the newest snapshot."""
-    client, topic, keys = made.client, made.settings.stream, Keys(made.settings.stream)
+def snapshot_bytes(setup: Stream) -> tuple[float, float]:
+    """Mean bytes per partition: of all kept snapshots, and of the newest one."""
+    client, topic, keys = setup.client, setup.settings.stream, Keys(setup.settings.stream)
     kept = newest = 0
     for partition in range(PARTITIONS):
         manifests = list(client.scan_iter(keys.snapshot(topic, partition, "*")))
         chunks = client.scan_iter(keys.chunk(topic, partition, "*"), count=1_000)
-        found = [keys.snapshots(topic, partition), *manifests, *chunks]
-        kept += sum(cast(int, client.memory_usage(key, samples=0)) for key in found)
+        stored = [keys.snapshots(topic, partition), *manifests, *chunks]
+        kept += sum(cast(int, client.memory_usage(key, samples=0)) for key in stored)
         snapshots = map(Snapshot.from_manifest, cast(list[bytes], client.mget(manifests)))
-        newest += sum(chunk.size for chunk in max(snapshots, key=lambda one: one.offset).chunks)
+        newest += sum(chunk.size for chunk in max(snapshots, key=lambda snapshot: snapshot.offset).chunks)
     return kept / PARTITIONS, newest / PARTITIONS
 
 
-def run(made: Stream, folder: Path, marks: list[int], entities: int) -> None:
-    """One worker process; one line of the table at each mark."""
+def run(setup: Stream, folder: Path, marks: list[int], entities: int) -> None:
+    """Run one worker process, and print a line of the table at each mark."""
     produced = 0
-    with worker(made, "a", folder) as process:
+    with worker(setup, "a", folder) as process:
         process.wait_for("first_start", PARTITIONS)
         for mark in marks:
             began = time.monotonic()
             step = GAP_MS / entities if entities else 1.0
-            Flow(made, folder, count=mark - produced, first=produced, entities=entities or 1_000, step=step).done()
+            Flow(
+                setup, folder, count=mark - produced, first=produced, entities=entities or 1_000, step=step
+            ).await_end()
             produced = mark
-            await_committed(made, mark, process, seconds=900)
+            await_committed(setup, mark, process, seconds=900)
             seconds = time.monotonic() - began
             time.sleep(2 * SNAPSHOT_EVERY_S)
-            resident, peak = of_process(process.process.pid)
-            kept, newest = in_redis(made)
-            cells = (f"{entities:,}" if entities else "none", f"{mark:,}", f"{resident / _MB:.0f}", f"{peak / _MB:.0f}",
-                     f"{kept / _MB:.2f}", f"{newest / _MB:.2f}", f"{seconds:.0f}")  # fmt: skip
+            resident, peak = memory_of(process.process.pid)
+            kept, newest = snapshot_bytes(setup)
+            cells = (
+                f"{entities:,}" if entities else "none",
+                f"{mark:,}",
+                f"{resident / _MB:.0f}",
+                f"{peak / _MB:.0f}",
+                f"{kept / _MB:.2f}",
+                f"{newest / _MB:.2f}",
+                f"{seconds:.0f}",
+            )
             print(f"| {' | '.join(cells)} |", flush=True)
         process.stop()
 
@@ -80,20 +89,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", default="1000000,10000000", help="after how many, rising")
-    parser.add_argument("--entities", type=int, default=0, help="that two rates look back at; 0: no such features")
+    parser.add_argument("--events", default="1000000,10000000", help="marks at which memory is read, ascending")
+    parser.add_argument(
+        "--entities", type=int, default=0, help="number of entities that two rates look back at; 0: no such features"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         kafka, redis = KafkaServer(folder), RedisServer(folder)
         state = {"snapshot_every": SNAPSHOT_EVERY_S}
-        made = configured(
-            kafka, redis.url, folder, "memory", entities=options.entities, gap_ms=GAP_MS, state=state
-        )  # fmt: skip
-        print("| entities looked back at | events | resident, MB | its peak, MB | Redis a partition, MB "
-              "| newest snapshot a partition, MB | seconds |\n|---|---|---|---|---|---|---|")  # fmt: skip
-        run(made, folder, [int(mark) for mark in options.events.split(",")], options.entities)
+        setup = configured(kafka, redis.url, folder, "memory", entities=options.entities, gap_ms=GAP_MS, state=state)
+        print(
+            "| entities looked back at | events | resident, MB | its peak, MB | Redis per partition, MB "
+            "| newest snapshot per partition, MB | seconds |\n|---|---|---|---|---|---|---|"
+        )
+        run(setup, folder, [int(mark) for mark in options.events.split(",")], options.entities)
         redis.stop()
         kafka.stop()
 

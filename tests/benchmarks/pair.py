@@ -1,4 +1,4 @@
-"""Two workers as processes, of which one is killed, and what their logs say of it."""
+"""Two workers as processes, one of which is killed, and the traces of that in their logs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.scenarios.stream import Stream
 
 
 class Pair:
-    """Workers of one group; one is killed, the other goes on."""
+    """The workers of one group. One of them is killed, and the other takes over."""
 
-    def __init__(self, made: Stream, folder: Path) -> None:
-        self._made, self._folder = made, folder
+    def __init__(self, setup: Stream, folder: Path) -> None:
+        self._made, self._folder = setup, folder
         self.workers: list[WorkerProcess] = []
 
     def start(self, number: int) -> WorkerProcess:
@@ -27,29 +27,29 @@ class Pair:
         return self.workers[-1]
 
     def _order(self, number: int | str) -> Path:
-        """Written, it tells that worker at which point to die."""
+        """The file that orders that worker to die at a point."""
         return self._folder / f"pod-{number}.order"
 
     def complete(self) -> None:
-        """Start what is missing and wait until each has two partitions."""
-        present = {number_of(process) for process in self.workers}
-        for missing in {0, 1} - present:
+        """Start the workers that are missing, and wait until each has two partitions."""
+        running = {number_of(process) for process in self.workers}
+        for missing in {0, 1} - running:
             self.start(missing)
         deadline = time.monotonic() + 120
-        while any(len(held(process)) != PARTITIONS // 2 for process in self.workers):
-            assert time.monotonic() < deadline, [held(process) for process in self.workers]
+        while any(len(partitions_of(process)) != PARTITIONS // 2 for process in self.workers):
+            assert time.monotonic() < deadline, [partitions_of(process) for process in self.workers]
             time.sleep(0.2)
 
     def kill(self, point: str) -> tuple[float, set[int]]:
-        """The older one; wall clock of its death, and what it held."""
+        """Kill the older worker; returns the wall-clock time of its death, and its partitions."""
         victim = self.workers.pop(0)
-        lost = held(victim)
+        lost = partitions_of(victim)
         if point == "anywhere":
             victim.signal(signal.SIGKILL)
         else:
-            half = self._folder / "half.order"
-            half.write_text(point)
-            half.rename(self._order(number_of(victim)))
+            draft = self._folder / "draft.order"
+            draft.write_text(point)
+            draft.rename(self._order(number_of(victim)))
         assert victim.wait() == -signal.SIGKILL, victim.tail()
         return time.time(), lost
 
@@ -62,20 +62,21 @@ def number_of(process: WorkerProcess) -> int:
     return int(process.log.name.rsplit("-", 2)[1])
 
 
-def held(process: WorkerProcess) -> set[int]:
+def partitions_of(process: WorkerProcess) -> set[int]:
+    """The partitions that the worker has, by its log."""
     changes = process.events("assigned") + process.events("released")
-    last = {change["partition"]: change["event"] for change in sorted(changes, key=stamp)}
+    last = {change["partition"]: change["event"] for change in sorted(changes, key=time_of)}
     return {partition for partition, event in last.items() if event == "assigned"}
 
 
-def stamp(event: dict[str, Any]) -> float:
+def time_of(event: dict[str, Any]) -> float:
     return datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
 def first_after(process: WorkerProcess, name: str, at: float, partitions: set[int]) -> dict[int, dict[str, Any]]:
-    """By partition the first such line of the log after a moment."""
-    found: dict[int, dict[str, Any]] = {}
+    """By partition, the first log entry with this name after a moment."""
+    first: dict[int, dict[str, Any]] = {}
     for event in process.events(name):
-        if stamp(event) >= at and event["partition"] in partitions:
-            found.setdefault(event["partition"], event)
-    return found
+        if time_of(event) >= at and event["partition"] in partitions:
+            first.setdefault(event["partition"], event)
+    return first

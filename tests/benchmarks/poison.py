@@ -1,4 +1,4 @@
-"""Ten thousand and more bad records among good ones: none stops the worker, each is a dead letter once.
+"""Ten thousand and more bad records among good ones: none stops the worker, and each is one dead letter.
 
 Usage: python -m tests.benchmarks.poison [--records 12000].
 """
@@ -22,7 +22,7 @@ from tests.services.redis import RedisServer
 
 
 def bad(rng: np.random.Generator, i: int) -> bytes:
-    """One of fourteen kinds; large ones are rare, as 12,000 megabytes would be."""
+    """A bad record of one of fourteen kinds. Large ones are rare, to keep the run small."""
     good = normal(rng, i)
     size = int(rng.integers(1, 40))
     kinds: list[Callable[[], bytes]] = [
@@ -52,27 +52,31 @@ def main() -> None:
     count = parser.parse_args().records
     torch.set_num_threads(1)
     rng = np.random.default_rng(3)
-    poison = [*(bad(rng, i) for i in range(count - 1)), b"z" * 1_048_400]  # the last just under the broker's limit
+    poison = [
+        *(bad(rng, i) for i in range(count - 1)),
+        b"z" * 1_048_400,
+    ]  # the last one is just below the broker's limit
     good = encoded([normal(rng, i) for i in range(count)])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         kafka, redis = KafkaServer(folder), RedisServer(folder)
         kafka.create_topic("poison.scores", 2)
-        made = make(kafka, redis.url, folder, "poison", kafka={"scores": "poison.scores"})
-        made.train()
-        mixed = [value for pair in zip(poison, good, strict=True) for value in pair]
-        # Two and two, so that both partitions get both kinds.
+        setup = make(kafka, redis.url, folder, "poison", kafka={"scores": "poison.scores"})
+        setup.train()
+        mixed = [value for two in zip(poison, good, strict=True) for value in two]
+        # Pairs alternate between the partitions, so that both get both kinds.
         for partition in range(2):
             kafka.produce("poison", [v for i, v in enumerate(mixed) if i // 2 % 2 == partition], partition=partition)
-        with worker(made, "a", folder) as process:
-            await_committed(made, 2 * count, process, seconds=300)
+        with worker(setup, "a", folder) as process:
+            await_committed(setup, 2 * count, process, seconds=300)
             code = process.stop()
-        letters = kafka.read_committed(made.settings.kafka.dead_letters, 120)
+        letters = kafka.read_committed(setup.settings.kafka.dead_letters, 120)
         origins = Counter((headers_of(m)["offbeat-partition"], headers_of(m)["offbeat-offset"]) for m in letters)
         reasons = Counter(headers_of(m)["offbeat-reason"].split(":")[0].split(",")[0][:40] for m in letters)
         scored = len(kafka.read_committed("poison.scores", 120))
-        print(f"bad {count}, dead letters {len(letters)}, of distinct records {len(origins)}, without reason "
-              f"{sum(not headers_of(m)['offbeat-reason'] for m in letters)}")  # fmt: skip
+        unexplained = sum(not headers_of(m)["offbeat-reason"] for m in letters)
+        print(f"bad {count}, dead letters {len(letters)}, of distinct records {len(origins)}, ", end="")
+        print(f"without reason {unexplained}")
         print(f"good {count}, scored {scored}, exit code {code}")
         print(f"truncated {sum('offbeat-truncated' in headers_of(m) for m in letters)}")
         for reason, times in reasons.most_common():

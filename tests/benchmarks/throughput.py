@@ -1,9 +1,8 @@
 """Throughput of one exactly-once worker as a share of a tuned bare `consume()` loop.
 
-Usage: python -m tests.benchmarks.throughput [--entities 100000]. Same topic, same run, the bare loop beside each pass;
-what counts are the medians. With `--entities` two rate features look back at so many entities. `--snapshot-every` sets
-`state.snapshot_every`.
-`--profile` adds where the time goes, from one more pass under cProfile.
+Usage: python -m tests.benchmarks.throughput [--entities 100000]. Each pass runs the bare loop and the worker over the
+same topic; the medians count. With `--entities`, two rate features look back at that many entities. `--snapshot-every`
+sets `state.snapshot_every`. `--profile` makes one more pass under cProfile.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from tests.services.redis import RedisServer
 from worker import logs
 
 
-def bare(made: Stream, records: int) -> float:
-    """Records per second of a loop that throws them away, tuned (`fetch.queue.backoff.ms` 10, collector off)."""
+def bare(setup: Stream, records: int) -> float:
+    """Records per second of a loop that discards them, tuned (`fetch.queue.backoff.ms` 10, garbage collector off)."""
     consumer = Consumer(
         {
-            "bootstrap.servers": made.kafka.bootstrap,
+            "bootstrap.servers": setup.kafka.bootstrap,
             "group.id": uuid.uuid4().hex,
             "fetch.queue.backoff.ms": 10,
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
         }
     )
-    topic = made.settings.stream
+    topic = setup.settings.stream
     consumer.assign([TopicPartition(topic, p, 0) for p in range(4)])
     seen = len(consumer.consume(1, 30))
     gc.collect()
@@ -54,9 +53,9 @@ def bare(made: Stream, records: int) -> float:
     return records / seconds
 
 
-def worked(made: Stream, records: int, profile: cProfile.Profile | None = None, after: int = 1) -> float:
-    """Records per second of the worker's turns, from the first record, or `after` so many, to the last commit."""
-    member = InProcessWorker(made, uuid.uuid4().hex)
+def throughput(setup: Stream, records: int, profile: cProfile.Profile | None = None, after: int = 1) -> float:
+    """Records per second of the worker's turns, from the record number `after` to the last commit."""
+    member = InProcessWorker(setup, uuid.uuid4().hex)
     member.turn_until(lambda: member.telemetry.records >= after)
     already = member.telemetry.records
     gc.collect()
@@ -89,37 +88,38 @@ def main() -> None:
         folder = Path(temporary)
         kafka, redis = KafkaServer(folder), RedisServer(folder)
         state = {"snapshot_every": options.snapshot_every, "entities": 1_000_000}
-        made = configured(kafka, redis.url, folder, "bench", entities=options.entities, gap_ms=options.entities,
-                          state=state)  # fmt: skip
+        setup = configured(
+            kafka, redis.url, folder, "bench", entities=options.entities, gap_ms=options.entities, state=state
+        )
         size = fill(kafka, "bench", options.records, options.entities)
         looking = f", two of them rates over {options.entities} entities" if options.entities else ""
-        columns = len(made.settings.features)
+        columns = len(setup.settings.features)
         print(f"{options.records} records of {size} bytes, {columns} features{looking}, four partitions")
-        # An entity's first records have no past, and alert for it: what counts is a stream whose entities are known.
+        # The first records of an entity have no past, and raise alerts for that: measure a stream of known entities.
         after = options.records // 2 if options.entities else 1
         passes = []
         for _ in range(options.passes):
-            passes.append((bare(made, options.records), worked(fresh(made), options.records, after=after)))
-            print(told(*passes[-1]), flush=True)
-        print(f"medians: {told(*map(statistics.median, zip(*passes, strict=True)))}")
+            passes.append((bare(setup, options.records), throughput(as_new_group(setup), options.records, after=after)))
+            print(report(*passes[-1]), flush=True)
+        print(f"medians: {report(*map(statistics.median, zip(*passes, strict=True)))}")
         if options.profile:
             profile = cProfile.Profile()
-            worked(fresh(made), options.records, profile, after)
+            throughput(as_new_group(setup), options.records, profile, after)
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
         redis.stop()
         kafka.stop()
 
 
-def told(limit: float, rate: float) -> str:
+def report(limit: float, rate: float) -> str:
     return f"bare loop {limit:9,.0f}/s   worker {rate:9,.0f}/s   share {rate / limit:.1%}"
 
 
-def fresh(made: Stream) -> Stream:
-    """The same topic for another group, without the state that the one before has left."""
-    for key in made.client.scan_iter("*:snapshot*"):
-        made.client.delete(key)
-    kafka = made.settings.kafka.model_copy(update={"group": uuid.uuid4().hex})
-    return Stream(made.kafka, made.path, made.settings.model_copy(update={"kafka": kafka}), made.client)
+def as_new_group(setup: Stream) -> Stream:
+    """The same topic for another group, without the state that the group before has left."""
+    for key in setup.client.scan_iter("*:snapshot*"):
+        setup.client.delete(key)
+    kafka = setup.settings.kafka.model_copy(update={"group": uuid.uuid4().hex})
+    return Stream(setup.kafka, setup.path, setup.settings.model_copy(update={"kafka": kafka}), setup.client)
 
 
 if __name__ == "__main__":

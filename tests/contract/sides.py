@@ -60,8 +60,13 @@ class KafkaSide:
         return KafkaSource(self._kafka.bootstrap, f"group-{self.topic}", [self.topic], {})
 
     def producer(self, name: str, seconds: float) -> Any:
-        return Producer({"bootstrap.servers": self._kafka.bootstrap, "transactional.id": f"{self.topic}-{name}",
-                         "transaction.timeout.ms": int(seconds * 1_000)})  # fmt: skip
+        return Producer(
+            {
+                "bootstrap.servers": self._kafka.bootstrap,
+                "transactional.id": f"{self.topic}-{name}",
+                "transaction.timeout.ms": int(seconds * 1_000),
+            }
+        )
 
     def feed(self, count: int) -> None:
         self._kafka.produce(self.topic, [b"%d" % i for i in range(count)], partition=0)

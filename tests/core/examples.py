@@ -1,4 +1,4 @@
-"""Small mixed data for the core's tests."""
+"""Small data of all kinds for the tests of the core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPEC = FeatureSpec.model_validate(
 
 
 def rows(count: int, seed: int = 0, missing: float = 0.0) -> Columns:
-    """b goes with a, d with c; `missing` is the share of values that are not there."""
+    """`count` rows in which b depends on a, and d on c. `missing` is the share of missing values."""
     rng = np.random.default_rng(seed)
     a = rng.normal(5.0, 2.0, count)
     b = np.exp(0.5 * a + rng.normal(0.0, 0.1, count))
@@ -34,13 +34,13 @@ def rows(count: int, seed: int = 0, missing: float = 0.0) -> Columns:
     e = rng.uniform(0, 86_400, count)
     values = [a, b, objects(c.tolist()), d, e]
     for column in values:
-        gone = rng.random(count) < missing
-        column[gone] = None if column.dtype == object else np.nan
+        absent = rng.random(count) < missing
+        column[absent] = None if column.dtype == object else np.nan
     return Columns(tuple(values))
 
 
 def scored_rows(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0) -> ScoredRows:
-    """Rows with errors and verdicts that depend on their offsets alone."""
+    """Scored rows whose errors and verdicts depend on their offsets alone."""
     errors = ((offsets * 2_654_435_761 % 1_000) / 100 + 0.01).astype(np.float32)
     times = offsets * 1_000
     buckets = bucket_of(errors / np.float32(10))

@@ -1,4 +1,4 @@
-"""What probes, status and metrics say of partitions in every phase, and what counts as degraded."""
+"""Probes, status and metrics for partitions in every phase, and the reasons for being degraded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Bench:
         settings = Settings(stream="flows", features=[{"field": "a", "kind": "numeric"}])  # type: ignore[arg-type]
         feed = cast(ModelFeed, self.feed)
         self.sampler = HealthSampler(source, self.assignment, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
-        self.said = Status(settings, self.assignment, lambda: self.last_turn, feed, self.telemetry, lambda: self.now)
+        self.status = Status(settings, self.assignment, lambda: self.last_turn, feed, self.telemetry, lambda: self.now)
         for assigned in self.assignment:
             self.place(assigned, Phase.LIVE)
 
@@ -64,7 +64,7 @@ class Bench:
         assert assigned is not None
         return assigned
 
-    def looked(self, seconds: float = 0.0) -> Bench:
+    def sample(self, seconds: float = 0.0) -> Bench:
         self.now += seconds
         self.last_turn = self.now
         self.sampler.sample(self.now)
@@ -89,14 +89,14 @@ def bench() -> Bench:
 
 
 def test_ready_once_every_partition_is_live_with_a_model_and_kafka_answers(bench: Bench) -> None:
-    assert bench.said.ready() == (False, "no model yet: collecting samples for the trainer")
+    assert bench.status.ready() == (False, "no model yet: collecting samples for the trainer")
     bench.with_model()
-    assert bench.said.ready() == (True, "3 partitions live")
-    bench.telemetry.unanswered = "the bounds of a partition: timed out"
-    assert bench.said.ready() == (False, "Kafka does not answer: the bounds of a partition: timed out")
+    assert bench.status.ready() == (True, "3 partitions live")
+    bench.telemetry.set_stalled({}, "the bounds of a partition: timed out")
+    assert bench.status.ready() == (False, "Kafka does not answer: the bounds of a partition: timed out")
 
 
-def test_unready_says_what_is_caught_up_how_far_it_is_and_for_how_long_it_is_blind(bench: Bench) -> None:
+def test_unready_names_the_partitions_that_are_behind_by_how_far_and_for_how_long(bench: Bench) -> None:
     bench.with_model()
     bench.place(bench.assigned(0), Phase.CATCHING_UP)
     bench.place(bench.assigned(1), Phase.RECOVERING)
@@ -104,7 +104,7 @@ def test_unready_says_what_is_caught_up_how_far_it_is_and_for_how_long_it_is_bli
     bench.place(bench.assigned(2), Phase.COLD)
     bench.now += 4.0
     bench.place(bench.assigned(2), Phase.COLD)
-    assert bench.said.ready() == (
+    assert bench.status.ready() == (
         False,
         "flows/0 catching up, 20 records to go, blind for 4.0 s; "
         "flows/1 recovering: StoreUnavailable: no answer, blind for 4.0 s; flows/2 cold",
@@ -112,78 +112,80 @@ def test_unready_says_what_is_caught_up_how_far_it_is_and_for_how_long_it_is_bli
 
 
 def test_recovery_is_measured(bench: Bench) -> None:
-    assert bench.looked().metric("blind_now_seconds") == {(): 0.0}
+    assert bench.sample().metric("blind_now_seconds") == {(): 0.0}
     bench.place(bench.assigned(0), Phase.RECOVERING)
     bench.now += 2.0
     bench.place(bench.assigned(1), Phase.CATCHING_UP)
     bench.place(bench.assigned(2), Phase.COLD)
-    bench.telemetry.catch_up_records += 600
-    bench.looked(1.0)
+    bench.telemetry.count_catch_up(600)
+    bench.sample(1.0)
     assert bench.metric("blind_now_seconds") == {(): 3.0}
     assert bench.metric("recovering_partitions") == {(): 2}
     assert bench.metric("catch_up_to_go_records") == {(): 20}
     assert bench.metric("catch_up_rate") == {(): 200.0}
-    assert bench.said.status()["recovery"] == {
-        "blind_seconds_now": 3.0, "records_to_go": 20, "records_per_second": 200.0,
-    }  # fmt: skip
+    assert bench.status.status()["recovery"] == {
+        "blind_seconds_now": 3.0,
+        "records_to_go": 20,
+        "records_per_second": 200.0,
+    }
     for assigned in bench.assignment:
         bench.place(assigned, Phase.LIVE)
-    bench.looked(1.0)
+    bench.sample(1.0)
     assert bench.metric("blind_now_seconds") == bench.metric("catch_up_to_go_records") == {(): 0}
 
 
-def test_liveness_asks_for_the_loop_and_for_stalled_partitions_alone(bench: Bench) -> None:
+def test_liveness_depends_on_the_loop_and_on_stalled_partitions_alone(bench: Bench) -> None:
     bench.feed.reachable, bench.feed.refused = False, "bundle b is not in Redis"
-    bench.telemetry.unanswered = "timed out"
+    bench.telemetry.set_stalled({}, "timed out")
     for assigned in bench.assignment:
         bench.place(assigned, Phase.RECOVERING)
-    bench.looked()
-    assert bench.said.live() == (True, "last turn 0.0 s ago")
-    bench.telemetry.stalled = {SOURCES[1]: 47}
-    assert bench.said.live() == (False, "stalled, though there is more to read: flows/1 at offset 47")
-    bench.telemetry.stalled = {}
+    bench.sample()
+    assert bench.status.live() == (True, "last turn 0.0 s ago")
+    bench.telemetry.set_stalled({SOURCES[1]: 47}, "timed out")
+    assert bench.status.live() == (False, "stalled, though there is more to read: flows/1 at offset 47")
+    bench.telemetry.set_stalled({}, "")
     bench.now += TURN_S
-    assert bench.said.live() == (False, f"last turn {TURN_S:.1f} s ago")
+    assert bench.status.live() == (False, f"last turn {TURN_S:.1f} s ago")
 
 
 def test_a_stalled_partition_has_its_label_only_as_long_as_it_is_stalled(bench: Bench) -> None:
-    bench.with_model().telemetry.stalled = {SOURCES[1]: 47}
+    bench.with_model().telemetry.set_stalled({SOURCES[1]: 47}, "")
     assert bench.metric("partition_stalled") == {("flows", "1"): 1}
-    assert [partition["stalled"] for partition in bench.said.status()["partitions"]] == [False, True, False]
-    assert bench.looked().telemetry.health.degraded == {"stalled": "flows/1"}
-    bench.telemetry.stalled = {}
+    assert [partition["stalled"] for partition in bench.status.status()["partitions"]] == [False, True, False]
+    assert bench.sample().telemetry.health.degraded == {"stalled": "flows/1"}
+    bench.telemetry.set_stalled({}, "")
     assert bench.metric("partition_stalled") == {}
 
 
 def test_lag_goes_with_the_partition(bench: Bench) -> None:
-    assert bench.looked().metric("lag_records") == {("flows", str(i)): 20 for i in range(3)}
+    assert bench.sample().metric("lag_records") == {("flows", str(i)): 20 for i in range(3)}
     bench.changes.append(Change(SOURCES[1], gained=False))
     bench.assignment.apply_changes(bench.now)
-    assert bench.looked().metric("lag_records") == {("flows", "0"): 20, ("flows", "2"): 20}
+    assert bench.sample().metric("lag_records") == {("flows", "0"): 20, ("flows", "2"): 20}
 
 
-def test_the_oldest_snapshot_counts_where_it_lacks_records(bench: Bench) -> None:
-    assert bench.looked().metric("snapshot_age_seconds") == {(): 0.0}  # they lack nothing, however old
+def test_the_age_is_that_of_the_oldest_snapshot_that_lacks_records(bench: Bench) -> None:
+    assert bench.sample().metric("snapshot_age_seconds") == {(): 0.0}  # they lack no records, however old
     bench.place(bench.assigned(0), Phase.LIVE, age_s=7.5, at=49)
     bench.place(bench.assigned(1), Phase.LIVE, age_s=3.0, at=49)
     bench.place(bench.assigned(2), Phase.CATCHING_UP, age_s=900.0, at=49)
-    assert bench.looked().metric("snapshot_age_seconds") == {(): 7.5}
-    bench.place(bench.assigned(0), Phase.LIVE, at=None)  # none since it went live
-    assert bench.looked(30.0).metric("snapshot_age_seconds") == {(): 30.0}
+    assert bench.sample().metric("snapshot_age_seconds") == {(): 7.5}
+    bench.place(bench.assigned(0), Phase.LIVE, at=None)  # no snapshot since it went live
+    assert bench.sample(30.0).metric("snapshot_age_seconds") == {(): 30.0}
 
 
-def test_what_degrades_is_named(bench: Bench) -> None:
-    assert bench.looked().telemetry.health.degraded == {}
+def test_every_reason_for_being_degraded_is_named(bench: Bench) -> None:
+    assert bench.sample().telemetry.health.degraded == {}
     bench.place(bench.assigned(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S, at=49)
-    assert bench.looked().telemetry.health.degraded == {}
+    assert bench.sample().telemetry.health.degraded == {}
     bench.place(bench.assigned(0), Phase.LIVE, age_s=EVERY_S + STALE_AFTER_S + 1, at=49)
     bench.feed.reachable, bench.feed.refused = False, "bundle b: its content has another digest"
-    bench.telemetry.unanswered = "the bounds of a partition: timed out"
-    assert bench.looked().telemetry.health.degraded == {
+    bench.telemetry.set_stalled({}, "the bounds of a partition: timed out")
+    assert bench.sample().telemetry.health.degraded == {
         "redis": "unreachable: scoring goes on with what is in memory",
         "champion": "bundle b: its content has another digest",
         "snapshots": "none stored for 66 s: a restart replays what came since",
         "kafka": "no answer: the bounds of a partition: timed out",
     }
     assert set(bench.metric("degraded")) == {("redis",), ("champion",), ("snapshots",), ("kafka",)}
-    assert json.loads(json.dumps(bench.said.status()))["degraded"] == bench.telemetry.health.degraded
+    assert json.loads(json.dumps(bench.status.status()))["degraded"] == bench.telemetry.health.degraded

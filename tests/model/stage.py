@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import worker.adapters.kafka_producer as producing
@@ -40,9 +41,13 @@ class Clock:
         return START_MS + int(self.now * 1_000)
 
 
-def transactional(_: Broker, net: PodNet, __: ModelSource) -> Sink:
-    """The real sink on the model's producers, which find their pod by its name."""
-    return TransactionalSink("", {}, net.name, AllLimits())  # type: ignore[arg-type]
+def transactional(broker: Broker, net: PodNet, _: ModelSource) -> Sink:
+    """The real sink on the model's producers."""
+
+    def make_producer(_: dict[str, Any]) -> Any:
+        return ModelProducer(broker, net.name, net)
+
+    return TransactionalSink("", {}, net.name, AllLimits(), make_producer)  # type: ignore[arg-type]
 
 
 class Inline:
@@ -59,16 +64,10 @@ class Inline:
 
 
 @contextmanager
-def on_the_model(broker: Broker, nets: Mapping[str, PodNet], clock: Clock) -> Iterator[None]:
-    """Replace librdkafka's producer and the clock of its calls while a schedule runs."""
-
-    def producer(config: dict[str, object]) -> ModelProducer:
-        name = str(config["transactional.id"])
-        return ModelProducer(broker, name, nets[name])
-
+def on_the_model(clock: Clock) -> Iterator[None]:
+    """Replace the clock, and the threads of calls to Kafka, while a schedule runs."""
     time = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
     with (
-        patch.object(transactional_producer, "Producer", producer),
         patch.object(transactional_producer, "CallThread", Inline),
         patch.object(producing, "time", time),
         patch.object(transactional_producer, "time", time),

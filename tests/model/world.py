@@ -37,7 +37,7 @@ class World(Actors):
     """One schedule."""
 
     def run(self) -> Outcome:
-        with stage.on_the_model(self.broker, self.nets, self.clock):
+        with stage.on_the_model(self.clock):
             self.start()
             self.feed()
             for _ in range(ACTIONS):

@@ -61,8 +61,11 @@ def test_recovery_holds_the_partition_and_drops_what_was_placed(bench: Bench) ->
     bench.source.start(SOURCE, 0)
     assigned = bench.assigned
     assigned.placed, assigned.retry_at, assigned.snapshot_at, assigned.collected = (
-        placed_in(Phase.LIVE), 99.0, 7.0, "snapshot",
-    )  # fmt: skip
+        placed_in(Phase.LIVE),
+        99.0,
+        7.0,
+        "snapshot",
+    )
     bench.assignment.recover(assigned, 3.0)
     assert bench.source.position(SOURCE) is None, "it is not fetched any more"
     assert (assigned.phase, assigned.retry_at, assigned.recovering_since) == (Phase.RECOVERING, 0.0, 3.0)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
 
 from tests.scenarios.stream import Stream
 from worker.compose import build
@@ -15,10 +18,23 @@ from worker.partitions.assigned import Phase, Placed
 
 
 class InProcessWorker:
-    """The worker as it is composed for production, without its threads for the model feed and HTTP."""
+    """The worker as it is composed for production, without its threads for the model feed and HTTP.
 
-    def __init__(self, setup: Stream, instance: str) -> None:
-        self.collaborators = build(setup.settings, StopToken(), instance)
+    `consumer` is librdkafka's client behind the source. The clients are made by `consumer_type` and `producer_type`.
+    """
+
+    def __init__(
+        self,
+        setup: Stream,
+        instance: str,
+        consumer_type: type[Consumer] = Consumer,
+        producer_type: type[Producer] = Producer,
+    ) -> None:
+        def make_consumer(config: dict[str, Any]) -> Consumer:
+            self.consumer = consumer_type(config)
+            return self.consumer
+
+        self.collaborators = build(setup.settings, StopToken(), instance, make_consumer, producer_type)
         self.worker = Worker(self.collaborators, StopToken())
         self.assignment = self.worker.assignment
         self.feed = self.collaborators.feed
@@ -76,9 +92,14 @@ class InProcessWorker:
 
 
 @contextmanager
-def in_process(setup: Stream, instance: str = "in-process") -> Iterator[InProcessWorker]:
+def in_process(
+    setup: Stream,
+    instance: str = "in-process",
+    consumer_type: type[Consumer] = Consumer,
+    producer_type: type[Producer] = Producer,
+) -> Iterator[InProcessWorker]:
     """A worker that is drained at the end, unless the test fails."""
-    member = InProcessWorker(setup, instance)
+    member = InProcessWorker(setup, instance, consumer_type, producer_type)
     try:
         yield member
     except BaseException:

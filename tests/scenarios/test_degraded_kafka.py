@@ -45,7 +45,7 @@ def test_a_partition_that_froze_in_the_client_is_positioned_anew(setup: Stream, 
     with in_process(setup) as member:
         member.turn_until_live()
         frozen = KafkaPartition(setup.settings.stream, 1)
-        getattr(member.collaborators.source._consumer, freeze)([frozen])  # type: ignore[attr-defined]
+        getattr(member.consumer, freeze)([frozen])
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
         member.turn_until_committed(RECORDS // 2)
         assert member.telemetry.repositioned == 0
@@ -65,7 +65,7 @@ def test_a_partition_that_stays_frozen_fails_liveness_by_name(setup: Stream, mon
         def starts_frozen(which: TopicPartition, offset: int) -> None:
             start(which, offset)
             if which == frozen:
-                source._consumer.pause([KafkaPartition(*which)])  # type: ignore[attr-defined]
+                member.consumer.pause([KafkaPartition(*which)])
 
         monkeypatch.setattr(source, "start", starts_frozen)
         starts_frozen(frozen, 0)
@@ -75,7 +75,7 @@ def test_a_partition_that_stays_frozen_fails_liveness_by_name(setup: Stream, mon
         assert not alive
         assert f"{setup.settings.stream}/1 at offset 0" in reason
         monkeypatch.undo()
-        source._consumer.resume([KafkaPartition(*frozen)])  # type: ignore[attr-defined]
+        member.consumer.resume([KafkaPartition(*frozen)])
         member.turn_until_committed(RECORDS)
         member.turn_until(lambda: member.status.live()[0])
     assert_each_alerted_once(setup)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer
 
 from tests.scenarios.anomalies import PLAIN, RECORDS, assert_each_alerted_once
 from tests.scenarios.inprocess import InProcessWorker, in_process
@@ -26,32 +26,29 @@ def setup(kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path) -> S
     return setup
 
 
-def test_an_exception_inside_consume_loses_nothing(setup: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    with in_process(setup) as member:
+class LosingConsumer(Consumer):
+    """Takes one batch from the log and loses it in an exception, once it has been armed."""
+
+    armed = False
+    lost = 0
+
+    def consume(self, *args: Any) -> list[Message]:
+        messages: list[Message] = super().consume(*args)
+        if self.armed and len(messages) > 50:
+            self.armed, self.lost = False, len(messages)
+            raise RuntimeError("a signal handler raised")
+        return messages
+
+
+def test_an_exception_inside_consume_loses_nothing(setup: Stream) -> None:
+    with in_process(setup, consumer_type=LosingConsumer) as member:
+        consumer = member.consumer
+        assert isinstance(consumer, LosingConsumer)
         member.turn_until_live()
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
-        source = member.collaborators.source
-        consumer = source._consumer  # type: ignore[attr-defined]
-
-        class Raising:
-            """Takes a batch from the real consumer and, once, loses it in an exception."""
-
-            raised = False
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(consumer, name)
-
-            def consume(self, *args: Any) -> Any:
-                messages = consumer.consume(*args)
-                if len(messages) > 50 and not self.raised:
-                    self.raised = True
-                    raise RuntimeError("a signal handler raised")
-                return messages
-
-        raising = Raising()
-        monkeypatch.setattr(source, "_consumer", raising)
+        consumer.armed = True
         member.turn_until_committed(RECORDS)
-        assert raising.raised
+        assert consumer.lost > 50
         assert member.telemetry.recoveries == 1
     assert_each_alerted_once(setup)
 
@@ -76,31 +73,29 @@ def test_a_fenced_producer_is_replaced_in_process(setup: Stream) -> None:
 
 def test_a_transaction_that_times_out_is_recovered(setup: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.adapters.kafka_config.TRANSACTION_TIMEOUT_S", 1.0)
-    with in_process(setup) as member:
+    frozen: list[float] = []
+
+    class SlowProducer(Producer):
+        """Freezes once between produce and commit, for longer than a transaction may last."""
+
+        outputs = 0
+
+        def produce(self, *args: Any, **kwargs: Any) -> None:
+            super().produce(*args, **kwargs)
+            self.outputs += 1
+
+        def send_offsets_to_transaction(self, *args: Any) -> None:
+            if self.outputs and not frozen:
+                self.flush(5)
+                frozen.append(4.0)
+                time.sleep(frozen[0])
+            super().send_offsets_to_transaction(*args)
+
+    with in_process(setup, producer_type=SlowProducer) as member:
         member.turn_until_live()
-        transactional = member.collaborators.sink._producer  # type: ignore[attr-defined]
-        producer = transactional._producer
-
-        class Slow:
-            """Freezes once between produce and commit, for longer than a transaction may last."""
-
-            frozen = False
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(producer, name)
-
-            def send_offsets_to_transaction(self, *args: Any) -> None:
-                producer.flush(5)
-                if not self.frozen:
-                    self.frozen = True
-                    time.sleep(4.0)
-                producer.send_offsets_to_transaction(*args)
-
-        slow = Slow()
-        monkeypatch.setattr(transactional, "_producer", slow)
         setup.kafka.produce(setup.settings.stream, encoded(PLAIN))
         member.turn_until_committed(RECORDS)
-        assert slow.frozen
+        assert frozen
         assert member.telemetry.producers_replaced + member.telemetry.transactions_aborted >= 1
     assert_each_alerted_once(setup)
 

@@ -1,4 +1,4 @@
-"""Commit metadata: what was written is read back, it stays small, and a replay finds the switches that it needs."""
+"""Commit metadata: it is read back as written, stays small, and has the switches that a replay needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.core.state.commit_metadata import BUDGET, EMPTY, Base, CommitMetadat
 TOPIC_ID, DIGEST = "iZ+xAmztSymKtl8xGHZvWQ", "A" * 22
 
 
-def test_cold_and_full_trails_round_trip() -> None:
+def test_cold_and_full_metadata_round_trip() -> None:
     cold = CommitMetadata(TOPIC_ID, "0" * 16, 4)
     assert CommitMetadata.decode(cold.encode()) == cold
     assert cold.cold
@@ -27,7 +27,7 @@ def test_the_newest_two_snapshots_and_the_switches_since_the_older_are_kept() ->
     assert [switch.offset for switch in metadata.switches] == [100, 200, 300]
 
 
-def test_a_full_trail_takes_no_more_and_stays_within_its_budget() -> None:
+def test_full_metadata_takes_no_more_switches_and_stays_within_its_budget() -> None:
     metadata = CommitMetadata(TOPIC_ID, "0" * 16, 1).with_base(Base(DIGEST, 10**15)).with_base(Base(DIGEST, 10**15 + 1))
     switches = 0
     while not metadata.full:

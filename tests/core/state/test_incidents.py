@@ -26,24 +26,24 @@ def flagged(
 def test_the_first_flagged_record_opens_and_the_cooldown_holds_back_until_exactly_its_end() -> None:
     incidents = Incidents(COOLDOWN)
     times = [T0, T0 + 1, T0 + 59_999, T0 + 60_000, T0 + 119_999]
-    judged = [incidents.flag(flagged(offset, time)) for offset, time in enumerate(times)]
-    assert [(j.publish, j.status) for j in judged] == [
+    changes = [incidents.flag(flagged(offset, time)) for offset, time in enumerate(times)]
+    assert [(change.publish, change.status) for change in changes] == [
         (True, "open"),
         (False, "update"),
         (False, "update"),
         (True, "update"),
         (False, "update"),  # the cooldown runs from the update
     ]
-    assert [j.flagged for j in judged] == [1, 2, 3, 4, 5]
-    assert {(j.opened_offset, j.opened_ms) for j in judged} == {(0, T0)}
-    assert judged[4].expires_ms == T0 + 119_999 + 15 * 60_000
+    assert [change.flagged for change in changes] == [1, 2, 3, 4, 5]
+    assert {(change.opened_offset, change.opened_ms) for change in changes} == {(0, T0)}
+    assert changes[4].expires_ms == T0 + 119_999 + 15 * 60_000
 
 
 def test_entities_do_not_share_a_cooldown_and_records_without_one_do() -> None:
     incidents = Incidents(COOLDOWN)
-    judged = [incidents.flag(flagged(i, T0, entity)) for i, entity in enumerate(["a", "b", None, "", None])]
-    assert [j.publish for j in judged] == [True, True, True, True, False]
-    assert judged[4].opened_offset == 2
+    changes = [incidents.flag(flagged(i, T0, entity)) for i, entity in enumerate(["a", "b", None, "", None])]
+    assert [change.publish for change in changes] == [True, True, True, True, False]
+    assert changes[4].opened_offset == 2
 
 
 def test_a_late_record_is_held_back_and_keeps_the_incident_open() -> None:
@@ -104,14 +104,14 @@ def test_several_close_in_order_of_expiry_then_entity() -> None:
 
 def test_beyond_its_capacity_the_entity_flagged_longest_ago_is_forgotten() -> None:
     incidents = Incidents(COOLDOWN, capacity=2)
-    judged = [incidents.flag(flagged(i, T0 + i, entity)) for i, entity in enumerate("abac")]
-    assert [j.evicted for j in judged] == [False, False, False, True]
+    changes = [incidents.flag(flagged(i, T0 + i, entity)) for i, entity in enumerate("abac")]
+    assert [change.evicted for change in changes] == [False, False, False, True]
     assert incidents.flag(flagged(4, T0 + 4, "a")).status == "update"
     assert incidents.flag(flagged(5, T0 + 5, "b")).status == "open"  # b made room for c
     assert [c.entity for c in incidents.advance(T0 + 2 * QUIET_MS)] == ["a", "b"]  # c made room for b
 
 
-def test_what_waits_for_its_expiry_is_bounded_under_churn_and_closes_once() -> None:
+def test_the_queue_of_expiries_is_bounded_under_churn_and_each_incident_closes_once() -> None:
     incidents = Incidents(COOLDOWN, capacity=10)
     for offset in range(5_000):
         incidents.flag(flagged(offset, T0, str(offset % 40)))
@@ -143,11 +143,10 @@ rows = st.lists(
 def fold(
     incidents: Incidents, log: Sequence[tuple[int, int, Row]], cuts: set[int]
 ) -> tuple[list[Closed | IncidentChange], Incidents]:
-    """What a worker does: the clock is advanced to each flagged record, and at the end of a batch to its last
-    one.
+    """Fold a log as a worker does: advance the clock to each flagged record, and at the end of a batch to its last one.
 
-    `log` holds (offset, clock, row); a batch ends at each cut, and the state passes through its stored form
-    there: what changed since the cut before, on top of the segments before.
+    `log` has (offset, clock, row). A batch ends at each cut, where the state is stored and restored: the changes since
+    the cut before, on top of the earlier segments.
     """
     out: list[Closed | IncidentChange] = []
     segments: list[bytes] = []

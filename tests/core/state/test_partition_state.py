@@ -1,4 +1,4 @@
-"""The state of a partition is a fold over its log: the batches do not matter, and neither does a restore in between."""
+"""The state of a partition is a fold over its log: neither batches nor a restore in between change it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_ring_counts_p_values_across_versions_and_forgets_old_hours() -> Non
     assert state.ring.total().sum() == 10 * RING_HOURS
 
 
-def test_what_is_recent_is_paced_by_the_versions() -> None:
+def test_the_recent_sample_is_paced_by_the_versions() -> None:
     state = folded([])
     state.next_offset = 5_000
     state.adopt(Versions("bundle", "another threshold"))

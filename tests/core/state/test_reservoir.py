@@ -33,36 +33,38 @@ def encoded(sample: Reservoir) -> list[bytes]:
     return [encode() for encode in sample.capture(0)]
 
 
-def grown(served: int, half_life: float) -> float:
+def growth(served: int, half_life: float) -> float:
     return served / half_life if served <= half_life else 1.0 + math.log(served / half_life)
 
 
 @pytest.mark.parametrize("half_life", [None, 100.0])
 def test_a_reservoir_keeps_the_highest_priorities(half_life: float | None) -> None:
-    """Against a brute force over all rows: key log(weight) - log(exponential)."""
-    count_, capacity = 5_000, 300
-    offsets = np.arange(count_)
+    """Compared with a brute force over all rows, whose key is log(weight) - log(exponential)."""
+    n, capacity = 5_000, 300
+    offsets = np.arange(n)
     draws = draw_uniform(partition_seed("t", 0), offsets)
     sample = Reservoir(SPEC, capacity, half_life)
-    columns = rows(count_)
-    for start in range(0, count_, 50):
+    columns = rows(n)
+    for start in range(0, n, 50):
         part = slice(start, start + 50)
         marks = np.zeros(len(offsets[part]), np.uint8)
         sample.offer(draws[part], offsets[part], offsets[part], marks, columns.take(part))
-        sample.settle()  # the floor is as high as it gets: nothing above it may be left out
+        sample.settle()  # with the highest possible floor, no row above it may be left out
     assert len(sample) == capacity
-    weight_log = np.log(2) * np.array([grown(i, half_life) if half_life else 0.0 for i in range(count_)])
+    weight_log = np.log(2) * np.array([growth(i, half_life) if half_life else 0.0 for i in range(n)])
     best = np.sort(np.argsort(-(weight_log - np.log(-np.log(draws))))[:capacity])
     assert sample.offsets.tolist() == best.tolist()
     if half_life is None:
-        assert 0.4 < sample.offsets.mean() / count_ < 0.6
+        assert 0.4 < sample.offsets.mean() / n < 0.6
     else:
-        assert sample.offsets.mean() > 0.55 * count_
+        assert sample.offsets.mean() > 0.55 * n
 
 
 def test_a_reservoir_that_changes_pace_keeps_its_order() -> None:
-    """Against a brute force: the log of a row's weight grows by ln 2 in the first half-life of a version, and by ln 2
-    times the logarithm of how many half-lives it served, after it.
+    """Compared with a brute force.
+
+    The log of a row's weight grows by ln 2 in the first half-life of a version, and from then on by ln 2 times the
+    logarithm of the number of half-lives that the version has served.
     """
     offsets, capacity = np.arange(2_000), 200
     draws = draw_uniform(partition_seed("t", 3), offsets)
@@ -71,8 +73,9 @@ def test_a_reservoir_that_changes_pace_keeps_its_order() -> None:
         sample.pace(half_life, start)
         part = slice(start, start + 1_000)
         sample.offer(draws[part], offsets[part], offsets[part], np.zeros(1_000, np.uint8), columns.take(part))
-    age = np.log(2) * np.array([grown(i, 50.0) if i < 1_000 else grown(1_000, 50.0) + grown(i - 1_000, 400.0)
-                                for i in range(2_000)])  # fmt: skip
+    age = np.log(2) * np.array(
+        [growth(i, 50.0) if i < 1_000 else growth(1_000, 50.0) + growth(i - 1_000, 400.0) for i in range(2_000)]
+    )
     order = np.argsort(-(age - np.log(-np.log(draws))))
     assert len(sample) == capacity
     assert sample.offsets.tolist() == np.sort(order[:capacity]).tolist()

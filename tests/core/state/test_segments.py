@@ -82,7 +82,7 @@ def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[
     """A chain of snapshots, each on top of the one before, as the worker takes them."""
     state, parts, at = PartitionState(SPEC, "topic-id", 2, 1_000, 60_000), dict[str, list[_Part]](), 1_000
     state.adopt(Versions("bundle", "threshold"))
-    first, offsets = 0, np.arange(1_000, 1_000 + N)  # without gaps: the next row is at the very next offset
+    first, offsets = 0, np.arange(1_000, 1_000 + N)  # without gaps, so that the next row has the next offset
     for step in steps:
         stop = min(first + step, N)
         if first < stop:
@@ -93,7 +93,7 @@ def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[
             shared, fresh = plan_segments(table, parts.get(name, []), at)
             written = [_Part(fresh.since, fresh.rows, encode()) for encode in fresh.encoders] if fresh else []
             parts[name] = shared + written
-            # Each is at least twice what comes after it: few of them, and not many times the rows that are alive.
+            # Each segment is at least twice as large as the rows after it, so there are few of them.
             assert len(parts[name]) <= 2 + np.log2(max(table.changed(0), 1))
         at = state.next_offset
         tables = {name: [part.content for part in held] for name, held in parts.items()}
@@ -101,7 +101,7 @@ def test_segments_share_what_did_not_change_and_give_the_same_state(steps: list[
 
 
 def test_many_small_changes_are_written_few_times_and_in_few_segments() -> None:
-    """40 snapshots of 10 new rows each: a row is written O(log n) times, not once a snapshot."""
+    """40 snapshots of 10 new rows each: a row is written O(log n) times, not once per snapshot."""
     sample, kept, written = Reservoir(SPEC, 1_000, None), list[_Part](), 0
     draws, columns = draw_uniform(partition_seed("t", 0), np.arange(400)), rows(400)
     for start in range(0, 400, 10):
