@@ -86,7 +86,7 @@ def test_the_newest_at_or_below_an_offset_of_this_topic_id(store: SnapshotStore)
     for stored in (snapshot(5), snapshot(9), snapshot(7, topic_id="recreated")):
         store.put(stored)
     found = [store.newest_at_or_below("t", "id", 0, offset) for offset in (4, 5, 8, 9, 2**62)]
-    assert [one.offset if one else None for one in found] == [None, 5, 5, 9, 9]
+    assert [each.offset if each else None for each in found] == [None, 5, 5, 9, 9]
 
 
 def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(store: SnapshotStore) -> None:
@@ -94,12 +94,12 @@ def test_an_owner_collects_its_own_line_and_strangers_of_yesterday(store: Snapsh
     for offset in (1, 2, 3):
         line.append(snapshot(offset, on=line[-1], tables={"lasting": b"new %d" % offset}))
     strangers = [snapshot(7, created_ms=NOW - 1_000), snapshot(8, created_ms=NOW - 2 * DAY_MS)]
-    for one in (*line, *strangers):
-        store.put(one)
+    for each in (*line, *strangers):
+        store.put(each)
     kept = {line[3].id, line[2].id}
     assert store.collect(line[3], kept, NOW, lambda: False) == 0
     assert store.collect(line[3], kept, NOW, ours) == 3
-    there = [store.get("t", 0, one.id) is not None for one in (*line, *strangers)]
+    there = [store.get("t", 0, each.id) is not None for each in (*line, *strangers)]
     assert there == [False, False, True, True, True, False]
 
 
@@ -107,8 +107,8 @@ def test_snapshots_of_a_later_owner_are_not_collected(store: SnapshotStore) -> N
     """After a rewind, a stale owner finds snapshots that the next owner has built on its own."""
     base = snapshot(1, tables={"recent": b"base"})
     stale, fresh = snapshot(3, on=base), snapshot(2, on=base, tables={"lasting": b"theirs"})
-    for one in (base, stale, fresh):
-        store.put(one)
+    for each in (base, stale, fresh):
+        store.put(each)
     store.collect(stale, {stale.id}, NOW, ours)
     assert store.get("t", 0, base.id) is None
     assert store.get("t", 0, fresh.id) == fresh

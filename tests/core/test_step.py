@@ -46,7 +46,7 @@ def stepped(cuts: Sequence[int]) -> tuple[PartitionState, list[Step]]:
 
 def bits(steps: Sequence[Step]) -> list[bytes]:
     """Errors, bottleneck codes, p-value buckets and verdicts of all rows, as bytes."""
-    rows = [[one.scores.errors, one.scores.code, one.rows.p_buckets, one.rows.flagged] for one in steps]
+    rows = [[each.scores.errors, each.scores.code, each.rows.p_buckets, each.rows.flagged] for each in steps]
     return [np.concatenate(arrays).tobytes() for arrays in zip(*rows, strict=True)]
 
 
@@ -69,9 +69,9 @@ def test_any_cuts_give_the_same_state_changes_and_scores(cuts: list[int]) -> Non
     state, steps = stepped(cuts)
     assert state.encode() == WHOLE.encode()
     assert bits(steps) == bits(WHOLE_STEPS)
-    assert [change for one in steps for change in one.changes] == CHANGES
-    assert sum(one.featurized.late for one in steps) == WHOLE_STEPS[0].featurized.late
-    assert sum(one.featurized.evicted for one in steps) == WHOLE_STEPS[0].featurized.evicted
+    assert [change for each in steps for change in each.changes] == CHANGES
+    assert sum(each.featurized.late for each in steps) == WHOLE_STEPS[0].featurized.late
+    assert sum(each.featurized.evicted for each in steps) == WHOLE_STEPS[0].featurized.evicted
 
 
 def test_record_by_record_is_the_same_too() -> None:
@@ -142,7 +142,7 @@ def test_a_record_without_an_entity_in_its_event_has_its_key() -> None:
     assert value is not None
     nameless = value.replace(b'"host"', b'"hosts"')
     batch = decoder_for("json", SETTINGS.spec, Limits()).decode([nameless])
-    one = slice(place, place + 1)
-    taken = step(new_state(), MODEL, batch, OFFSETS[one], TIMESTAMPS[one], lambda i: b"key %d" % i)
+    row = slice(place, place + 1)
+    taken = step(new_state(), MODEL, batch, OFFSETS[row], TIMESTAMPS[row], lambda i: b"key %d" % i)
     entities = [change.record.entity for change in taken.changes if isinstance(change, IncidentChange)]
     assert entities == ["key 0"]

@@ -1,4 +1,4 @@
-"""What happens to a pod in its calls to the broker: it dies, pauses, or loses answers."""
+"""Mishaps of a pod in its calls to the broker: it dies, pauses, or loses answers."""
 
 from __future__ import annotations
 

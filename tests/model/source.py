@@ -37,7 +37,7 @@ class ModelSource:
     # The group.
 
     def _rejoin(self) -> None:
-        """What a poll does for the group: join, and take part in a rebalance."""
+        """Join the group and take part in a rebalance, as every poll does."""
         group = self._broker.group
         if self.member not in group.members:
             self._change(self._owned, gained=False)

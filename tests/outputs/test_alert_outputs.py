@@ -71,18 +71,18 @@ def test_an_alert_is_of_its_own_record() -> None:
 
 
 def test_all_records_of_a_batch_are_explained_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[int]] = []
+    calls: list[list[int]] = []
     explain = Detector.explain
 
     def counted(self: Detector, scores: Scores, rows: npt.NDArray[np.intp]) -> Explanation:
-        asked.append(STEP.rows.offsets[rows].tolist())
+        calls.append(STEP.rows.offsets[rows].tolist())
         return explain(self, scores, rows)
 
     monkeypatch.setattr(Detector, "explain", counted)
     outputs()
-    assert asked == [[change.record.offset for change in PUBLISHED]]
+    assert calls == [[change.record.offset for change in PUBLISHED]]
     outputs(replace(STEP, changes=list(CLOSED)))
-    assert len(asked) == 1, "closings are not explained"
+    assert len(calls) == 1, "closings are not explained"
 
 
 def test_no_change_is_no_alert() -> None:
@@ -102,15 +102,15 @@ def test_the_key_is_the_entity_else_the_records_own() -> None:
 
 
 def test_the_event_is_shown_as_far_as_the_configuration_allows() -> None:
-    one = replace(STEP, changes=[PUBLISHED[0]])
-    assert read(outputs(one, event="none")[0])["event"] is None
-    assert read(outputs(one, event=("host", "proto.name"))[0])["event"].keys() == {"host", "proto"}
+    single = replace(STEP, changes=[PUBLISHED[0]])
+    assert read(outputs(single, event="none")[0])["event"] is None
+    assert read(outputs(single, event=("host", "proto.name"))[0])["event"].keys() == {"host", "proto"}
 
 
 def test_an_alert_that_is_too_large_loses_its_event() -> None:
-    one = replace(STEP, changes=[PUBLISHED[0]])
-    whole = outputs(one)[0]
-    alert = read(outputs(one, limit=len(whole.value))[0])
+    single = replace(STEP, changes=[PUBLISHED[0]])
+    whole = outputs(single)[0]
+    alert = read(outputs(single, limit=len(whole.value))[0])
     assert (alert["event"], alert["event_omitted"]) == (None, True)
 
 

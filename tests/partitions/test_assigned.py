@@ -1,4 +1,4 @@
-"""What is assigned, under which number, and which commits are due."""
+"""The assignment: numbers, recovery, the right to publish, and the commits that are due."""
 
 from __future__ import annotations
 

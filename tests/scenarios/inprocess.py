@@ -42,7 +42,7 @@ class InProcessWorker:
         self.status = Status(setup.settings, self.assignment, lambda: self.worker.last_turn, self.feed, self.telemetry)
 
     def placed(self) -> list[Placed]:
-        """What is held of the partitions that recovery has placed."""
+        """The state and metadata of each partition that recovery has placed."""
         return [assigned.placed for assigned in self.assignment if assigned.placed is not None]
 
     def phases(self) -> list[Phase]:

@@ -40,7 +40,7 @@ auto.create.topics.enable=false
 
 
 class KafkaCluster:
-    """What tests do with a cluster, whether they started it or the environment names it."""
+    """A cluster and its administration, whether the tests started it or the environment names it."""
 
     replication = 1
 
