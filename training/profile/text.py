@@ -36,7 +36,8 @@ def commented_yaml(profile: Profile) -> str:
     lines += ["  # Left out:"] if others else []
     for field in others:
         feature = field.readable_as or {"field": field.name}
-        lines.append(f"  # - {_flow(feature)}  {_comment(f'{field.verdict.reason}; {field.summary}')}")
+        reason = "; ".join(dict.fromkeys((field.verdict.reason, field.summary)))
+        lines.append(f"  # - {_flow(feature)}  {_comment(reason)}")
     lines += ["threshold:", f"  {_comment(describe_alert_rate(profile))}"]
     lines += [f"  alert_rate: {_flow(profile.alert_rate)}"]
     lines += ["# Warnings:"] if profile.warnings else []
