@@ -22,8 +22,8 @@ from worker.core.state.partition_state import PartitionState
 from worker.core.state.snapshot import Ancestor, Snapshot
 from worker.core.step import step
 from worker.partitions.assigned import AssignedPartition, Assignment
+from worker.partitions.model_feed import ModelFeed
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import ModelFeed
 from worker.ports.log import Commit, LogUnavailable, Output, PublishAborted, TopicPartition
 from worker.ports.stores import StoreUnavailable
 from worker.telemetry import Telemetry
