@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from training.learn.calibrate import follow
 from training.learn.cold_start import cold_columns
 from training.learn.corpus import corpus_of
+from training.learn.move_threshold import move_threshold
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
@@ -106,7 +106,7 @@ class Trainer:
             self._trained_at, self._trained_offset = now, offset
         elif now >= self._follow_at:
             self._follow_at = now + FOLLOW_S
-            self._follow(champion, commits)
+            self._move_threshold(champion, commits)
 
     def _hold_lease(self) -> bool:
         now = self._monotonic()
@@ -189,29 +189,29 @@ class Trainer:
             log.warning("promotion_fenced", token=self._token, effect="another trainer or an operator was later")
             self._token = None
             return False
-        log.info(event, version=champion.version, bundle=champion.bundle, cut=trained.threshold.cut,
-                 **{name: round(value, 4) for name, value in trained.bundle.manifest.metrics.items()})  # fmt: skip
+        figures = {name: round(value, 4) for name, value in trained.bundle.manifest.metrics.items()}
+        log.info(event, version=champion.version, bundle=champion.bundle, cut=trained.threshold.cut, **figures)
         return True
 
-    def _follow(self, champion: Champion, commits: dict[TopicPartition, Committed]) -> None:
-        """The threshold takes a bounded step towards what the partitions' live p-values say."""
+    def _move_threshold(self, champion: Champion, commits: dict[TopicPartition, Committed]) -> None:
+        """Move the threshold by a bounded step towards the p-values that live events have shown."""
         current = self._stores.registry.threshold(champion.threshold)
         ring = HistogramRing.merge(state.ring for _, state in self._states(commits))
         offsets = {f"{source.topic}/{source.partition}": commit.offset or 0 for source, commit in commits.items()}
-        merged = follow(current, ring, created_at=_now(), offsets=offsets)
-        if merged is None:
+        moved = move_threshold(current, ring, created_at=_now(), offsets=offsets)
+        if moved is None:
             return
-        self._stores.registry.put_threshold(merged)
+        self._stores.registry.put_threshold(moved)
         assert self._token is not None
-        moved = Champion(champion.bundle, merged.digest(), champion.version, self._token)
-        if self._stores.registry.promote(self._spec.spec_hash, moved):
-            log.info("threshold_moved", version=champion.version, cut=merged.cut, was=current.cut,
-                     reason=merged.provenance.reason)  # fmt: skip
+        promoted = Champion(champion.bundle, moved.digest(), champion.version, self._token)
+        if self._stores.registry.promote(self._spec.spec_hash, promoted):
+            reason = moved.provenance.reason
+            log.info("threshold_moved", version=champion.version, cut=moved.cut, was=current.cut, reason=reason)
         else:
             self._token = None
 
     def _states(self, commits: dict[TopicPartition, Committed]) -> list[tuple[TopicPartition, PartitionState]]:
-        """The newest snapshot that each partition's commit names; what no commit names is not read."""
+        """The newest state that each partition's commit names. Snapshots that no commit names are not read."""
         states = []
         for source, commit in commits.items():
             try:

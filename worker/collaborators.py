@@ -11,8 +11,8 @@ from worker.outputs.dead_letters import DeadLetters
 from worker.outputs.scores import ScoreOutputs
 from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
+from worker.partitions.model_feed import ModelFeed
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshots import Snapshots
 from worker.ports.log import Sink, Source
 from worker.telemetry import Telemetry

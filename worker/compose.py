@@ -1,4 +1,4 @@
-"""The composition root: the only module of the worker that knows which adapters stand behind the ports."""
+"""The composition root of the worker: it knows which adapters stand behind the ports. `models_cli` is the other one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ from worker.outputs.dead_letters import DeadLetters
 from worker.outputs.scores import ScoreOutputs
 from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
+from worker.partitions.model_feed import ModelFeed
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots

@@ -1,8 +1,8 @@
 """The data path, top to bottom: poll, decode, featurize, score, fold, publish, commit.
 
-`run()` is a loop over `turn()`. Only this thread touches Kafka. State changes as records are processed and counts
-only once their transaction is known to be committed. Whenever that is in doubt, the partitions' state is dropped and
-recovered from the log.
+`run()` is a loop over `turn()`. Only this thread reads from Kafka and decides what is published. State changes as
+records are processed, and counts only once their transaction is known to be committed. Whenever that is in doubt, the
+partitions' state is dropped and recovered from the log.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from worker.health.degradation import STALE_AFTER_S, HealthSampler
 from worker.health.metrics import metrics
 from worker.health.status import TURN_S, Status
 from worker.partitions.assigned import AssignedPartition, Assignment, Phase, Placed
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 from worker.ports.log import Change, Commit, Source, TopicPartition
 from worker.telemetry import Telemetry
 

@@ -17,7 +17,7 @@ from tests.model.stores import MemoryRegistry, MemorySnapshots
 from tests.model.stream import SETTINGS, Events, versions
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
 from worker.core.state.snapshot import Snapshot
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 from worker.ports.log import Commit, TopicPartition
 from worker.ports.stores import StoreUnavailable
 

@@ -22,8 +22,8 @@ from worker.outputs.alerts import AlertOutputs
 from worker.outputs.dead_letters import DeadLetters
 from worker.partitions.assigned import Assignment
 from worker.partitions.cold_start import ColdSampler
+from worker.partitions.model_feed import ModelFeed
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshot_audit import SnapshotAudit
 from worker.partitions.snapshot_writer import SnapshotWriter
 from worker.partitions.snapshots import Snapshots

@@ -23,7 +23,7 @@ from worker.core.state.partition_state import PartitionState
 from worker.core.state.snapshot import Snapshot
 from worker.core.step import step
 from worker.outputs.alerts import AlertOutputs
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 from worker.ports.log import Commit, Output, TopicPartition
 
 COOLDOWN_MS = int(SETTINGS.alerts.cooldown * 1000)

@@ -16,7 +16,7 @@ from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
 from worker.core.events.columns import from_table
 from worker.core.model.serving_model import ServingModel, Versions
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 
 START_MS = 1_800_000_000_000
 STEP_MS = 7_000

@@ -21,9 +21,9 @@ from worker.core.state.commit_metadata import Base, CommitMetadata, Switch
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.snapshot import Ancestor, Snapshot
 from worker.core.step import step
-from worker.partitions.assigned import AssignedPartition, Assignment
+from worker.partitions.assigned import AssignedPartition, Assignment, Phase, Placed
+from worker.partitions.model_feed import ModelFeed
 from worker.partitions.recovery import Recovery
-from worker.partitions.serving import ModelFeed
 from worker.ports.log import Commit, LogUnavailable, Output, PublishAborted, TopicPartition
 from worker.ports.stores import StoreUnavailable
 from worker.telemetry import Telemetry
@@ -189,3 +189,25 @@ def switch(offset: int, number: int) -> Switch:
 
 def base(snapshot: Snapshot) -> Base:
     return Base(snapshot.id, snapshot.offset)
+
+
+def placed_by(bench: Bench) -> Placed:
+    """Place the partition, which must succeed."""
+    assigned = bench.place()
+    assert assigned.placed is not None, assigned.waiting_for
+    return assigned.placed
+
+
+def waits(assigned: AssignedPartition, reason: str) -> bool:
+    return assigned.phase is Phase.RECOVERING and reason in assigned.waiting_for
+
+
+def restorable(bench: Bench) -> tuple[Commit, CommitMetadata]:
+    """Committed up to 50, with a snapshot at 20, another at 30, and a switch to version 2 at 40."""
+    older = bench.state(20)
+    first = bench.snapshot(older)
+    second = bench.snapshot(bench.state(30, on=older), first, (first.ancestor,))
+    metadata = commit_metadata(base(first), base(second), switches=[switch(20, 1), switch(40, 2)])
+    bench.registry.put_version(versions()[0])
+    bench.registry.put_version(versions()[1])
+    return bench.commit(50, metadata), metadata

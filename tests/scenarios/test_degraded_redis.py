@@ -90,7 +90,7 @@ def test_an_emptied_redis_gets_back_the_champion_the_counters_and_whole_snapshot
         present = all(setup.client.zcard(keys.snapshots(*assigned.source)) for assigned in member.assignment)
         return present and member.snapshotted()
 
-    monkeypatch.setattr("worker.partitions.serving.POLL_S", 0.1)
+    monkeypatch.setattr("worker.partitions.model_feed.POLL_S", 0.1)
     member.feed.start()  # its thread audits the snapshots
     member.turn_until(stored)  # although no record comes
     member.feed.stop()

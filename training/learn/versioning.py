@@ -8,9 +8,10 @@ from importlib.metadata import version as installed
 
 import numpy as np
 
-from training.learn.calibrate import calibrate, live_inflation
+from training.learn.calibrate import calibrate
 from training.learn.fit import fit
 from training.learn.gate import compare
+from training.learn.move_threshold import live_inflation
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.model.bundle import Bundle, pack

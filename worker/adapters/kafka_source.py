@@ -1,7 +1,7 @@
 """The group's consumer behind the `Source` port.
 
-Callbacks only record a change and acknowledge it. They never raise, because an exception in a callback loses the
-records of the `consume()` call around it.
+Rebalance callbacks only record a change and acknowledge it. They never raise, because an exception in a callback
+loses the records of the `consume()` call around it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.partitions.assigned import AssignedPartition, Assignment, Phase
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 from worker.ports.log import Source
 from worker.telemetry import Health, Telemetry
 

@@ -13,7 +13,7 @@ from typing import Any
 from worker.config.settings import Settings
 from worker.health.degradation import records_to_go
 from worker.partitions.assigned import AssignedPartition, Assignment, Phase
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 from worker.telemetry import Telemetry
 
 TURN_S = 120.0

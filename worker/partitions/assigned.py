@@ -1,4 +1,4 @@
-"""The partitions that are assigned to this worker, and what it holds of each."""
+"""The partitions that are assigned to this worker, and what it holds of each. `Assignment` applies rebalances."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class AssignedPartition:
 
     `number` counts the assignments of this process, and rises with each recovery too: outputs and snapshots carry it,
     and those of another number are neither published nor committed. `snapshot_at` (monotonic seconds) and `collected`
-    (the id of the snapshot whose ancestors were last deleted) outlive a recovery, so that a partition that recovers
-    often is not snapshotted each time.
+    (the id of the last snapshot after which older ones were deleted) outlive a recovery, so that a partition that
+    recovers often is not snapshotted each time.
     """
 
     source: TopicPartition

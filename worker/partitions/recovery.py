@@ -1,4 +1,4 @@
-"""The one recovery path: start, restart, reassignment and error all come through here.
+"""The one recovery path: start, restart, rebalance and error all come through here.
 
 Read the committed offset and its metadata, which names the snapshot and the versions. Restore the state, and hand the
 partition back to the loop in CATCHING_UP, LIVE or COLD. Nothing is guessed: a query that fails is repeated.
@@ -20,8 +20,8 @@ from worker.core.state.snapshot import Snapshot
 from worker.errors import BundleRefused, StateLost
 from worker.partitions.assigned import AssignedPartition, Phase, Placed
 from worker.partitions.committed import partitions_at_start, read_metadata
+from worker.partitions.model_feed import ModelFeed
 from worker.partitions.restore import StateLoader
-from worker.partitions.serving import ModelFeed
 from worker.partitions.snapshots import ancestors_to_keep
 from worker.ports.log import (
     Commit,

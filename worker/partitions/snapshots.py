@@ -1,7 +1,7 @@
 """When to snapshot: committed state only, copied by the loop, encoded and written by a thread of their own.
 
-Redis never holds up the data path. The next commit of the same assignment names a snapshot that has reached Redis. What
-the log no longer needs is deleted after a commit that is known to have named the newer snapshot.
+Redis never holds up the data path. The next commit of the same assignment names a snapshot that has reached Redis. Old
+snapshots are deleted once a confirmed commit names a newer one.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns, from_table
 from worker.core.model.serving_model import ServingModel
 from worker.errors import ConfigError
-from worker.partitions.serving import ModelFeed
+from worker.partitions.model_feed import ModelFeed
 
 OPTIONS = Options(file=None, rows=None, since_ms=None, label=None, seed=0, replace=False, promote=True)
 START_MS = 1_767_225_600_000  # 2026-01-01

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.learn.calibrate import STEP, WITHIN, calibrate, follow, live_inflation
+from training.learn.calibrate import WITHIN, calibrate
+from training.learn.move_threshold import STEP, live_inflation, move_threshold
 from worker.core.model.histogram import BUCKETS, HistogramRing
 from worker.core.model.threshold import Threshold, score_of
 
@@ -84,7 +85,7 @@ def ring_of(threshold: Threshold, live: np.ndarray[tuple[int], np.dtype[np.float
 
 def follow_factor(current: Threshold, factor: float) -> Threshold | None:
     ring = ring_of(current, (errors(50_000, 8) * factor).astype(np.float32))
-    return follow(current, ring, created_at="2026-01-01T01:00:00Z", offsets={"t/0": 5})
+    return move_threshold(current, ring, created_at="2026-01-01T01:00:00Z", offsets={"t/0": 5})
 
 
 def test_the_threshold_follows_by_steps_and_stops_at_its_bound() -> None:
@@ -127,5 +128,5 @@ def test_only_as_many_of_the_newest_hours_count_as_needed() -> None:
 def test_no_step_without_enough_counts_or_without_a_change() -> None:
     anchor = calibrate_at(errors(20_000, 1), 0.01)
     few = ring_of(anchor, (errors(900, 2) * 4).astype(np.float32))
-    assert follow(anchor, few, created_at="x", offsets={}) is None
+    assert move_threshold(anchor, few, created_at="x", offsets={}) is None
     assert follow_factor(anchor, 1.0) is None

@@ -1,4 +1,6 @@
-"""The event inside an alert: the fields that the policy allows, as values that every JSON parser accepts."""
+"""The event inside an alert, parsed again as a whole: the fields that the policy allows, as values that every JSON
+parser accepts.
+"""
 
 from __future__ import annotations
 

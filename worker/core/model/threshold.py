@@ -1,6 +1,7 @@
 """Thresholds: p-values, verdicts, scores and severities from a calibrated error distribution.
 
-A threshold is immutable and named by its digest.
+A threshold is immutable and named by its digest. `training/learn/calibrate.py` makes one, and
+`training/learn/move_threshold.py` moves it by making the next one.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from tests.model.stream import SETTINGS, serving_model, versions
 from worker.core.model.bundle import Bundle
 from worker.core.model.serving_model import Versions
 from worker.errors import BundleRefused
-from worker.partitions import serving
-from worker.partitions.serving import ModelFeed
+from worker.partitions import model_feed
+from worker.partitions.model_feed import ModelFeed
 from worker.ports.stores import Champion, MissingObject, StoreUnavailable
 
 SPEC_HASH = SETTINGS.spec.spec_hash
@@ -141,7 +141,7 @@ def test_recorded_versions_are_loaded_whatever_serves_now(registry: Counted, fee
 
 
 def test_a_few_models_are_kept_in_memory(registry: Counted, feed: ModelFeed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_CACHED_MODELS", 2)
+    monkeypatch.setattr(model_feed, "_CACHED_MODELS", 2)
     for version in versions():
         registry.put_version(version)
     one, two, three = (serving_model(number).versions for number in (1, 2, 3))
@@ -186,7 +186,7 @@ def test_an_old_backup_does_not_bring_back_an_old_champion_but_an_operator_does(
 def test_the_watching_thread_reads_the_champion_and_runs_the_checks(
     registry: Counted, feed: ModelFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "POLL_S", 0.001)
+    monkeypatch.setattr(model_feed, "POLL_S", 0.001)
     promote(registry, 1)
     checked = threading.Event()
     feed.add_check(checked.set)
