@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from training.evaluate.evaluation import Question, run
+from training.evaluate.evaluation import Options, run
 
 SETS = Path(__file__).parent / "sets"
 TABULAR = (
@@ -57,8 +57,8 @@ class Result:
 def score(case: Case) -> Result:
     """Evaluate one case, on one thread."""
     torch.set_num_threads(1)
-    question = Question(SETS / f"{case.name}.parquet", "label", None, (), None, None, case.kind, case.window, case.seed)
-    found = run(question)
+    options = Options(SETS / f"{case.name}.parquet", "label", None, (), None, None, case.kind, case.window, case.seed)
+    found = run(options)
     assert found.table.labels is not None
     labels = found.table.labels[found.outcome.first :]
     return Result(case, labels, found.outcome.error, found.outcome.members, found.summary)

@@ -1,4 +1,4 @@
-"""`offbeat evaluate`, mounted by `worker.cli`."""
+"""The command `offbeat evaluate`, mounted by `worker.cli`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import torch
 
-from training.evaluate.evaluation import Question, run
+from training.evaluate.evaluation import Options, run
 from worker.config.load import load
 
 _KINDS = click.Choice(["denoising", "linear", "undercomplete", "sparse", "variational"])
@@ -22,16 +22,23 @@ _KINDS = click.Choice(["denoising", "linear", "undercomplete", "sparse", "variat
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--label", help="The column that says which rows are anomalies; never a feature.")
-@click.option("-c", "--config", type=click.Path(dir_okay=False, path_type=Path),
-              help="A configuration to take the features from; without it the first rows tell them.")  # fmt: skip
-@click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out; may be given again.")
-@click.option("--warmup", type=click.IntRange(min=32), help="Rows learnt before the first is scored. "
-              "Default: 5 %, at least 32, at most 2,048.")  # fmt: skip
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A configuration with the features. Default: features inferred from the first rows.",
+)
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out; may be repeated.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(min=32),
+    help="Rows to train on before the first is scored. Default: 5 %, at least 32, at most 2,048.",
+)
 @click.option("--alert-rate", type=click.FloatRange(1e-6, 0.5), help="Overrides threshold.alert_rate.")
 @click.option("--kind", type=_KINDS, help="Overrides model.kind.")
 @click.option("--window", type=click.IntRange(1, 128), help="Overrides model.window.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is random.")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with the pictures here.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def evaluate(
     file: Path,
@@ -46,14 +53,14 @@ def evaluate(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Score a file as a stream: each row before it is learnt from, by the worker's code."""
+    """Score a file as a stream with the worker's code: each row before the model is trained on it."""
     from training.evaluate.terminal import Screen
 
     torch.set_num_threads(1)
     settings = load(config) if config is not None else None
-    question = Question(file, label, settings, ignore, warmup, alert_rate, kind, window, seed)
+    options = Options(file, label, settings, ignore, warmup, alert_rate, kind, window, seed)
     with Screen(quiet=as_json) as screen:
-        evaluation = run(question, screen.progress, screen.say)
+        evaluation = run(options, screen.progress, screen.say)
     if report is not None:
         from training.evaluate.report import write
 

@@ -1,4 +1,4 @@
-"""`offbeat evaluate`: a file through the prequential evaluation, and what there is to say of it."""
+"""`offbeat evaluate`: runs the prequential evaluation on a file, and summarizes the outcome."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """The command's options; `settings` None to infer the feature spec from the first rows."""
+class Options:
+    """The command's options. If `settings` is None, the features are inferred from the first rows."""
 
     path: Path
     label: str | None
@@ -41,8 +41,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`name` of the file, `columns` of all rows as the model saw them, `entities` one per row, `times` (rows,) event
-    time in ms or None, and what came out.
+    """The outcome for a file of n rows, and everything that a report needs.
+
+    `name` is the file's name. `columns` holds all rows as the model saw them, `entities` the entity of each row, and
+    `times` (n,) int64 its event time in ms since 1970; None if the file has no times.
     """
 
     name: str
@@ -55,56 +57,57 @@ class Evaluation:
     summary: dict[str, Any]
 
 
-def run(question: Question, progress: Progress | None = None, say: Say = lambda _: None) -> Evaluation:
-    """Raises ConfigError for a file, a label or a warm-up that cannot be used."""
-    table = read_table(question.path, question.label, question.ignore)
-    warmup = question.warmup if question.warmup is not None else warmup_rows(table.rows)
-    settings = _settings(question, table, warmup, say)
+def run(options: Options, progress: Progress | None = None, say: Say = lambda _: None) -> Evaluation:
+    """Evaluate a file. Raises ConfigError for an unusable file, label or warm-up."""
+    table = read_table(options.path, options.label, options.ignore)
+    warmup = options.warmup if options.warmup is not None else warmup_rows(table.rows)
+    settings = _resolve_settings(options, table, warmup, say)
     spec = settings.spec
     try:
         columns = from_table(table.columns, spec)
     except ValueError as error:
-        raise ConfigError(f"{question.path}: {error}") from None
+        raise ConfigError(f"{options.path}: {error}") from None
     entities = [category(value) for value in table.columns.get(spec.entity or "", [None] * table.rows)]
-    times = _times(question.path, table, spec.time)
+    times = _parse_times(options.path, table, spec.time)
     try:
-        when = times if times is not None else one_second_per_row(table.rows)
-        columns = featurize_rows(settings, columns, entities, when)
-        outcome = evaluate(settings, columns, warmup=warmup, seed=question.seed, times=times, progress=progress)
+        assumed = times if times is not None else one_second_per_row(table.rows)
+        columns = featurize_rows(settings, columns, entities, assumed)
+        outcome = evaluate(settings, columns, warmup=warmup, seed=options.seed, times=times, progress=progress)
     except ValueError as error:
-        raise ConfigError(f"{question.path}: {error}") from None
+        raise ConfigError(f"{options.path}: {error}") from None
     return Evaluation(
-        question.path.name,
+        options.path.name,
         settings,
         table,
         columns,
         entities,
         times,
         outcome,
-        _summary(question, settings, table, outcome),
+        _summary(options, settings, table, outcome),
     )
 
 
-def _settings(question: Question, table: Table, warmup: int, say: Say) -> Settings:
-    settings = question.settings
+def _resolve_settings(options: Options, table: Table, warmup: int, say: Say) -> Settings:
+    """The configuration with the command's overrides, or one with features inferred from the first rows."""
+    settings = options.settings
     if settings is None:
-        answers = [name for name in table.columns if looks_like_label(name)]
-        if answers:
-            say(f"left out, for their names tell the answer: {', '.join(answers)}; -c FILE to use them")
-        open_columns = {name: values for name, values in table.columns.items() if name not in answers}
+        labels = [name for name in table.columns if looks_like_label(name)]
+        if labels:
+            say(f"left out, because their names suggest labels: {', '.join(labels)}; configure features with -c FILE")
+        open_columns = {name: values for name, values in table.columns.items() if name not in labels}
         features = infer_features(replace(table, columns=open_columns), warmup)
-        say(f"{len(features)} features inferred from the first {warmup} rows; -c FILE to say them")
+        say(f"{len(features)} features inferred from the first {warmup} rows; configure them with -c FILE")
         settings = Settings.model_validate({"stream": "evaluate", "features": features})
-    plain: dict[str, Any] = {}
-    if question.alert_rate is not None:
-        plain["threshold"] = settings.threshold.model_copy(update={"alert_rate": question.alert_rate})
-    model = {name: value for name, value in (("kind", question.kind), ("window", question.window)) if value is not None}
+    overrides: dict[str, Any] = {}
+    if options.alert_rate is not None:
+        overrides["threshold"] = settings.threshold.model_copy(update={"alert_rate": options.alert_rate})
+    model = {name: value for name, value in (("kind", options.kind), ("window", options.window)) if value is not None}
     if model:
-        plain["model"] = settings.model.model_copy(update=model)
-    return settings.model_copy(update=plain)
+        overrides["model"] = settings.model.model_copy(update=model)
+    return settings.model_copy(update=overrides)
 
 
-def _times(path: Path, table: Table, field: str | None) -> npt.NDArray[np.int64] | None:
+def _parse_times(path: Path, table: Table, field: str | None) -> npt.NDArray[np.int64] | None:
     if field is None or field not in table.columns:
         return None
     times = np.empty(table.rows, np.int64)
@@ -112,11 +115,11 @@ def _times(path: Path, table: Table, field: str | None) -> npt.NDArray[np.int64]
         try:
             times[row] = int(milliseconds(value if isinstance(value, str) else float(value)))
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{path}: row {row}: {field}: not a time: {error}") from None
+            raise ConfigError(f"{path}: row {row}: {field}: not a valid time: {error}") from None
     return times
 
 
-def _summary(question: Question, settings: Settings, table: Table, outcome: Outcome) -> dict[str, Any]:
+def _summary(options: Options, settings: Settings, table: Table, outcome: Outcome) -> dict[str, Any]:
     scored = len(outcome.error)
     labels = None if table.labels is None else table.labels[outcome.first :]
     seconds = outcome.learn_seconds + outcome.score_seconds
@@ -131,20 +134,20 @@ def _summary(question: Question, settings: Settings, table: Table, outcome: Outc
         "score_seconds": round(outcome.score_seconds, 3),
         "alert_rate_target": settings.threshold.alert_rate,
         "alert_rate_observed": float(outcome.flagged.mean()),
-        **_flagged(labels, outcome.flagged),
+        **_alert_metrics(labels, outcome.flagged),
         "warmup": outcome.first,
         "versions": len(outcome.served),
         "rejected": outcome.rejected,
         "kind": settings.model.kind,
         "window": settings.model.window,
         "features": len(settings.features),
-        "seed": question.seed,
+        "seed": options.seed,
         "ranked_by": "reconstruction_error",
     }
 
 
-def _flagged(labels: npt.NDArray[np.bool_] | None, flagged: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    """Precision and recall of the flagged, and which share of the normal rows was flagged."""
+def _alert_metrics(labels: npt.NDArray[np.bool_] | None, flagged: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+    """Precision, recall and false-positive rate of the flagged rows; `labels` and `flagged` are (n,)."""
     if labels is None:
         return dict.fromkeys(("precision", "recall", "false_positive_rate"))
     hits = int((labels & flagged).sum())

@@ -1,7 +1,7 @@
-"""Prequential evaluation: each row is scored before it is learnt from, by the code that serves and that trains.
+"""Prequential evaluation: each row is scored before the model is trained on it, by the code of worker and trainer.
 
-The first rows are learnt in one call and not scored; from then on rows are scored, folded into a partition's state as
-the worker does it, and a version is trained from that state as the trainer does it. Labels are never handed over.
+The first rows train the first version and are not scored. From then on rows are scored and folded into a partition's
+state as in the worker, and further versions are trained from that state as in the trainer. Labels are never used.
 Source: Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90, 2013.
 """
 
@@ -26,21 +26,22 @@ from worker.core.model.threshold import Threshold
 from worker.core.state.partition_state import PartitionState, ScoredRows
 from worker.core.step import Featurized, score
 
-WARMUP_LEAST, WARMUP_MOST, WARMUP_SHARE = 32, 2_048, 0.05
+MIN_WARMUP, MAX_WARMUP, WARMUP_SHARE = 32, 2_048, 0.05
 _CHUNK = 4_096
 _CREATED = "1970-01-01T00:00:00.000Z"
-"""Bundles of an evaluation carry no wall-clock time: two runs give the same digests."""
+"""Bundles of an evaluation carry no wall-clock time, so that two runs give the same digests."""
 
 Progress = Callable[[int, int, int], None]
+"""Called with the number of rows done, the number of rows in all, and the number of versions served."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What was found for n scored rows, the rows from `first` on.
+    """The scores of n rows, those from row `first` on.
 
-    `error` (n,) float32; `members` (n, 3) float32, its parts; `p_value` (n,) float64; `flagged` (n,) bool; `version`
-    (n,) int64 label of the version that scored; `served` by version; seconds spent on learning and on scoring;
-    `rejected` counts the challengers that the gate refused.
+    `error` (n,) float32; `members` (n, 3) float32, the errors of the three members that it combines; `p_value` (n,)
+    float64; `flagged` (n,) bool; `version` (n,) int64, the version that scored each row. `served` holds detector and
+    threshold of each version that served. `rejected` counts the challengers that the gate rejected.
     """
 
     first: int
@@ -56,12 +57,12 @@ class Outcome:
 
 
 def warmup_rows(rows: int) -> int:
-    """How many rows are learnt before the first is scored: 5 %, at least 32, at most 2,048."""
-    return max(WARMUP_LEAST, min(WARMUP_MOST, int(WARMUP_SHARE * rows)))
+    """The default number of rows to train on before the first is scored: 5 %, at least 32, at most 2,048."""
+    return max(MIN_WARMUP, min(MAX_WARMUP, int(WARMUP_SHARE * rows)))
 
 
 def one_second_per_row(rows: int) -> npt.NDArray[np.int64]:
-    """(rows,) event time in ms, where a file has none."""
+    """Event times (rows,) int64 in ms, for a file without times."""
     return np.arange(rows, dtype=np.int64) * 1_000
 
 
@@ -74,13 +75,13 @@ def evaluate(
     times: npt.NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run over `columns` in order; `times` (rows,) event time in ms, else a second a row.
+    """Evaluate the rows of `columns` in order.
 
-    `progress` is told rows done, rows in all and versions. Raises ValueError where the warm-up leaves nothing to score
-    or is too small to fit on.
+    `times` (rows,) int64 are the event times in ms; the default is one second per row. Raises ValueError if the warm-up
+    is too small to train on, or leaves no row to score.
     """
-    if not WARMUP_LEAST <= warmup < len(columns):
-        raise ValueError(f"a warm-up of {warmup} rows; allowed: {WARMUP_LEAST} to {len(columns) - 1} of {len(columns)}")
+    if not MIN_WARMUP <= warmup < len(columns):
+        raise ValueError(f"a warm-up of {warmup} rows; allowed: {MIN_WARMUP} to {len(columns) - 1} of {len(columns)}")
     run = _Run(settings, columns, times, warmup, seed)
     run.learn_first()
     while run.at < len(columns):
@@ -123,7 +124,7 @@ class _Run:
     def learn(self) -> None:
         began = time.perf_counter()
         corpus = corpus_of(self._settings.spec, [("evaluate", self._state)])
-        calibrate = corpus.calibrate if len(corpus.calibrate) >= WARMUP_LEAST else corpus.fit
+        calibrate = corpus.calibrate if len(corpus.calibrate) >= MIN_WARMUP else corpus.fit
         trained = self._train(corpus.fit, calibrate)
         if trained.refusals:
             self.outcome.rejected += 1
@@ -158,10 +159,10 @@ class _Run:
         assert self._serving is not None
         while self.at < stop:
             end = min(stop, self.at + _CHUNK)
-            rows, judged = slice(self.at - self.outcome.first, end - self.outcome.first), self._fold(self.at, end)
+            rows, scored = slice(self.at - self.outcome.first, end - self.outcome.first), self._fold(self.at, end)
             out, threshold = self.outcome, self._serving.threshold
-            out.error[rows], out.flagged[rows] = judged.errors, judged.flagged
-            out.p_value[rows] = threshold.p_values(judged.errors)
+            out.error[rows], out.flagged[rows] = scored.errors, scored.flagged
+            out.p_value[rows] = threshold.p_values(scored.errors)
             out.version[rows] = self._serving.bundle.manifest.version
             self.at = end
         self.outcome.score_seconds += time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""An evaluation as a page: what `training.report` draws, gathered from an evaluation."""
+"""Writes an evaluation as an HTML page: collects what `training.report` draws."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CHUNK = 8_192
 
 
 def write(evaluation: Evaluation, path: Path) -> None:
-    """Write the page; raises OSError where the file cannot be written."""
+    """Write the page. Raises OSError if the file cannot be written."""
     outcome, table = evaluation.outcome, evaluation.table
     rows = outcome.first + np.arange(len(outcome.error))
-    code, axes = _map_of_codes(evaluation, outcome.served[max(outcome.served)][0])
+    code, axes = _code_map(evaluation, outcome.served[max(outcome.served)][0])
     page = Report(
         title=evaluation.name,
         summary=evaluation.summary,
@@ -35,13 +35,13 @@ def write(evaluation: Evaluation, path: Path) -> None:
         versions=outcome.version,
         code=code,
         code_axes=axes,
-        alerts=[_alert(evaluation, int(place)) for place in _top(evaluation)],
+        alerts=[_alert(evaluation, int(place)) for place in _top_alerts(evaluation)],
     )
     path.write_text(render(page), encoding="utf-8")
 
 
-def _top(evaluation: Evaluation) -> npt.NDArray[np.intp]:
-    """Places of the flagged rows with the largest errors, largest first."""
+def _top_alerts(evaluation: Evaluation) -> npt.NDArray[np.intp]:
+    """Indices of the flagged rows with the largest errors, largest first."""
     error = np.where(evaluation.outcome.flagged, evaluation.outcome.error, -1.0)
     order = np.argsort(-error, kind="stable")[:TOP_ALERTS]
     return order[error[order] >= 0]
@@ -67,9 +67,10 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     )
 
 
-def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArray[np.float32], tuple[str, str]]:
-    """The last version's code of each scored row, (n, 2): as it is where it has two units, else its first two principal
-    components.
+def _code_map(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArray[np.float32], tuple[str, str]]:
+    """The last version's bottleneck code of each scored row, (n, 2), and the names of the two axes.
+
+    A code of more than two units is projected onto its first two principal components.
     """
     windowed, first, rows = evaluation.columns, evaluation.outcome.first, evaluation.table.rows
     code = np.concatenate(

@@ -1,4 +1,4 @@
-"""An evaluation in a terminal: progress while it runs, a table at the end."""
+"""Shows an evaluation in a terminal: progress while it runs, a table at the end."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
-_WORDS = {
-    "roc_auc": ("ROC-AUC", "chance that an anomaly scores above a normal row"),
-    "pr_auc": ("PR-AUC", "average precision; a random ranking has the share of anomalies"),
+_ROWS = {
+    "roc_auc": ("ROC-AUC", "probability that an anomaly scores above a normal row"),
+    "pr_auc": ("PR-AUC", "average precision; a random ranking gets the share of anomalies"),
     "best_f1": ("best F1", "over all thresholds"),
-    "recall_at_1pct_fpr": ("recall at 1 % FPR", "anomalies found while 1 % of the normal rows are flagged"),
+    "recall_at_1pct_fpr": ("recall at 1 % FPR", "anomalies found if 1 % of the normal rows are flagged"),
     "scored": ("rows scored", ""),
     "anomalies": ("anomalies among them", ""),
     "alert_rate_target": ("alert rate, target", "threshold.alert_rate"),
     "alert_rate_observed": ("alert rate, observed", "share of scored rows flagged"),
-    "precision": ("precision", "of the flagged"),
-    "recall": ("recall", "of the flagged"),
+    "precision": ("precision", "share of flagged rows that are anomalies"),
+    "recall": ("recall", "share of anomalies that are flagged"),
     "false_positive_rate": ("normal rows flagged", ""),
-    "events_per_second": ("rows per second", "scoring and learning"),
+    "events_per_second": ("rows per second", "scoring and training"),
     "scored_per_second": ("", "scoring alone"),
     "versions": ("versions served", ""),
     "rejected": ("versions rejected", "by the gate"),
@@ -32,16 +32,21 @@ _WORDS = {
 
 
 class Screen:
-    """Everything but the result goes to stderr; the progress bar only where that is a terminal."""
+    """Prints the result to stdout and everything else to stderr; the progress bar only if that is a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._notes = Console(stderr=True, highlight=False)
         self._quiet = quiet
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=self._notes, transient=True, disable=quiet or not self._notes.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task("learning the first rows", total=None)
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._notes,
+            transient=True,
+            disable=quiet or not self._notes.is_terminal,
+        )
+        self._task = self._bar.add_task("training on the first rows", total=None)
 
     def __enter__(self) -> Screen:
         self._bar.start()
@@ -59,8 +64,8 @@ class Screen:
 
     def summary(self, summary: dict[str, Any]) -> None:
         grid = Grid(title="offbeat evaluate", show_header=False)
-        for name, (word, meaning) in _WORDS.items():
-            grid.add_row(word, _value(summary[name]), meaning, style=None if word else "dim")
+        for name, (heading, meaning) in _ROWS.items():
+            grid.add_row(heading, _value(summary[name]), meaning, style=None if heading else "dim")
         Console(highlight=False).print(grid)
 
 

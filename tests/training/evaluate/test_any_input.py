@@ -1,4 +1,4 @@
-"""Any input: an evaluation ends with finite figures or with a clear error, whatever the columns are."""
+"""Whatever the columns are, an evaluation ends with finite figures or a clear error."""
 
 from __future__ import annotations
 
@@ -77,14 +77,16 @@ def test_one_feature_and_five_hundred(tmp_path: Path) -> None:
 
 
 def test_a_categorical_of_a_hundred_thousand_levels(tmp_path: Path) -> None:
-    """Each comes twice, the second time long after the first."""
+    """Each level occurs twice, the second time long after the first."""
     rows = 200_000
     names = [f"user-{i % 100_000}" for i in range(rows)]
     names[:4_000] = [f"user-{i % 1_000}" for i in range(4_000)]
     columns = {"user": names, "x": RNG.normal(size=rows).tolist()}
     config = tmp_path / "c.yaml"
-    config.write_text("stream: s\nfeatures:\n  - {field: user, kind: categorical}\n  - {field: x, kind: numeric}\n"
-                      "fine_tune: {events: 100000}\n")  # fmt: skip
+    config.write_text(
+        "stream: s\nfeatures:\n  - {field: user, kind: categorical}\n  - {field: x, kind: numeric}\n"
+        "fine_tune: {events: 100000}\n"
+    )
     document = evaluated(file_of(tmp_path, columns), "-c", str(config), "--warmup", "100000")
     assert document["features"] == 2
 
@@ -106,7 +108,7 @@ def test_integers_that_no_float_holds_end_in_a_result_or_an_error_that_names_the
         try:
             assert evaluated(path)["features"] in (1, 2)
         except ConfigError as error:
-            assert "beyond" in str(error)  # noqa: PT017 - either ending will do
+            assert "beyond" in str(error)  # noqa: PT017 - a result or an error, either will do
 
 
 def test_too_few_rows_are_named(tmp_path: Path) -> None:

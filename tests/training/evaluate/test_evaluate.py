@@ -1,4 +1,4 @@
-"""`offbeat evaluate`: one document, a page, and explanations that name what was changed."""
+"""`offbeat evaluate`: its JSON document, its HTML page, and explanations that name the changed feature."""
 
 from __future__ import annotations
 
@@ -15,18 +15,27 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.core.examples import SPEC, rows
 from training.evaluate.cli import evaluate
-from training.evaluate.evaluation import Question, run
+from training.evaluate.evaluation import Options, run
 from training.evaluate.ranking_metrics import ranking
 from training.learn.fit import fit
 from worker.errors import ConfigError
 
-KEYS = {"roc_auc", "pr_auc", "best_f1", "recall_at_1pct_fpr", "events", "scored", "events_per_second",
-        "alert_rate_target", "alert_rate_observed"}  # fmt: skip
+KEYS = {
+    "roc_auc",
+    "pr_auc",
+    "best_f1",
+    "recall_at_1pct_fpr",
+    "events",
+    "scored",
+    "events_per_second",
+    "alert_rate_target",
+    "alert_rate_observed",
+}
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half of the anomalies have b from another row, the others a value far out."""
+    """Half of the anomalies take b from another row, the other half have an extreme value."""
     columns = rows(1_200)
     labels = np.arange(1_200) % 40 == 39
     a, b, c, d, _ = columns.values
@@ -51,8 +60,8 @@ def test_json_is_one_document_with_the_promised_keys(path: Path) -> None:
     assert found["events"] == 1_200
     assert found["scored"] == 1_200 - found["warmup"] == 1_140
     assert found["alert_rate_target"] == 0.001
-    assert found["roc_auc"] > 0.75, "half of the anomalies are plain to see, and the others no worse than chance"
-    assert found["features"] == 4, "`attack` tells the answer and is no feature"
+    assert found["roc_auc"] > 0.75, "half of the anomalies are obvious, and the others rank no worse than chance"
+    assert found["features"] == 4, "`attack` leaks the label and is no feature"
 
 
 def test_options_override_the_configuration(path: Path, tmp_path: Path) -> None:
@@ -60,8 +69,13 @@ def test_options_override_the_configuration(path: Path, tmp_path: Path) -> None:
     config.write_text("stream: s\nfeatures: [{field: a, kind: numeric}]\nthreshold: {alert_rate: 0.05}\n")
     found = document(path, "-c", str(config), "--kind", "linear", "--window", "2", "--warmup", "300", "--seed", "7")
     assert [found[k] for k in ("features", "kind", "window", "warmup", "seed", "alert_rate_target")] == [
-        1, "linear", 2, 300, 7, 0.05,
-    ]  # fmt: skip
+        1,
+        "linear",
+        2,
+        300,
+        7,
+        0.05,
+    ]
     assert document(path, "-c", str(config), "--alert-rate", "0.02")["alert_rate_target"] == 0.02
 
 
@@ -94,9 +108,9 @@ def test_what_cannot_be_used_is_named(path: Path, options: list[str], said: str)
         CliRunner(catch_exceptions=False).invoke(evaluate, [str(path), *options])
 
 
-def test_the_same_question_has_the_same_answer(path: Path) -> None:
-    question = Question(path, "label", None, (), None, None, None, None, 3)
-    one, two = run(question), run(question)
+def test_the_same_options_give_the_same_scores(path: Path) -> None:
+    options = Options(path, "label", None, (), None, None, None, None, 3)
+    one, two = run(options), run(options)
     assert (one.outcome.error == two.outcome.error).all()
     timed = {"events_per_second", "scored_per_second", "learn_seconds", "score_seconds"}
     assert {k: v for k, v in one.summary.items() if k not in timed} == {
@@ -116,7 +130,7 @@ def test_figures_of_a_ranking() -> None:
 
 
 def test_the_feature_that_was_changed_is_the_feature_that_is_named() -> None:
-    """One value of each of 300 rows is replaced by one that is rare for it; its expected value is plausible."""
+    """In each of 300 rows one value is replaced by a rare one; the expected value must be plausible."""
     past = rows(3_000)
     detector = fit(SPEC, past, kind="denoising", seed=0).detector()
     changed = rows(300, seed=9)

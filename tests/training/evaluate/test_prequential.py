@@ -1,4 +1,4 @@
-"""The prequential evaluation: score first, then learn; the same figures whatever the chunks and threads."""
+"""The prequential evaluation scores before it trains, and chunks and threads do not change its figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = Settings.model_validate(
 
 
 def odd(count: int, every: int, seed: int = 0) -> tuple[Columns, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Every so many rows b does not go with a."""
+    """In every `every`-th row b does not go with a."""
     columns = rows(count, seed)
     labels = np.arange(count) % every == every - 1
     columns.values[1][labels] = np.roll(columns.values[1][labels], 1)
@@ -28,7 +28,7 @@ def odd(count: int, every: int, seed: int = 0) -> tuple[Columns, np.ndarray[tupl
 
 @pytest.mark.parametrize("change", [201, 265, 800])
 def test_the_future_never_reaches_a_score(change: int) -> None:
-    """Rows from a place on are changed: what was scored before them has the same bits."""
+    """If rows from `change` on differ, the scores before them have the same bits."""
     columns, _ = odd(1_200, 40)
     other = columns.take(np.arange(1_200))
     other.values[0][change:] += 50.0
@@ -58,7 +58,7 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same() -> None:
     assert (one != other).any()
 
 
-def test_it_is_learnt_small_and_often_and_the_more_seldom_the_more_was_seen() -> None:
+def test_versions_are_trained_less_often_as_more_rows_were_seen() -> None:
     assert [due_after(seen, 500) for seen in (32, 640, 1_000, 5_000, 100_000)] == [64, 64, 100, 500, 500]
     columns, _ = odd(1_500, 40)
     outcome = evaluate(SETTINGS, columns, warmup=400, seed=0)
@@ -74,7 +74,7 @@ def test_broken_relations_rank_above_normal_rows() -> None:
     columns, labels = odd(3_000, 50)
     outcome = evaluate(SETTINGS, columns, warmup=500, seed=0)
     found, normal = outcome.error[labels[500:]], outcome.error[~labels[500:]]
-    # b of another anomaly is now and then near its own; one half is blind.
+    # The b of another row is sometimes close to the true one, so not every anomaly can rank high.
     assert (found[:, None] > normal[None]).mean() > 0.6
 
 
