@@ -22,11 +22,18 @@ _KINDS = click.Choice(["denoising", "linear", "undercomplete", "sparse", "variat
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--label", help="The column that says which rows are anomalies; never a feature.")
-@click.option("-c", "--config", type=click.Path(dir_okay=False, path_type=Path),
-              help="A configuration to take the features from; without it the first rows tell them.")  # fmt: skip
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A configuration to take the features from; without it they are inferred from the first rows.",
+)
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="A column to leave out; may be given again.")
-@click.option("--warmup", type=click.IntRange(min=32), help="Rows learnt before the first is scored. "
-              "Default: 5 %, at least 32, at most 2,048.")  # fmt: skip
+@click.option(
+    "--warmup",
+    type=click.IntRange(min=32),
+    help="Rows to train on before the first one is scored. Default: 5 %, at least 32, at most 2,048.",
+)
 @click.option("--alert-rate", type=click.FloatRange(1e-6, 0.5), help="Overrides threshold.alert_rate.")
 @click.option("--kind", type=_KINDS, help="Overrides model.kind.")
 @click.option("--window", type=click.IntRange(1, 128), help="Overrides model.window.")
@@ -46,7 +53,7 @@ def evaluate(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Score a file as a stream: each row before it is learnt from, by the worker's code."""
+    """Score a file as a stream, with the worker's code: each row is scored before it is trained on."""
     from training.evaluate.terminal import Screen
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""`offbeat evaluate`: a file through the prequential evaluation, and what there is to say of it."""
+"""`offbeat evaluate`: runs the prequential evaluation over a file, and summarises the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The command's options; `settings` None to infer the feature spec from the first rows."""
+    """The command's options. Without `settings`, the feature spec is inferred from the first rows."""
 
     path: Path
     label: str | None
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def run(question: Question, progress: Progress | None = None, say: Say = lambda _: None) -> Evaluation:
-    """Raises ConfigError for a file, a label or a warm-up that cannot be used."""
+    """Evaluate a file. Raises ConfigError for a file, a label or a warm-up that cannot be used."""
     table = read_table(question.path, question.label, question.ignore)
     warmup = question.warmup if question.warmup is not None else warmup_rows(table.rows)
     settings = _settings(question, table, warmup, say)
@@ -144,7 +144,7 @@ def _summary(question: Question, settings: Settings, table: Table, outcome: Outc
 
 
 def _flagged(labels: npt.NDArray[np.bool_] | None, flagged: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    """Precision and recall of the flagged, and which share of the normal rows was flagged."""
+    """Precision and recall of the flagged rows, and the share of the normal rows that were flagged."""
     if labels is None:
         return dict.fromkeys(("precision", "recall", "false_positive_rate"))
     hits = int((labels & flagged).sum())

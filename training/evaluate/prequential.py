@@ -1,7 +1,7 @@
-"""Prequential evaluation: each row is scored before it is learnt from, by the code that serves and that trains.
+"""Prequential evaluation: each row is scored before it is trained on, by the code that serves and the code that trains.
 
-The first rows are learnt in one call and not scored; from then on rows are scored, folded into a partition's state as
-the worker does it, and a version is trained from that state as the trainer does it. Labels are never handed over.
+The first rows are trained on at once and not scored. From then on, rows are scored and folded into a partition's state
+as in the worker, and versions are trained from that state as in the trainer. The model never sees a label.
 Source: Gama, Sebastião and Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90, 2013.
 """
 
@@ -36,11 +36,11 @@ Progress = Callable[[int, int, int], None]
 
 @dataclass(slots=True)
 class Outcome:
-    """What was found for n scored rows, the rows from `first` on.
+    """The results of n scored rows: those from row `first` on.
 
-    `error` (n,) float32; `members` (n, 3) float32, its parts; `p_value` (n,) float64; `flagged` (n,) bool; `version`
-    (n,) int64 label of the version that scored; `served` by version; seconds spent on learning and on scoring;
-    `rejected` counts the challengers that the gate refused.
+    `error` (n,) float32; `members` (n, 3) float32, the members' errors; `p_value` (n,) float64; `flagged` (n,) bool;
+    `version` (n,) int64, the version that scored the row. `served` maps a version to its detector and threshold.
+    `rejected` counts the challengers that the gate refused. Times are in seconds.
     """
 
     first: int
@@ -56,12 +56,12 @@ class Outcome:
 
 
 def warmup_rows(rows: int) -> int:
-    """How many rows are learnt before the first is scored: 5 %, at least 32, at most 2,048."""
+    """The number of rows to train on before the first one is scored: 5 %, at least 32 and at most 2,048."""
     return max(WARMUP_LEAST, min(WARMUP_MOST, int(WARMUP_SHARE * rows)))
 
 
 def one_second_per_row(rows: int) -> npt.NDArray[np.int64]:
-    """(rows,) event time in ms, where a file has none."""
+    """(rows,) int64 event times in ms for a file without times: one second per row."""
     return np.arange(rows, dtype=np.int64) * 1_000
 
 
@@ -74,10 +74,10 @@ def evaluate(
     times: npt.NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run over `columns` in order; `times` (rows,) event time in ms, else a second a row.
+    """Evaluate the rows of `columns` in order; `times` (rows,) event time in ms, by default one second per row.
 
-    `progress` is told rows done, rows in all and versions. Raises ValueError where the warm-up leaves nothing to score
-    or is too small to fit on.
+    `progress` is called with the rows done, all rows, and the number of versions. Raises ValueError if the warm-up
+    leaves nothing to score or is too small to fit on.
     """
     if not WARMUP_LEAST <= warmup < len(columns):
         raise ValueError(f"a warm-up of {warmup} rows; allowed: {WARMUP_LEAST} to {len(columns) - 1} of {len(columns)}")
@@ -158,10 +158,10 @@ class _Run:
         assert self._serving is not None
         while self.at < stop:
             end = min(stop, self.at + _CHUNK)
-            rows, judged = slice(self.at - self.outcome.first, end - self.outcome.first), self._fold(self.at, end)
+            rows, scored = slice(self.at - self.outcome.first, end - self.outcome.first), self._fold(self.at, end)
             out, threshold = self.outcome, self._serving.threshold
-            out.error[rows], out.flagged[rows] = judged.errors, judged.flagged
-            out.p_value[rows] = threshold.p_values(judged.errors)
+            out.error[rows], out.flagged[rows] = scored.errors, scored.flagged
+            out.p_value[rows] = threshold.p_values(scored.errors)
             out.version[rows] = self._serving.bundle.manifest.version
             self.at = end
         self.outcome.score_seconds += time.perf_counter() - began

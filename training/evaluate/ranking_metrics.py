@@ -12,9 +12,9 @@ FALSE_POSITIVES = 0.01
 
 
 def ranking(labels: npt.NDArray[np.bool_] | None, scores: npt.NDArray[Any]) -> dict[str, float | None]:
-    """ROC-AUC, PR-AUC (average precision), best F1 and recall at no more than 1 % false positives, of n rows.
+    """ROC-AUC, PR-AUC (average precision), best F1, and recall at no more than 1 % false positives, of n rows.
 
-    None for each where there are no labels, or only one class of them.
+    Each is None if there are no labels, or only labels of one class.
     """
     names = ("roc_auc", "pr_auc", "best_f1", "recall_at_1pct_fpr")
     if labels is None or labels.all() or not labels.any():

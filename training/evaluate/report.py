@@ -1,4 +1,4 @@
-"""An evaluation as a page: what `training.report` draws, gathered from an evaluation."""
+"""Turns an evaluation into the page that `training.report` draws."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 8_192
 
 
 def write(evaluation: Evaluation, path: Path) -> None:
-    """Write the page; raises OSError where the file cannot be written."""
+    """Write the page. Raises OSError if the file cannot be written."""
     outcome, table = evaluation.outcome, evaluation.table
     rows = outcome.first + np.arange(len(outcome.error))
     code, axes = _map_of_codes(evaluation, outcome.served[max(outcome.served)][0])
@@ -41,7 +41,7 @@ def write(evaluation: Evaluation, path: Path) -> None:
 
 
 def _top(evaluation: Evaluation) -> npt.NDArray[np.intp]:
-    """Places of the flagged rows with the largest errors, largest first."""
+    """The indices of the flagged rows with the largest errors, largest first."""
     error = np.where(evaluation.outcome.flagged, evaluation.outcome.error, -1.0)
     order = np.argsort(-error, kind="stable")[:TOP_ALERTS]
     return order[error[order] >= 0]
@@ -52,8 +52,8 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     row = outcome.first + place
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
-    judged = detector.score(detector.encoder.transform(one))
-    [found] = explain(detector, judged, one, np.zeros(1, np.intp))
+    scores = detector.score(detector.encoder.transform(one))
+    [found] = explain(detector, scores, one, np.zeros(1, np.intp))
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(
         row=row,
@@ -68,8 +68,8 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
 
 
 def _map_of_codes(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArray[np.float32], tuple[str, str]]:
-    """The last version's code of each scored row, (n, 2): as it is where it has two units, else its first two principal
-    components.
+    """The last version's code of each scored row, (n, 2): the code itself if it has two units, else its first two
+    principal components.
     """
     windowed, first, rows = evaluation.columns, evaluation.outcome.first, evaluation.table.rows
     code = np.concatenate(

@@ -1,4 +1,4 @@
-"""An evaluation in a terminal: progress while it runs, a table at the end."""
+"""An evaluation in a terminal: a progress bar while it runs, and a table at the end."""
 
 from __future__ import annotations
 
@@ -32,15 +32,20 @@ _WORDS = {
 
 
 class Screen:
-    """Everything but the result goes to stderr; the progress bar only where that is a terminal."""
+    """Everything but the result goes to stderr; the progress bar is shown only if that is a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._notes = Console(stderr=True, highlight=False)
         self._quiet = quiet
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=self._notes, transient=True, disable=quiet or not self._notes.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._notes,
+            transient=True,
+            disable=quiet or not self._notes.is_terminal,
+        )
         self._task = self._bar.add_task("learning the first rows", total=None)
 
     def __enter__(self) -> Screen:
