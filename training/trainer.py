@@ -76,7 +76,7 @@ class Trainer:
         self._cold_since = monotonic()
 
     def run(self) -> None:
-        """Call `tick()` until a stop is requested. If Redis, Kafka or a bundle fails it, log the reason once and retry."""
+        """Call `tick()` until a stop is requested. If Redis, Kafka or a bundle fails it, log why, once, and retry."""
         last_reason = ""
         while not self._stop.is_set():
             try:
