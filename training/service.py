@@ -1,4 +1,4 @@
-"""The trainer's composition root."""
+"""The composition root of the trainer service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ log = structlog.get_logger()
 
 
 def run_trainer(settings: Settings, level: str) -> None:
-    """Run until a signal says stop."""
+    """Run the trainer until SIGTERM or SIGINT arrives.
+
+    Raises DependencyUnreachable if Kafka does not answer, and RefusedByKafka.
+    """
     stop = StopToken()
     stop_on_signals(stop)
     logs.configure(level, stream=settings.stream, instance=f"{instance_name()}-trainer")

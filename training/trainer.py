@@ -1,6 +1,6 @@
-"""The trainer service: cold start, fine-tuning, the gate, promotion, and a threshold that follows by bounded steps.
+"""The trainer service: cold start, fine-tuning, the gate, promotion, and bounded steps of the threshold.
 
-One trainer is active at a time: a lease gives a fencing token, and every promotion carries it.
+Only one trainer is active at a time. Its lease comes with a fencing token that every promotion carries.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ from worker.ports.log import Committed, LogUnavailable, TopicPartition
 from worker.ports.stores import Champion, Lease, MissingObject, Registry, SampleStore, SnapshotStore, StoreUnavailable
 
 LEASE_S = 15.0
-_LEARNT_FROM = frozenset({"recent", "lasting"})
-"""Tables of a partition's state that training needs: incidents and entities, which may be large, are not read."""
+_TRAINING_TABLES = frozenset({"recent", "lasting"})
+"""The tables of a partition's state that training needs. Incidents and entities may be large and are not read."""
 TICK_S = 1.0
 FOLLOW_S = 10.0
 REJECTED_PAUSE = 2.0
-"""After a rejection the next try waits this many times `fine_tune.at_most_every`."""
+"""The pause after a rejected challenger, as a multiple of `fine_tune.at_most_every`."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Stores:
+    """The trainer's ports. `commits` returns what the consumer group has committed for each partition."""
+
     registry: Registry
     samples: SampleStore
     snapshots: SnapshotStore
@@ -48,7 +50,7 @@ class Stores:
 
 
 class Trainer:
-    """`run()` is a loop over `tick()`."""
+    """Trains and promotes versions for one stream. `run()` calls `tick()` until the service stops."""
 
     def __init__(
         self,
@@ -74,22 +76,22 @@ class Trainer:
         self._cold_since = monotonic()
 
     def run(self) -> None:
-        """Tick until told to stop; an unreachable Redis or Kafka is waited for."""
-        waiting = ""
+        """Call `tick()` until a stop is requested. If Redis, Kafka or a bundle fails it, log why, once, and retry."""
+        last_reason = ""
         while not self._stop.is_set():
             try:
                 self.tick()
-                waiting = ""
+                last_reason = ""
             except (StoreUnavailable, LogUnavailable, MissingObject, BundleRefused) as error:
-                if waiting != str(error):
+                if last_reason != str(error):
                     log.warning("trainer_waits", reason=str(error))
-                waiting = str(error)
+                last_reason = str(error)
             self._stop.wait(TICK_S)
         if self._token is not None:
             self._stores.lease.release()
 
     def tick(self) -> None:
-        """Do what is due: hold the lease, then cold start, or fine-tune, or follow the threshold."""
+        """If this trainer holds the lease, do what is due: a cold start, a fine-tune, or a step of the threshold."""
         if not self._hold_lease():
             return
         champion = self._stores.registry.champion(self._spec.spec_hash)
@@ -99,7 +101,7 @@ class Trainer:
         now = self._monotonic()
         commits = self._stores.commits()
         offset = sum(commit.offset or 0 for commit in commits.values())
-        if self._trained_at is None:  # a trainer that has just started counts from here
+        if self._trained_at is None:  # the first tick with a champion: count time and offsets from here
             self._trained_at, self._trained_offset = now, offset
         if self._due(now, offset):
             self._fine_tune(champion, commits, now)
@@ -129,7 +131,7 @@ class Trainer:
             return False
         return elapsed >= rule.every or offset - self._trained_offset >= due_after(offset, rule.events)
 
-    # Versions.
+    # Training and promotion of versions.
 
     def _cold_start(self) -> None:
         now, rows = self._monotonic(), self._stores.samples.rows()
@@ -186,7 +188,7 @@ class Trainer:
             trained.bundle.digest, trained.threshold.digest(), trained.bundle.manifest.version, self._token
         )
         if not registry.promote(self._spec.spec_hash, champion):
-            log.warning("promotion_fenced", token=self._token, effect="another trainer or an operator was later")
+            log.warning("promotion_fenced", token=self._token, effect="superseded by another trainer or an operator")
             self._token = None
             return False
         figures = {name: round(value, 4) for name, value in trained.bundle.manifest.metrics.items()}
@@ -211,7 +213,10 @@ class Trainer:
             self._token = None
 
     def _states(self, commits: dict[TopicPartition, Committed]) -> list[tuple[TopicPartition, PartitionState]]:
-        """The newest state that each partition's commit names. Snapshots that no commit names are not read."""
+        """Load each partition's state from the newest usable snapshot that its commit names.
+
+        A partition whose commit names no such snapshot is left out.
+        """
         states = []
         for source, commit in commits.items():
             try:
@@ -221,7 +226,7 @@ class Trainer:
             for base in reversed(metadata.bases if metadata else ()):
                 if base.snapshot == EMPTY:
                     continue
-                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot, _LEARNT_FROM)
+                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot, _TRAINING_TABLES)
                 if snapshot is not None and snapshot.spec_hash == self._spec.spec_hash:
                     states.append((source, restore_state(snapshot, self._spec, 0, self._settings.bounds)))
                     break

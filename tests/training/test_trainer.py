@@ -1,4 +1,4 @@
-"""The trainer on a real Redis, its commits given by hand: first model, fine-tune, lease, threshold."""
+"""The trainer on a real Redis, with commits made by hand: first model, fine-tunes, lease."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCE = TopicPartition("t", 0)
 
 
 class Bench:
-    """A trainer with a clock of its own."""
+    """A trainer with a clock that the test sets, and the stores that it reads and writes."""
 
     def __init__(self, redis_url: str, stream: str, folder: Path) -> None:
         path = folder / "c.yaml"
@@ -50,15 +50,15 @@ class Bench:
         self.snapshots = RedisSnapshots(self.client, stream)
         self.commits: dict[TopicPartition, Committed] = {}
         self.now = 0.0
-        self.trainer = self.another()
+        self.trainer = self.new_trainer()
 
-    def another(self) -> Trainer:
+    def new_trainer(self) -> Trainer:
         stores = Stores(
             self.registry, self.samples, self.snapshots, RedisLease(self.client, self.stream), lambda: self.commits
         )
         return Trainer(self.settings, stores, StopToken(), monotonic=lambda: self.now)
 
-    def sample(self, count: int) -> None:
+    def add_samples(self, count: int) -> None:
         for start in range(0, count, 256):
             self.samples.add("id", "t", 0, start, to_bytes(rows(256, seed=start), SPEC), 256)
 
@@ -66,8 +66,8 @@ class Bench:
         champion = self.registry.champion(SPEC.spec_hash)
         return champion.version if champion is not None else None
 
-    def stream_on(self, count: int, offset: int) -> None:
-        """A worker has scored `count` more rows under the champion, and its commit names the snapshot."""
+    def advance_stream(self, count: int, offset: int) -> None:
+        """Do as a worker that scores `count` more rows with the champion, writes a snapshot and commits its name."""
         champion = self.registry.champion(SPEC.spec_hash)
         assert champion is not None
         model = Versions(champion.bundle, champion.threshold)
@@ -83,12 +83,12 @@ class Bench:
             scored = ScoredRows(offsets, times, columns, errors, threshold.p_buckets(errors), flagged, errors < np.inf)
             state.fold(scored, ())
         state.next_offset = offset + count
-        made = capture_state(state, SOURCE.topic, None, (), 1).encode()
-        self.snapshots.put(made)
+        snapshot = capture_state(state, SOURCE.topic, None, (), 1).encode()
+        self.snapshots.put(snapshot)
         metadata = CommitMetadata("id", SPEC.spec_hash.removeprefix("sha256:")[:16], 1).with_base(
-            Base(made.id, made.offset)
+            Base(snapshot.id, snapshot.offset)
         )
-        self.commits = {SOURCE: Committed(made.offset, metadata.encode())}
+        self.commits = {SOURCE: Committed(snapshot.offset, metadata.encode())}
 
 
 @pytest.fixture
@@ -97,21 +97,21 @@ def bench(redis_url: str, stream: str, tmp_path: Path) -> Bench:
 
 
 def test_the_first_model_comes_with_enough_rows_and_only_one_trainer_makes_it(bench: Bench) -> None:
-    idle = bench.another()
-    bench.sample(1_024)
+    idle = bench.new_trainer()
+    bench.add_samples(1_024)
     bench.trainer.tick()
     idle.tick()
     assert bench.champion() is None
-    bench.sample(2_048)
-    idle.tick()  # the lease is the other's
+    bench.add_samples(2_048)
+    idle.tick()  # the other trainer holds the lease
     assert bench.champion() is None
     bench.trainer.tick()
     assert bench.champion() == 1
     assert bench.samples.rows() == 0
 
 
-def test_a_stream_that_pauses_is_taken_as_it_is(bench: Bench) -> None:
-    bench.sample(256)
+def test_a_first_model_comes_from_few_rows_if_the_stream_pauses(bench: Bench) -> None:
+    bench.add_samples(256)
     bench.trainer.tick()
     bench.now = 9.0
     bench.trainer.tick()
@@ -122,11 +122,11 @@ def test_a_stream_that_pauses_is_taken_as_it_is(bench: Bench) -> None:
 
 
 def test_fine_tunes_come_by_events_or_time_and_never_too_often(bench: Bench) -> None:
-    bench.sample(2_048)
+    bench.add_samples(2_048)
     bench.trainer.tick()
-    bench.stream_on(5_000, offset=0)
-    bench.trainer.tick()  # counts from here
-    bench.stream_on(5_000, offset=5_000)
+    bench.advance_stream(5_000, offset=0)
+    bench.trainer.tick()  # the first tick with a champion: it counts from here
+    bench.advance_stream(5_000, offset=5_000)
     bench.now = 9.0
     bench.trainer.tick()
     assert bench.champion() == 1
@@ -143,10 +143,10 @@ def test_fine_tunes_come_by_events_or_time_and_never_too_often(bench: Bench) -> 
     assert bench.champion() == 3
 
 
-def test_what_no_commit_names_is_not_learnt(bench: Bench) -> None:
-    bench.sample(2_048)
+def test_a_snapshot_that_no_commit_names_is_not_trained_on(bench: Bench) -> None:
+    bench.add_samples(2_048)
     bench.trainer.tick()
-    bench.stream_on(5_000, offset=0)
+    bench.advance_stream(5_000, offset=0)
     bench.commits = {SOURCE: Committed(5_000, "")}
     bench.trainer.tick()
     bench.now = 200.0
@@ -155,13 +155,13 @@ def test_what_no_commit_names_is_not_learnt(bench: Bench) -> None:
 
 
 def test_an_operators_rollback_fences_the_trainer_that_was_training(bench: Bench) -> None:
-    bench.sample(2_048)
+    bench.add_samples(2_048)
     bench.trainer.tick()
     champion = bench.registry.champion(SPEC.spec_hash)
     assert champion is not None
     newer = type(champion)(champion.bundle, champion.threshold, champion.version, bench.registry.next_token())
     assert bench.registry.promote(SPEC.spec_hash, newer)
-    bench.stream_on(5_000, offset=0)
+    bench.advance_stream(5_000, offset=0)
     bench.trainer.tick()
     bench.now = 4.0
     bench.trainer.tick()
@@ -170,10 +170,10 @@ def test_an_operators_rollback_fences_the_trainer_that_was_training(bench: Bench
     assert bench.champion() == 1
 
 
-def test_no_row_that_calibrates_was_ever_learnt(bench: Bench) -> None:
-    bench.sample(2_048)
+def test_no_calibration_row_was_ever_trained_on(bench: Bench) -> None:
+    bench.add_samples(2_048)
     bench.trainer.tick()
-    bench.stream_on(6_000, offset=0)
+    bench.advance_stream(6_000, offset=0)
     (_, state) = bench.trainer._states(bench.commits)[0]
     state.recent.half_life = 3_000.0
     corpus = corpus_of(SPEC, [("t", state)])

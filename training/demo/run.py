@@ -1,4 +1,4 @@
-"""`offbeat demo`: the whole service on one machine, with the real worker and trainer in processes of their own."""
+"""`offbeat demo`: the whole service on one machine, with the real worker and trainer in separate processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ _EVENTS = {"cold_start", "fine_tune", "switched", "challenger_rejected", "thresh
 class Options:
     """The command's options.
 
-    `rate` is in events per second: 0 means as fast as possible, None that the whole file takes `duration` seconds.
+    `rate` is in events per second: 0 means as fast as possible, None means the rate at which the whole file takes
+    `duration` seconds.
     """
 
     duration: float
@@ -133,7 +134,7 @@ def _follow(
 
 
 def _is_anomalous(table: Table, player: Player, alert: dict[str, Any]) -> bool | None:
-    """The label of the row behind an alert."""
+    """Whether the row behind an alert is labelled as an anomaly; None if the data has no labels."""
     if table.labels is None:
         return None
     return bool(table.labels[player.sent[alert["record"]["partition"]][alert["record"]["offset"]]])
@@ -169,7 +170,7 @@ def _configuration(
 
 
 class _Worker:
-    """A process that runs `offbeat run --with-trainer`; its log tells how it is doing."""
+    """A process that runs `offbeat run --with-trainer` and parses the log on its stderr."""
 
     def __init__(self, config: Path) -> None:
         command = [sys.executable, "-m", "worker.cli", "run", "-c", str(config), "--with-trainer"]
@@ -213,7 +214,8 @@ class _Worker:
         while not self._assigned.wait(0.1):
             self.check()
             if time.monotonic() > until:
-                raise OffbeatError("no partition was assigned to the worker in time:\n" + "\n".join(self._tail))
+                log = "\n".join(self._tail)
+                raise OffbeatError(f"no partition was assigned to the worker within {seconds:g} s:\n{log}")
 
     def check(self) -> None:
         """Raise OffbeatError if the worker has died."""

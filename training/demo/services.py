@@ -21,7 +21,7 @@ PARTITIONS = 4
 
 @contextmanager
 def broker(bootstrap_servers: str | None, topics: list[str]) -> Iterator[str]:
-    """The bootstrap address of a cluster that has the topics.
+    """Yield the bootstrap address of a cluster that has the topics.
 
     On a real cluster the topics are created first and deleted at the end.
     """
@@ -39,9 +39,9 @@ def broker(bootstrap_servers: str | None, topics: list[str]) -> Iterator[str]:
 
 @contextmanager
 def redis(url: str | None) -> Iterator[tuple[str, str]]:
-    """A Redis URL and a description of the server.
+    """Yield the URL of a Redis and a description of it.
 
-    The server is the one that the user named, else redis-server if it is installed, else an in-process stand-in.
+    This is the server at `url`, or redis-server if it is installed, or else an in-process stand-in.
     """
     if url is not None:
         yield url, url.rsplit("@", 1)[-1]

@@ -16,7 +16,7 @@ _VERSION_EVENTS = {
     "challenger_rejected": "challenger rejected",
     "threshold_moved": "threshold moved",
 }
-"""Log events of worker and trainer, and how to show them."""
+"""Log events of the worker and the trainer, with the text that the demo shows for each."""
 _FEATURES = 3
 
 

@@ -19,7 +19,7 @@ from training.tables.table import Table
 from worker.adapters.kafka_plain_producer import PlainProducer
 
 _MAX_BYTES_AHEAD = 3_500_000
-"""The player may be this far ahead: the embedded broker keeps about 5 MB of a partition."""
+"""How far the player may run ahead of the worker, because the embedded broker keeps about 5 MB of a partition."""
 _MAX_ROWS_AHEAD = 12_000
 _TICK_S = 0.02
 
@@ -78,7 +78,7 @@ def _encode_rows(table: Table) -> Iterator[bytes]:
 
 
 def _json_value(value: Any) -> Any:
-    """JSON has no NaN or Infinity: such a number becomes a missing value."""
+    """Convert a value to one that JSON has. NaN and infinities, which it lacks, become missing values."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)

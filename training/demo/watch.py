@@ -18,7 +18,8 @@ from worker.ports.log import TopicPartition
 
 @dataclass(slots=True)
 class Results:
-    """The worker's output. `score`, `error` and `flagged` are (n,) by row of the table; NaN for rows not yet scored.
+    """The worker's output so far. `score`, `error` and `flagged` are (n,), one value per table row;
+    `score` and `error` are NaN for rows that are not scored yet.
 
     `new_alerts` holds the alerts that have not been shown yet.
     """
@@ -73,7 +74,7 @@ class Watcher:
 
 
 def measure(results: Results, labels: npt.NDArray[np.bool_] | None) -> dict[str, float | None]:
-    """Precision and recall of the flagged rows, ROC-AUC and PR-AUC of the scores; None if the labels do not allow one.
+    """Precision and recall of the flagged rows, ROC-AUC and PR-AUC of the scores; None where it is undefined.
 
     Rows are ranked by score; rows with the same score (the lowest possible p-value) by reconstruction error.
     """

@@ -52,8 +52,8 @@ def _alert(evaluation: Evaluation, place: int) -> TopAlert:
     row = outcome.first + place
     detector, _ = outcome.served[int(outcome.version[place])]
     one = evaluation.columns.take(np.array([row]))
-    judged = detector.score(detector.encoder.transform(one))
-    [found] = explain(detector, judged, one, np.zeros(1, np.intp))
+    scores = detector.score(detector.encoder.transform(one))
+    [found] = explain(detector, scores, one, np.zeros(1, np.intp))
     labels, times = evaluation.table.labels, evaluation.times
     return TopAlert(
         row=row,

@@ -1,4 +1,4 @@
-"""`offbeat train`, mounted by `worker.cli`."""
+"""The command `offbeat train`, mounted by `worker.cli`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from worker.config.load import load
 if TYPE_CHECKING:
     from training.history.train_command import Stage, Summary
 
-_REASONS_TOLD = 3
+_REASONS_SHOWN = 3
 
 
-def _since(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
-    """ISO 8601 with its zone, as milliseconds since 1970."""
+def _parse_since(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Convert an ISO 8601 time with a zone to milliseconds since 1970. Raises BadParameter for any other text."""
     if value is None:
         return None
     try:
@@ -31,7 +31,7 @@ def _since(context: click.Context, option: click.Parameter, value: str | None) -
     except ValueError:
         parsed = None
     if parsed is None or parsed.tzinfo is None:
-        raise click.BadParameter(f"{value!r} is not a time with its zone, such as 2026-01-01T00:00:00Z")
+        raise click.BadParameter(f"{value!r} is not a time with a zone, such as 2026-01-01T00:00:00Z")
     return int(parsed.timestamp() * 1000)
 
 
@@ -48,19 +48,24 @@ def _since(context: click.Context, option: click.Parameter, value: str | None) -
     type=click.Path(dir_okay=False, path_type=Path),
     help="Events from a file: CSV, Parquet or JSON lines, nested objects as dotted columns. Default: the topics.",
 )
-@click.option("--rows", type=click.IntRange(min=1), help="So many of the newest records, spread over the partitions. "
-              "Default: 100,000, unless --since bounds them.")  # fmt: skip
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    help="Number of newest records to read, spread over the partitions. Default: 100,000, or no limit with --since.",
+)
 @click.option(
     "--since",
     metavar="TIME",
-    callback=_since,
-    help="Records with a timestamp from this time on, such as 2026-01-01T00:00:00Z.",
+    callback=_parse_since,
+    help="Read only records with a timestamp from this time on, such as 2026-01-01T00:00:00Z.",
 )
-@click.option("--label", help="The file's column that says which rows are anomalies: never a feature, and what it says "
-              "is one is left out.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance in training.")
-@click.option("--replace", is_flag=True, help="Even if a version serves already.")
-@click.option("--no-promote", is_flag=True, help="Store the version, let nothing new serve.")
+@click.option(
+    "--label",
+    help="The file's column that marks anomalies. It is never a feature, and the rows that it marks are left out.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training.")
+@click.option("--replace", is_flag=True, help="Promote the new version even if another one serves already.")
+@click.option("--no-promote", is_flag=True, help="Store the version without promoting it.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as one JSON document.")
 @level_option
 def train(
@@ -75,32 +80,32 @@ def train(
     as_json: bool,
     log_level: str,
 ) -> None:
-    """A first model, or a new one from scratch, out of the topics' history or a file.
+    """Train a first model, or a new one from scratch, on the topics' history or on a file.
 
-    Reads outside the consumer group and commits nothing. The version is calibrated, stored and promoted; workers follow
-    within seconds.
+    The command reads outside the consumer group and commits nothing. It calibrates, stores and promotes the version;
+    workers switch to it within seconds.
     """
     if file is not None and (rows is not None or since is not None):
-        raise click.UsageError("--rows and --since bound the topics' history; a file (--from) is read whole")
+        raise click.UsageError("--rows and --since limit the topics' history; a file (--from) is read completely")
     if file is None and label is not None:
-        raise click.UsageError("--label names a column of a file: it goes with --from")
+        raise click.UsageError("--label names a column of a file, so it requires --from")
     if replace and no_promote:
-        raise click.UsageError("--replace and --no-promote exclude each other")
+        raise click.UsageError("--replace and --no-promote are mutually exclusive")
     settings = load(config)
     from training.history.train_command import Options, run_training
     from worker import logs
     from worker.compose import instance_name
 
-    with _bars() as stage:
+    with _progress_bars() as stage:
         logs.configure(log_level, stream=settings.stream, instance=f"{instance_name()}-train")
         options = Options(file, rows, since, label, seed, replace, promote=not no_promote)
         summary = run_training(settings, options, stage)
-    click.echo(json.dumps(asdict(summary)) if as_json else _told(summary))
+    click.echo(json.dumps(asdict(summary)) if as_json else _format_summary(summary))
 
 
 @contextmanager
-def _bars() -> Iterator[Stage]:
-    """A progress bar for each stage on stderr, where that is a terminal; what is logged goes above it."""
+def _progress_bars() -> Iterator[Stage]:
+    """Show a progress bar for each stage on stderr, below the log lines, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda name: nullcontext(lambda done, total: None)
         return
@@ -120,16 +125,16 @@ def _bars() -> Iterator[Stage]:
         yield stage
 
 
-def _told(summary: Summary) -> str:
-    reasons = "; ".join(f"{reason} ({count:,})" for reason, count in list(summary.reasons.items())[:_REASONS_TOLD])
+def _format_summary(summary: Summary) -> str:
+    reasons = "; ".join(f"{reason} ({count:,})" for reason, count in list(summary.reasons.items())[:_REASONS_SHOWN])
     serves = f"version {summary.serves}" if summary.serves is not None else "nothing yet"
     if summary.served is not None and summary.served != summary.serves:
-        serves += f", before it version {summary.served}"
+        serves += f", previously version {summary.served}"
     lines = {
-        "rows read": f"{summary.rows_read:,} of {summary.source}",
+        "rows read": f"{summary.rows_read:,} from {summary.source}",
         "rejected": f"{summary.rejected:,}" + (f": {reasons}" if reasons else ""),
         "tombstones": f"{summary.tombstones:,}" if summary.tombstones else "",
-        "anomalous": f"{summary.anomalous:,} left out, as labelled" if summary.anomalous else "",
+        "anomalous": f"{summary.anomalous:,} left out because of their label" if summary.anomalous else "",
         "fitted on": f"{summary.rows_fitted:,} rows",
         "calibrated on": f"{summary.rows_calibrated:,} rows",
         "alert rate": f"{summary.alert_rate:g}, cut {summary.cut:.4g}",

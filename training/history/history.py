@@ -28,7 +28,7 @@ _REASONS_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """n events in time order, as the model sees them.
+    """n events in order of their event times, as the model sees them.
 
     `read` counts all records. Those without an event in `columns` are counted by cause: `rejected` (by reason in
     `reasons`), `tombstones`, and `anomalous` by their label. `ranges` holds the first and last offset read per
@@ -82,9 +82,11 @@ def read_history(
 ) -> History:
     """Read the newest `rows` offsets, in equal shares of the partitions, with a record timestamp from `since_ms` on.
 
-    Fewer records come if transactions or compaction left offsets without a record. `progress` is called with the
-    offsets done and the offsets in all. Raises ConfigError for a topic that is missing or has no event,
-    DependencyUnreachable, and RefusedByKafka.
+    Fewer records than offsets come if transactions or compaction left offsets without a record. `progress` is called
+    with the number of offsets read so far and the total.
+
+    Raises ConfigError if a topic is missing or has no records, or if no record is an event; DependencyUnreachable;
+    RefusedByKafka.
     """
     kafka = settings.kafka
     Topics(kafka.bootstrap_servers, kafka.properties).await_broker(ANSWER_S)
@@ -102,13 +104,13 @@ def read_history(
     topics_read = {source.topic for source, partition in partitions.items() if partition.read}
     for name in kafka.events:
         if not matching([name], topics_read):
-            newer = " since the time of --since" if since_ms is not None else ""
-            raise ConfigError(f"kafka.events: topic {name!r} has no records{newer}; --from trains from a file")
+            limit = " since the time of --since" if since_ms is not None else ""
+            raise ConfigError(f"kafka.events: topic {name!r} has no records{limit}; use --from to train on a file")
     return _merge(partitions)
 
 
 def _partitions_of(events: Sequence[str], topics: Mapping[str, int]) -> list[TopicPartition]:
-    """The partitions of the configured topics, in order. `topics` are those of the cluster, with their partitions."""
+    """The partitions of the configured topics, in order. `topics` has the number of partitions of each topic."""
     for name in events:
         if not matching([name], topics):
             raise ConfigError(f"kafka.events: there is no topic {name!r}")
@@ -118,24 +120,27 @@ def _partitions_of(events: Sequence[str], topics: Mapping[str, int]) -> list[Top
 
 
 def _merge(partitions: Mapping[TopicPartition, _PartitionHistory]) -> History:
-    """Merge the partitions by event time; ties keep the order of partition and offset."""
-    parts = partitions.values()
-    read = sum(part.read for part in parts)
-    reasons = sum((part.reasons for part in parts), Counter[str]()).most_common()
-    columns = Columns.concat([block for part in parts for block in part.columns])
+    """Merge the partitions by event time; ties keep the order of partition and offset.
+
+    Raises ConfigError if no record is an event.
+    """
+    histories = partitions.values()
+    read = sum(history.read for history in histories)
+    reasons = sum((history.reasons for history in histories), Counter[str]()).most_common()
+    columns = Columns.concat([block for history in histories for block in history.columns])
     if not len(columns):
         causes = [f"{reason} ({count})" for reason, count in reasons[:_REASONS_SHOWN]] or ["all are tombstones"]
-        raise ConfigError(f"kafka.events: none of {read} records is an event: {'; '.join(causes)}")
-    order = np.argsort(np.concatenate([times for part in parts for times in part.times]), kind="stable")
+        raise ConfigError(f"kafka.events: none of the {read} records is an event: {'; '.join(causes)}")
+    order = np.argsort(np.concatenate([times for history in histories for times in history.times]), kind="stable")
     return History(
         columns.take(order),
         read,
-        rejected=sum(part.rejected for part in parts),
-        tombstones=sum(part.tombstones for part in parts),
+        rejected=sum(history.rejected for history in histories),
+        tombstones=sum(history.tombstones for history in histories),
         reasons=dict(reasons),
         ranges={
-            f"{source.topic}/{source.partition}": [part.first_offset, part.last_offset]
-            for source, part in partitions.items()
-            if part.read
+            f"{source.topic}/{source.partition}": [history.first_offset, history.last_offset]
+            for source, history in partitions.items()
+            if history.read
         },
     )

@@ -20,10 +20,10 @@ _CHUNK = 8_192
 def featurize_rows(
     settings: Settings, columns: Columns, entities: Sequence[str | None], times: npt.NDArray[np.int64]
 ) -> Columns:
-    """Add to each of n rows the statistics and the records of its entity's earlier rows.
+    """Add to each of n rows the lookback columns, computed from the earlier rows of its entity.
 
-    The rows are in order of arrival. `entities` (n,) names the entity of each row, None for none; `times` (n,) int64
-    is its event time in ms since 1970. Returns `columns` unchanged if no feature looks back.
+    The rows are in order of arrival. `entities` (n,) names the entity of each row, None if it has none; `times` (n,)
+    int64 are the event times in ms since 1970. Returns `columns` unchanged if no feature looks back.
     """
     if not settings.spec.stateful:
         return columns

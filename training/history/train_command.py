@@ -1,4 +1,4 @@
-"""`offbeat train`: from a stream's history, or a file of it, to a version that serves. A composition root."""
+"""The composition root of `offbeat train`, which trains and promotes a version from a stream's history or a file."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from worker.ports.stores import Champion, MissingObject, StoreUnavailable
 
 ROWS = 100_000
 Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Shows one stage of the work, by name, while it lasts; what it yields is told the steps done and those in all."""
+"""A context that shows a stage of the work, by name. It yields a callback for the steps done and their total number."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The command's options. Without a `file`, `rows` and `since_ms` bound the topics' history."""
+    """The command's options. If `file` is None, `rows` and `since_ms` limit the topics' history."""
 
     file: Path | None
     rows: int | None
@@ -55,7 +55,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of it. `serves` is the version that serves now and `served` the one before; None for none."""
+    """The command's result. `serves` is the version that serves now and `served` the one before, None for none."""
 
     source: str
     rows_read: int
@@ -76,11 +76,12 @@ class Summary:
 
 
 def run_training(settings: Settings, options: Options, stage: Stage) -> Summary:
-    """Read, train, publish; raises the errors of `worker.errors`. Promotion is the last step: a crash before it leaves
-    what served before.
+    """Read the events, train a version on them, store it and promote it. Raises the errors of `worker.errors`.
+
+    Promotion is the last step, so that a crash before it leaves the serving version unchanged.
     """
     began = time.monotonic()
-    torch.set_num_threads(1)  # as in the trainer
+    torch.set_num_threads(1)  # as in the trainer service
     client = connect(settings.redis.url.get_secret_value())
     registry = RedisRegistry(client, settings.stream, signing_key())
     spec_hash = settings.spec.spec_hash
@@ -88,25 +89,25 @@ def run_training(settings: Settings, options: Options, stage: Stage) -> Summary:
         before = registry.champion(spec_hash)
         if before is not None and options.promote and not options.replace:
             raise ConfigError(
-                f"version {before.version} ({before.bundle}) serves already; --replace lets a new one take its place, "
+                f"version {before.version} ({before.bundle}) serves already; --replace promotes a new one, "
                 "--no-promote only stores it"
             )
-        history = _history(settings, options, stage)
+        history = _read_events(settings, options, stage)
         log.info("history_read", records=history.read, events=len(history.columns), rejected=history.rejected)
-        trained = _trained(settings, options, history, registry.next_version(), stage)
-        _publish(registry, spec_hash, options, trained)
+        trained = _train(settings, options, history, registry.next_version(), stage)
+        _store_and_promote(registry, spec_hash, options, trained)
         if options.promote:
-            RedisSamples(client, settings.stream).clear()  # nothing starts cold any more
+            RedisSamples(client, settings.stream).clear()  # no cold start needs them any more
         now = registry.champion(spec_hash)
     except StoreUnavailable as error:
         raise DependencyUnreachable(f"redis.url: {error}") from error
     except (MissingObject, BundleError) as error:
         raise BundleRefused(str(error)) from error
-    return _summary(settings, options, history, trained, before, now, time.monotonic() - began)
+    return _summarize(settings, options, history, trained, before, now, time.monotonic() - began)
 
 
-def _history(settings: Settings, options: Options, stage: Stage) -> History:
-    """The events to learn from, with their windows where the model wants them."""
+def _read_events(settings: Settings, options: Options, stage: Stage) -> History:
+    """Read the events to train on, with their lookback columns. Raises ConfigError if there are too few of them."""
     try:
         decoder = decoder_for(settings.event.format, settings.spec, Limits())
     except ValueError as error:
@@ -118,11 +119,11 @@ def _history(settings: Settings, options: Options, stage: Stage) -> History:
             rows = options.rows or (ROWS if options.since_ms is None else None)
             history = read_history(settings, decoder, rows, options.since_ms, progress)
     if len(history.columns) < LEAST_ROWS:
-        raise ConfigError(f"only {len(history.columns)} events to train on; a first model takes at least {LEAST_ROWS}")
+        raise ConfigError(f"only {len(history.columns)} events to train on; a first model needs at least {LEAST_ROWS}")
     return history
 
 
-def _trained(settings: Settings, options: Options, history: History, version: int, stage: Stage) -> Trained:
+def _train(settings: Settings, options: Options, history: History, version: int, stage: Stage) -> Trained:
     with stage("training") as progress:
         return train_version(
             settings,
@@ -137,25 +138,25 @@ def _trained(settings: Settings, options: Options, history: History, version: in
         )
 
 
-def _publish(registry: RedisRegistry, spec_hash: str, options: Options, trained: Trained) -> None:
+def _store_and_promote(registry: RedisRegistry, spec_hash: str, options: Options, trained: Trained) -> None:
     bundle, threshold, version = trained.bundle, trained.threshold, trained.bundle.manifest.version
     registry.put_bundle(bundle)
     registry.put_threshold(threshold)
-    registry.bundle(bundle.digest).detector()  # signature, digest and shapes, as a worker will check them
+    registry.bundle(bundle.digest).detector()  # checks signature, digest and shapes as a worker does
     if not options.promote:
         return
     champion = Champion(bundle.digest, threshold.digest(), version, registry.next_token())
-    stored = f"version {version} is stored; `offbeat models promote` lets it serve"
-    # A trainer that runs beside this may have had its first model in the meantime.
+    stored = f"version {version} is stored; use `offbeat models promote` to let it serve"
+    # A trainer service that runs at the same time may have promoted its first model meanwhile.
     rival = registry.champion(spec_hash)
     if rival is not None and not options.replace:
-        raise OffbeatError(f"version {rival.version} came to serve while this one was trained; {stored}")
+        raise OffbeatError(f"version {rival.version} was promoted while this one was trained; {stored}")
     if not registry.promote(spec_hash, champion):
         raise OffbeatError(f"another promotion came first; {stored}")
     log.info("promoted", version=version, bundle=bundle.digest, cut=threshold.cut)
 
 
-def _summary(
+def _summarize(
     settings: Settings,
     options: Options,
     history: History,
@@ -185,43 +186,45 @@ def _summary(
     )
 
 
-# Events from a file.
+# Events from a file
 
 
 def _from_file(settings: Settings, path: Path, label: str | None) -> History:
-    """Rows by event time where the file has it, else in file order; without those that the label calls anomalous, and
-    those that the worker would reject since a value is missing that must be there.
+    """Read the events of a file, in order of their event times if it has any, else in file order.
+
+    Rows that are labelled as anomalies are left out, and so are rows that the worker would reject because a required
+    value is missing. Raises ConfigError if the file cannot be read or lacks a column.
     """
     table, spec = read_table(path, label), settings.spec
     for note in table.notes:
         log.warning("file_note", file=path.name, note=note)
     columns = table.columns
-    _refuse_missing(settings, path, columns, label)
+    _check_columns(settings, path, columns, label)
     try:
         events = from_table(columns, spec)
-        times = _times(columns.get(spec.time or "", [None] * table.rows))
+        times = _parse_times(columns.get(spec.time or "", [None] * table.rows))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     needed = {feature.field for feature in spec.features if feature.missing == "reject"}
-    gone = {field: np.array([value is None for value in columns[field]], np.bool_) for field in sorted(needed)}
-    rejected = np.logical_or.reduce([np.zeros(table.rows, np.bool_), *gone.values()])
+    missing = {field: np.array([value is None for value in columns[field]], np.bool_) for field in sorted(needed)}
+    rejected = np.logical_or.reduce([np.zeros(table.rows, np.bool_), *missing.values()])
     anomalous = ~rejected & (table.labels if table.labels is not None else False)
     order = np.argsort(times, kind="stable")
-    chosen = order[~(rejected | anomalous)[order]]
-    named = columns[spec.entity] if spec.stateful and spec.entity is not None else [None] * table.rows
-    entities = [category(named[i]) for i in chosen.tolist()]
-    when = np.clip(np.nan_to_num(times[chosen]), 0, LATEST_MS).astype(np.int64)
+    kept = order[~(rejected | anomalous)[order]]
+    names = columns[spec.entity] if spec.stateful and spec.entity is not None else [None] * table.rows
+    entities = [category(names[i]) for i in kept.tolist()]
+    when = np.clip(np.nan_to_num(times[kept]), 0, LATEST_MS).astype(np.int64)
     return History(
-        featurize_rows(settings, events.take(chosen), entities, when),
+        featurize_rows(settings, events.take(kept), entities, when),
         table.rows,
         rejected=int(rejected.sum()),
         anomalous=int(anomalous.sum()),
-        reasons={f"{field}: missing": int(rows.sum()) for field, rows in gone.items() if rows.any()},
+        reasons={f"{field}: missing": int(rows.sum()) for field, rows in missing.items() if rows.any()},
     )
 
 
-def _refuse_missing(settings: Settings, path: Path, columns: Mapping[str, Any], label: str | None) -> None:
-    """Raises ConfigError for whatever the model needs of the file and does not find, all of it at once."""
+def _check_columns(settings: Settings, path: Path, columns: Mapping[str, Any], label: str | None) -> None:
+    """Raise one ConfigError that lists every column that the model needs and the file does not have."""
     needed = {f"features.{i}": feature.field for i, feature in enumerate(settings.features)}
     if settings.spec.stateful:
         if settings.event.entity is None:
@@ -237,8 +240,11 @@ def _refuse_missing(settings: Settings, path: Path, columns: Mapping[str, Any], 
         raise ConfigError("\n".join(lines))
 
 
-def _times(values: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """(n,) float64 ms; a row without a time goes with the row before it. Raises ValueError for what is no time."""
+def _parse_times(values: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Convert n values to (n,) float64 ms since 1970. Raises ValueError for an invalid time.
+
+    A row without a time gets the time of the row before it, -inf if there is none.
+    """
     times = np.array([math.nan if value is None else milliseconds(value) for value in values], np.float64)
     before = np.maximum.accumulate(np.where(np.isnan(times), 0, np.arange(len(times))))
     return np.nan_to_num(times[before], nan=-math.inf)

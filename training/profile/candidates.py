@@ -68,7 +68,7 @@ class Candidate:
 
 def find_entities(fields: Sequence[Field]) -> list[Candidate]:
     """Fields with values that recur, best first. Those whose names suggest a thing as well are usable."""
-    found = []
+    ranked = []
     for field in fields:
         count = sum(field.types.values())
         if not field.verdict.scalar or not field.distinct or field.distinct < 2 or field.missing > _MAX_MISSING:
@@ -81,8 +81,8 @@ def find_entities(fields: Sequence[Field]) -> list[Candidate]:
             good_name = not (_THING_WORDS | _ADDRESS_WORDS).isdisjoint(words)
         if count / field.distinct >= _MIN_EVENTS_PER_ENTITY and (good_name or "text" in field.types):
             basis = f"{field.distinct:,} values, {count / field.distinct:,.1f} events each"
-            found.append((good_name, field.distinct, Candidate(field.name, basis, good_name)))
-    return [candidate for *_, candidate in sorted(found, key=lambda entry: (-entry[0], -entry[1]))]
+            ranked.append((good_name, field.distinct, Candidate(field.name, basis, good_name)))
+    return [candidate for *_, candidate in sorted(ranked, key=lambda entry: (-entry[0], -entry[1]))]
 
 
 def find_times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> list[Candidate]:
@@ -91,7 +91,7 @@ def find_times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) ->
     ISO 8601 texts and numbers that are plausible as seconds or milliseconds since 1970 are usable. Dates without a time
     of day and numbers that merely grow are not.
     """
-    found = []
+    ranked = []
     for field in fields:
         if not field.verdict.scalar or field.missing > 0.5:
             continue
@@ -99,8 +99,8 @@ def find_times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) ->
         basis, usable = _basis(known, field)
         if basis:
             good_name = not _TIME_WORDS.isdisjoint(words_of(field.name))
-            found.append((usable, good_name, -field.missing, Candidate(field.name, basis, usable)))
-    return [candidate for *_, candidate in sorted(found, key=lambda entry: entry[:3], reverse=True)]
+            ranked.append((usable, good_name, -field.missing, Candidate(field.name, basis, usable)))
+    return [candidate for *_, candidate in sorted(ranked, key=lambda entry: entry[:3], reverse=True)]
 
 
 def _basis(known: list[Any], field: Field) -> tuple[str, bool]:

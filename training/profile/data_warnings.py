@@ -11,7 +11,7 @@ from typing import Any
 from training.tables.values import is_time_text
 
 UNIQUE_VALUES = 50
-"""That so few values are all different may be an accident of a small sample."""
+"""In a small sample, this many values may all be different by accident."""
 _FREE_TEXT_WORDS = 3.0
 _GROWTH_MIN_VALUES = 32
 _GROWTH_SHARE = 0.9
@@ -43,15 +43,15 @@ def find_warnings(
         return [DataWarning("missing", "always missing", name)]
     if counts is None:
         return [DataWarning("lists", "lists are not supported", name)]
-    found = [("constant", "constant in this sample")] if len(counts) == 1 else []
+    warnings = [("constant", "constant in this sample")] if len(counts) == 1 else []
     kinds = {"number" if kind == "integer" else kind for kind in types}
     if len(kinds) > 1:
-        found.append(("mixed", f"mixed types: {', '.join(f'{count:,} {kind}' for kind, count in types.items())}"))
+        warnings.append(("mixed", f"mixed types: {', '.join(f'{count:,} {kind}' for kind, count in types.items())}"))
     elif kinds == {"text"}:
-        found += _text_warnings(known, counts)
+        warnings += _text_warnings(known, counts)
     elif kinds == {"number"}:
-        found += _number_warnings(known, types, counts)
-    return [DataWarning(code, text, name) for code, text in found]
+        warnings += _number_warnings(known, types, counts)
+    return [DataWarning(code, text, name) for code, text in warnings]
 
 
 def _text_warnings(known: list[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
@@ -61,15 +61,15 @@ def _text_warnings(known: list[str], counts: Counter[str | None]) -> list[tuple[
     words = sum(len(value.split()) for value in known) / len(known)
     if len(counts) > max(UNIQUE_VALUES, len(known) // 2) and words >= _FREE_TEXT_WORDS:
         return [("free-text", f"free text, {words:.0f} words on average")]
-    found = [("unique", "an identifier: no value repeats")] if len(counts) == len(known) > UNIQUE_VALUES else []
+    warnings = [("unique", "an identifier: no value repeats")] if len(counts) == len(known) > UNIQUE_VALUES else []
     if all(map(_NUMBER.fullmatch, counts)):  # type: ignore[arg-type]
-        found.append(("number-text", "numbers written as text: they are treated as categories"))
-    return found
+        warnings.append(("number-text", "numbers written as text: they are treated as categories"))
+    return warnings
 
 
 def _number_warnings(known: list[Any], types: Counter[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
     if _grows(known, len(counts)):
-        found = [
+        warnings = [
             (
                 "counter",
                 "grows steadily, like a clock or a counter: it will leave the range that the model has seen",
@@ -77,8 +77,10 @@ def _number_warnings(known: list[Any], types: Counter[str], counts: Counter[str 
         ]
         first, last = _YEARS_MS
         if any(first * finer <= min(known) and max(known) <= last * finer for finer in (1_000, 1_000_000)):
-            found.append(("unit", "perhaps micro- or nanoseconds since 1970; times must be in seconds or milliseconds"))
-        return found
+            warnings.append(
+                ("unit", "perhaps micro- or nanoseconds since 1970; times must be in seconds or milliseconds")
+            )
+        return warnings
     if set(types) == {"integer"} and len(counts) == len(known) > UNIQUE_VALUES:
         return [("unique", "perhaps an identifier: whole numbers, none of which repeats")]
     return []

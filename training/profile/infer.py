@@ -1,6 +1,6 @@
 """Infers features from a table, for `offbeat profile`, `demo --data` and `evaluate` without a configuration.
 
-A column's kind follows from the types of all its values: that is its schema. Everything that depends on the
+A column's kind follows from the types of all its values, which are its schema. Everything that depends on the
 distribution of the values (transform, encoding, whether they repeat) follows from the first `head` rows alone, so that
 an evaluation does not look ahead.
 """
@@ -117,19 +117,20 @@ def _transform(known: list[Any]) -> dict[str, str]:
 
 
 def find_clashes(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-    """Paths that are an object in some events and a value or null in others, with the reason; the rarer path of each
-    two, because the worker can read only one.
+    """Find the paths that are an object in some events and a value or null in others, with the reason.
+
+    Of two paths that clash, the result has the rarer one, because the worker can read only one of them.
     """
-    found: dict[str, str] = {}
+    clashes: dict[str, str] = {}
     related = _nested_paths(columns)
     counts = {name: len(drop_missing(values)) for name, values in columns.items() if name in related}
     for name in counts:
         for parent in _parents(name):
-            if parent in counts and parent not in found and name not in found:
+            if parent in counts and parent not in clashes and name not in clashes:
                 rarer = min(name, parent, key=counts.__getitem__)
                 value = "a value" if counts[parent] else "null"
-                found[rarer] = f"{parent} is {value} in some events and an object with {name} in others"
-    return found
+                clashes[rarer] = f"{parent} is {value} in some events and an object with {name} in others"
+    return clashes
 
 
 def _nested_paths(columns: Mapping[str, Sequence[Any]]) -> set[str]:

@@ -51,7 +51,7 @@ def looks_like_label(name: str) -> bool:
 def leaks_labels(values: Sequence[Any], labels: npt.NDArray[np.bool_]) -> bool:
     """Whether a column with few distinct values determines the labels; `values` and `labels` are (n,).
 
-    False if one of the labels is too rare to tell this from an accident.
+    False if one of the labels is too rare to rule out an accident.
     """
     if min(int(labels.sum()), int((~labels).sum())) < _MIN_ROWS or any(isinstance(v, list | dict) for v in values):
         return False
@@ -68,7 +68,7 @@ def find_duplicates(columns: Mapping[str, Sequence[Any]], fields: Mapping[str, F
     are reported only as copies, because any two of them correspond one to one.
     """
     first_with: dict[bytes, str] = {}
-    found: list[DataWarning] = []
+    warnings: list[DataWarning] = []
     for name, values in columns.items():
         distinct = fields[name].distinct
         if distinct is None or distinct < 2:
@@ -80,11 +80,11 @@ def find_duplicates(columns: Mapping[str, Sequence[Any]], fields: Mapping[str, F
         if first == name:
             continue
         if texts == list(map(category, columns[first])):
-            found.append(DataWarning("copy", f"a copy of {first}", name))
+            warnings.append(DataWarning("copy", f"a copy of {first}", name))
         elif distinct < len(drop_missing(values)):
             text = f"one to one with {first}: each value corresponds to one of its values"
-            found.append(DataWarning("one-to-one", text, name))
-    return found
+            warnings.append(DataWarning("one-to-one", text, name))
+    return warnings
 
 
 def _partition_digest(texts: list[str | None]) -> bytes:

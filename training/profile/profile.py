@@ -110,7 +110,7 @@ def _collect_warnings(fields: list[Field], described: Mapping[str, Field], table
 
 
 def _find_leaks(described: Mapping[str, Field], table: Table) -> dict[str, str]:
-    """Fields that leak the label, with the reason."""
+    """Find the fields that leak the label, with the reason."""
     leaks = {}
     for name, values in table.columns.items():
         if table.labels is not None and leaks_labels(values, table.labels):

@@ -92,7 +92,7 @@ def _read_records(request: SampleRequest, progress: Progress | None, answer_s: f
     """The records, and whether they are all that were requested."""
     connection = Connection(request.bootstrap, request.properties, "--bootstrap-servers", "-X")
     group = f"offbeat-profile-{uuid.uuid4().hex}"
-    found: list[_Record] = []
+    sample: list[_Record] = []
     with RangeReader(connection, "the sample", group=group, answer_s=answer_s, stall_s=_STALL_S, quiet=True) as reader:
         topics = reader.topics(wanted=[request.topic])
         if request.topic not in topics:
@@ -106,10 +106,10 @@ def _read_records(request: SampleRequest, progress: Progress | None, answer_s: f
             for records in reader.read(ranges, progress):
                 stamps, offsets = records.timestamps.tolist(), records.offsets.tolist()
                 for i, value in enumerate(records.values):
-                    found.append(_Record(stamps[i], records.source.partition, offsets[i], records.key(i), value))
+                    sample.append(_Record(stamps[i], records.source.partition, offsets[i], records.key(i), value))
         except ReadStalled:
-            return found, False
-    return found, True
+            return sample, False
+    return sample, True
 
 
 def _keys_recur(keys: list[bytes | None]) -> bool:

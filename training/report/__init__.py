@@ -1,4 +1,4 @@
-"""The report of `offbeat evaluate --report`: one HTML page that says how well a model found a file's anomalies."""
+"""The report of `offbeat evaluate --report`: one HTML page that shows how well a model found a file's anomalies."""
 
 from training.report.alerts import TopAlert
 from training.report.page import Report, render

@@ -21,8 +21,8 @@ _VALUE = 60
 
 @dataclass(frozen=True, slots=True)
 class TopAlert:
-    """`features`, largest share first, each {"field", "actual", "expected", "share"}; `expected` of a categorical is a
-    list of {"value", "probability"}. `anomalous` None without labels.
+    """An alert. `features` are {"field", "actual", "expected", "share"}, largest share first. `expected` of a
+    categorical is a list of {"value", "probability"}. `anomalous` is None without labels.
     """
 
     row: int
@@ -36,7 +36,7 @@ class TopAlert:
 
 
 def alert_cards(alerts: Sequence[TopAlert]) -> str:
-    """A section with one card an alert."""
+    """A section with one card per alert."""
     if not alerts:
         return ""
     cards = [_card(alert) for alert in alerts[:CARDS]]
@@ -51,7 +51,7 @@ def alert_cards(alerts: Sequence[TopAlert]) -> str:
 
 
 def by_feature(alerts: Sequence[TopAlert]) -> tuple[str, str]:
-    """(drawing, caption) of the mean share that each feature has over all alerts; empty without any."""
+    """The mean share of each feature over all alerts, as (drawing, caption); empty if there are no alerts."""
     totals: dict[str, float] = {}
     leads: dict[str, int] = {}
     for alert in alerts:
@@ -73,8 +73,11 @@ def by_feature(alerts: Sequence[TopAlert]) -> tuple[str, str]:
 
 
 def _card(alert: TopAlert) -> str:
-    labelled = {True: '<span class="mark hit">✓ labelled anomaly</span>', False: '<span class="mark">✗ labelled normal'
-                "</span>", None: ""}[alert.anomalous]  # fmt: skip
+    labelled = {
+        True: '<span class="mark hit">✓ labelled anomaly</span>',
+        False: '<span class="mark">✗ labelled normal</span>',
+        None: "",
+    }[alert.anomalous]
     meta = [safe(alert.entity, 40)] if alert.entity is not None else []
     meta += [safe(alert.event_time, 40)] if alert.event_time is not None else []
     meta += [f"p {number(alert.p_value)}", f"error {number(alert.error)}"]
@@ -109,7 +112,7 @@ def _choice(choice: dict[Any, Any]) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A line may end where a field's name has a joint."""
+    """Allow a line break at the joints of a field's name."""
     return name.replace("_", "_<wbr>").replace(".", ".<wbr>")
 
 

@@ -1,7 +1,7 @@
 """What the report's charts share, and the map of the codes: arrays in, a drawing and its caption out.
 
-What is too much to draw is thinned, and the caption says how. Labels are (n,) bool, true for an anomaly. An anomaly is
-a full dot where it was flagged and a ring where it was missed, so that colour is never the only sign.
+If there are too many points to draw, they are thinned, and the caption says how. Labels are (n,) bool, True for an
+anomaly. A flagged anomaly is a full dot and a missed one a ring, so that colour is never the only sign.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Legend = tuple[tuple[str, str], ...]
 
 
 class Chart(NamedTuple):
-    """`legend` as (look, text); `caption` plain text."""
+    """A drawing with its legend, as (look, text), and its caption in plain text."""
 
     svg: str
     caption: str
@@ -33,14 +33,14 @@ class Chart(NamedTuple):
 
 
 def spread(index: Rows, most: int) -> Rows:
-    """At most `most` of the indices, evenly spaced, first and last among them."""
+    """At most `most` of the indices, evenly spaced, with the first and the last."""
     if len(index) <= most:
         return index
     return index[np.linspace(0, len(index) - 1, most).astype(np.int64)]
 
 
 def anomalies(slug: str, x: Places, y: Places, flagged: Flags) -> str:
-    """Rings for the missed, full dots on top for the flagged; all (m,)."""
+    """Rings for the missed anomalies, and full dots on top of them for the flagged ones; all arrays (m,)."""
     size = " many" if len(x) > _MANY else ""
     rings = dots(f"{slug}-missed", x[~flagged], y[~flagged], f"ring{size}", f"hole{size}")
     return rings + dots(f"{slug}-flagged", x[flagged], y[flagged], f"halo{size}", f"full{size}")
@@ -52,7 +52,7 @@ def anomaly_legend(flagged: Flags, labels: Flags) -> Legend:
 
 
 def code_map(code: Numbers, names: tuple[str, str], labels: Flags | None, flagged: Flags) -> Chart:
-    """Scatter of (n, 2) finite places; the anomalies, or without labels the flagged, on top."""
+    """A scatter plot of (n, 2) finite points. The anomalies are on top or, without labels, the flagged rows."""
     marked = flagged if labels is None else labels
     top = spread(np.flatnonzero(marked), POINTS_ON_TOP)
     under = spread(np.flatnonzero(~marked), POINTS - len(top))

@@ -1,4 +1,4 @@
-"""The report's figures in words: what was measured, and what each number means."""
+"""The report's figures, each with a sentence on what it means."""
 
 from __future__ import annotations
 
@@ -57,12 +57,15 @@ class Confusion:
 
 
 def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int, confusion: Confusion | None) -> str:
-    """Numbers with a line each on what they mean. `flagged`: the share of rows that were; `versions`: how many."""
+    """The figures with a sentence each. `flagged` is the share of flagged rows, `versions` the number of versions."""
     found = _ranking(summary, confusion) if confusion is not None else []
     target = real(summary.get("alert_rate_target"))
     observed = real(summary.get("alert_rate_observed"))
-    asked = f"Share of the rows that were flagged; {percent(target)} was asked for." if target is not None else (
-        "Share of the rows that were flagged.")  # fmt: skip
+    asked = (
+        f"Share of the rows that were flagged; {percent(target)} was asked for."
+        if target is not None
+        else ("Share of the rows that were flagged.")
+    )
     found.append(("Alert rate", percent(observed if observed is not None else flagged), asked))
     if real(summary.get("scored")) is not None and real(summary.get("events")) is not None:
         rest = int(summary["events"]) - int(summary["scored"])
@@ -72,10 +75,10 @@ def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int
     if speed is not None:
         found.append(("Events a second", f"{speed:,.0f}", "Learning included, on the machine that made this report."))
     if versions:
-        learnt = "Trained once." if versions == 1 else "Trained again as rows came in."
+        training = "Trained once." if versions == 1 else "Trained again as rows came in."
         refused = real(summary.get("rejected"))
-        learnt += f" {amount(int(refused), 'other')} refused: not better." if refused else ""
-        found.append(("Model versions", number(versions), learnt))
+        training += f" {amount(int(refused), 'other')} refused: not better." if refused else ""
+        found.append(("Model versions", number(versions), training))
     tiles = [
         f'<div><dt>{name}</dt><dd class="value">{value}</dd><dd class="note">{text}</dd></div>'
         for name, value, text in found
@@ -89,14 +92,23 @@ def _ranking(summary: Mapping[str, Any], confusion: Confusion) -> list[tuple[str
     times = f", and this is {number(float(f'{pr / base:.2g}'))} times that" if pr is not None and base > 0 else ""
     pairs = f"In {percent(roc)} of all pairs the" if roc is not None else "How often, of two rows, the"
     return [
-        ("PR-AUC", _figure(pr), f"Precision averaged over recall. Chance gives {_figure(base)}, the share of anomalies"
-         f"{times}."),
+        (
+            "PR-AUC",
+            _figure(pr),
+            f"Precision averaged over recall. Chance gives {_figure(base)}, the share of anomalies{times}.",
+        ),
         ("ROC-AUC", _figure(roc), f"{pairs} anomaly ranks above the normal row. Chance gives 0.5."),
-        ("Best F1", _figure(real(summary.get("best_f1"))), "Balance of precision and recall at the best threshold, "
-         "chosen with the labels in hand: a ceiling."),
-        ("Recall at 1 % false alarms", percent(real(summary.get("recall_at_1pct_fpr"))), "Share of the anomalies found "
-         "if 1 normal row in 100 may be flagged."),
-    ]  # fmt: skip
+        (
+            "Best F1",
+            _figure(real(summary.get("best_f1"))),
+            "Balance of precision and recall at the best threshold, chosen with the labels in hand: a ceiling.",
+        ),
+        (
+            "Recall at 1 % false alarms",
+            percent(real(summary.get("recall_at_1pct_fpr"))),
+            "Share of the anomalies found if 1 normal row in 100 may be flagged.",
+        ),
+    ]
 
 
 def confusion_section(confusion: Confusion) -> str:
@@ -124,7 +136,7 @@ def confusion_section(confusion: Confusion) -> str:
 
 
 def all_figures(summary: Mapping[str, Any]) -> str:
-    """The whole summary as a table, without what was not measured."""
+    """The whole summary as a table, without the figures that were not measured."""
     if not summary:
         return ""
     rows = [
@@ -138,7 +150,7 @@ def all_figures(summary: Mapping[str, Any]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Two digits after the point, more where that would be too few."""
+    """With two digits after the point, or more if the number is small."""
     if value is None:
         return NOTHING
     return f"{value:.2f}" if value >= 0.1 or value == 0.0 else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""What a report is made of, and its page: `render` is a pure function, the same text for the same report."""
+"""The data of a report, and its page. `render` is a pure function: equal reports give equal pages."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _CAPTION = 400
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured, and n scored rows: `rows` their numbers, `score` 0 to 100, `versions` the model version that
-    scored each, `code` (n, 2) its place in a map of the bottleneck's values; the rest (n,) too.
+    """A summary, and n scored rows.
+
+    All arrays are (n,) but `code` (n, 2), the row's point in a map of the bottleneck's values. `rows` are row numbers,
+    `score` is from 0 to 100, and `versions` are the model versions that scored the rows.
     """
 
     title: str
@@ -46,13 +48,21 @@ class Report:
 
     def take(self, index: npt.NDArray[Any]) -> Report:
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, rows=self.rows[index], score=self.score[index], error=self.error[index], labels=labels,
-                       flagged=self.flagged[index], versions=self.versions[index], code=self.code[index])  # fmt: skip
+        return replace(
+            self,
+            rows=self.rows[index],
+            score=self.score[index],
+            error=self.error[index],
+            labels=labels,
+            flagged=self.flagged[index],
+            versions=self.versions[index],
+            code=self.code[index],
+        )
 
     @property
     def cut(self) -> float | None:
-        """The threshold as a score: the p-value at the threshold is the alert rate, and where that is not known, the
-        lowest score that was flagged.
+        """The threshold as a score: that of the alert rate, which is the p-value at the threshold. If the alert rate is
+        not known, it is the lowest flagged score.
         """
         target = real(self.summary.get("alert_rate_target"))
         if target is not None and 0.0 < target <= 1.0:
@@ -61,7 +71,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page. Rows whose score or error is not a finite number are counted, but drawn nowhere."""
+    """The page. Rows whose score or error is not finite are counted but not drawn."""
     report = report.take(np.argsort(report.rows, kind="stable"))
     confusion = None if report.labels is None else Confusion.of(report.flagged, report.labels)
     drawn = report.take(np.flatnonzero(np.isfinite(report.score) & np.isfinite(report.error)))
@@ -110,7 +120,7 @@ def _scores(report: Report, confusion: Confusion | None) -> str:
     spread = _figure("Where the scores lie", distribution(report.score, report.labels, report.cut))
     if report.labels is None or report.labels.all() or not report.labels.any():
         return f"<section><h2>Scores</h2>{spread}</section>"
-    # Ranked as the summary's figures are, so that the area under the curve is the PR-AUC beside it.
+    # Ranked in the same way as for the summary, so that the area under the curve is the PR-AUC beside it.
     by_error = report.summary.get("ranked_by") == "reconstruction_error"
     rank = report.error if by_error else ranks(report.score, report.error)
     recall, precision = curve(report.labels, rank)
@@ -126,7 +136,7 @@ def _scores(report: Report, confusion: Confusion | None) -> str:
 
 
 def _causes(report: Report) -> str:
-    """What the alerts have in common, and where the rows lie in the bottleneck."""
+    """The features that the alerts have in common, and the map of the rows' codes."""
     parts = []
     drawn, caption = by_feature(report.alerts)
     if drawn:

@@ -17,7 +17,7 @@ BINS = 40
 
 
 def ranks(score: Numbers, error: npt.NDArray[Any]) -> Rows:
-    """(n,) ranks by score, equal scores by error; equal where both are."""
+    """(n,) ranks by score, then by error; rows with the same score and error have the same rank."""
     order = np.lexsort((error, score))
     rises = (np.diff(score[order]) != 0) | (np.diff(error[order]) != 0)
     found = np.empty(len(score), np.int64)
@@ -26,9 +26,9 @@ def ranks(score: Numbers, error: npt.NDArray[Any]) -> Rows:
 
 
 def curve(labels: Flags, rank: npt.NDArray[Any]) -> tuple[Numbers, Numbers]:
-    """(recall, precision), both (m,), m at most `CURVE`: recall rises, each with the best precision that it has."""
+    """(recall, precision), both (m,) with m at most `CURVE`: rising recall, and the best precision at each."""
     precision, recall, _ = precision_recall_curve(labels, rank)
-    precision, recall = precision[-2::-1], recall[-2::-1]  # without the point (0, 1), which no threshold gives
+    precision, recall = precision[-2::-1], recall[-2::-1]  # without the point (0, 1), which no threshold reaches
     index = np.unique(np.searchsorted(recall, np.linspace(recall[0], recall[-1], CURVE)))
     return recall[index], precision[index]
 
@@ -54,7 +54,7 @@ def precision_recall(
 
 
 def distribution(score: Numbers, labels: Flags | None, cut: float | None) -> Chart:
-    """Histogram of the scores (n,): the normal upwards and the anomalous downwards, each as shares of its own."""
+    """Histogram of the scores (n,): normal rows upwards, anomalous ones downwards, as shares of their class."""
     bins = np.linspace(0.0, 100.0, BINS + 1)
     x = SCORES._replace(name="score")
     two = labels is not None and bool(labels.any()) and not bool(labels.all())

@@ -1,4 +1,4 @@
-"""The shell of the report: one file that loads nothing, runs nothing, and keeps its colours in one place."""
+"""The shell of the report: one file that loads and runs nothing, with all its colours in one place."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ footer { margin-top: 3.5rem; border-top: 1px solid var(--hair); padding-top: .8r
 
 
 def policy() -> str:
-    """The Content-Security-Policy: this page's own style, and nothing else, from nowhere."""
+    """The Content-Security-Policy: it allows this page's own style and nothing else."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 

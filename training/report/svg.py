@@ -1,8 +1,8 @@
 """Small SVG drawings: arrays in, text out.
 
-A drawing fills the width it is given while its text keeps the size of the page's: places along it are percentages, and
-what is drawn lies in an inner box of `SIDE` by `SIDE` units that is stretched. Strokes are not stretched, and a dot is
-a line of length nothing with round ends. Coordinates are integers, so that none can be NaN or infinite.
+A drawing fills the available width, while its text has the size of the page's text: positions along it are percentages,
+and the marks lie in an inner box of `SIDE` by `SIDE` units that is stretched. Strokes are not stretched, and a dot is a
+line of length zero with round ends. Coordinates are integers, so that none can be NaN or infinite.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Places = npt.NDArray[np.int64]
 
 
 class Axis(NamedTuple):
-    """`name` with its unit; `ticks` as (value, text)."""
+    """An axis: its name with the unit, and its ticks as (value, text)."""
 
     name: str
     low: float
@@ -42,7 +42,7 @@ class Bar(NamedTuple):
 
 
 def axis(name: str, low: float, high: float, most: int = 5, text: Callable[[float], str] = number) -> Axis:
-    """Ticks at multiples of 1, 2 or 5 times a power of ten, at most about `most`; an empty range is widened."""
+    """At most about `most` ticks, at multiples of 1, 2 or 5 times a power of ten; an empty range is widened."""
     if high - low < max(1e-6 * max(abs(low), abs(high)), 1e-300):
         half = max(0.5, 1e-3 * abs(low))
         low, high = low - half, high + half
@@ -50,13 +50,13 @@ def axis(name: str, low: float, high: float, most: int = 5, text: Callable[[floa
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= 0.85 * rough)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    # Rounded, since 3 * 0.1 is 0.30000000000000004.
+    # Rounded, because 3 * 0.1 is 0.30000000000000004.
     values = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
     return Axis(name, low, high, tuple((value, text(value)) for value in values))
 
 
 def across(values: npt.ArrayLike, of: Axis) -> Places:
-    """Places from left to right, the outside at the edges. Raises ValueError for NaN."""
+    """Positions from left to right; values outside of the axis are put at its ends. Raises ValueError for NaN."""
     x = np.asarray(values, np.float64)
     if np.isnan(x).any():
         raise ValueError("NaN has no place on an axis")
@@ -64,7 +64,7 @@ def across(values: npt.ArrayLike, of: Axis) -> Places:
 
 
 def up(values: npt.ArrayLike, of: Axis) -> Places:
-    """Places from bottom to top; SVG counts from the top."""
+    """Positions from bottom to top, although SVG counts from the top."""
     return SIDE - across(values, of)
 
 
@@ -91,13 +91,13 @@ def chart(slug: str, title: str, description: str, x: Axis, y: Axis, marks: str,
 
 
 def line(x: Places, y: Places, look: str) -> str:
-    """Through (n,) points."""
+    """A line through (n,) points."""
     points = [f"{a} {b}" for a, b in zip(x.tolist(), y.tolist(), strict=True)]
     return f'<path class="line {look}" d="M{"L".join(points)}"/>' if points else ""
 
 
 def dots(slug: str, x: Places, y: Places, *looks: str) -> str:
-    """(n,) round dots, all in one path; drawn once for each look, the later on top."""
+    """(n,) round dots in one path, drawn once for each look, the later ones on top."""
     if not len(x):
         return ""
     points = "".join([f"M{a} {b}h0" for a, b in zip(x.tolist(), y.tolist(), strict=True)])
@@ -106,7 +106,7 @@ def dots(slug: str, x: Places, y: Places, *looks: str) -> str:
 
 
 def skyline(edges: Places, heights: Places, look: str, base: int = SIDE) -> str:
-    """Adjoining columns from `base`: `edges` (n + 1,), `heights` (n,)."""
+    """Adjoining columns that begin at `base`: `edges` (n + 1,), `heights` (n,)."""
     if not len(heights):
         return ""
     steps = [f"V{top}H{right}" for top, right in zip(heights.tolist(), edges[1:].tolist(), strict=True)]
@@ -114,7 +114,7 @@ def skyline(edges: Places, heights: Places, look: str, base: int = SIDE) -> str:
 
 
 def columns(edges: Places, heights: Places, base: int, look: str, gap: int = 12) -> str:
-    """Columns with gaps, from `base` up or down to `heights` (n,); empty ones are left out."""
+    """Columns with gaps, from `base` up or down to `heights` (n,); empty columns are left out."""
     boxes = [
         f"M{left + gap} {base}V{end}H{right - gap}V{base}z"
         for left, right, end in zip(edges[:-1].tolist(), edges[1:].tolist(), heights.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""What happened along the file: scores, alert rate, and where a new version of the model took over."""
+"""Scores and alert rate along the file, and the rows at which a new version of the model took over."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LABEL_GAP = 0.09
 
 
 def bucket_bounds(n: int, buckets: int) -> Rows:
-    """(k + 1,) bounds of k = min(n, buckets) buckets of nearly equal size."""
+    """The (k + 1,) bounds of k = min(n, buckets) buckets of nearly equal size."""
     return np.linspace(0, n, min(n, buckets) + 1).astype(np.int64)
 
 
 def bucket_maxima(score: Numbers, buckets: int = BUCKETS) -> Rows:
-    """(k,) indices into `score` (n,): the first of the highest in each bucket."""
+    """(k,) indices into `score` (n,): the first of the highest scores in each bucket."""
     bounds = bucket_bounds(len(score), buckets)
     found = [start + int(np.argmax(score[start:end])) for start, end in pairwise(bounds.tolist())]
     return np.array(found, np.int64)
@@ -32,7 +32,7 @@ def bucket_maxima(score: Numbers, buckets: int = BUCKETS) -> Rows:
 def over_time(
     rows: Rows, score: Numbers, flagged: Flags, labels: Flags | None, versions: Rows, cut: float | None
 ) -> Chart:
-    """Scores by row number, all (n,) in order of the rows. `cut` is the threshold's score."""
+    """Scores by row number; all arrays (n,) in the order of the rows. `cut` is the threshold as a score."""
     x, y = _row_axis(rows), SCORES
     bounds, maxima = bucket_bounds(len(score), BUCKETS), bucket_maxima(score)
     edges = _edges(rows, bounds, x)
@@ -65,7 +65,7 @@ def over_time(
 
 
 def alert_rate(rows: Rows, flagged: Flags, target: float | None) -> Chart:
-    """Share of rows flagged, in buckets along the rows; all (n,) in order of the rows."""
+    """The share of flagged rows, in buckets along the rows; all arrays (n,) in the order of the rows."""
     bounds = bucket_bounds(len(rows), min(RATE_BUCKETS, max(len(rows) // 50, 1)))
     sizes = np.diff(bounds)
     rates = np.add.reduceat(flagged.astype(np.int64), bounds[:-1]) / sizes
@@ -96,7 +96,7 @@ def _bucket(each: float) -> str:
 
 
 def _switches(rows: Rows, versions: Rows, x: Axis) -> tuple[str, str, str]:
-    """(marks, labels, sentence) of the rows at which another version begins to score."""
+    """The rows at which another version begins to score, as (marks, labels, sentence)."""
     at = np.flatnonzero(np.diff(versions, prepend=versions[0] - 1))
     if len(at) > _SWITCHES:
         return "", "", f"The model's version changes {len(at) - 1:,} times, too often to mark. "

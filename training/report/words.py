@@ -1,7 +1,6 @@
-"""Values as text for the report: numbers as people write them, and anything from data made safe for HTML.
+"""Values as text for the report: numbers as people write them, and untrusted text made safe for HTML.
 
-Field names, values and titles come from events, which anybody may have written. Every one of them goes through
-`safe`.
+Field names, values and titles come from events, which anybody may have written. Each of them goes through `safe`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _SPACE = "\N{NO-BREAK SPACE}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # controls: errors in HTML, and invisible
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # would turn the direction of the text around them
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they would change the direction of the text around them
     "\u2028\u2029\ufeff\ufff9-\uffff\ud800-\udfff]"  # separators, non-characters, halves of pairs (no UTF-8)
 )
 
 
 def plain(value: Any, most: int = MOST) -> str:
-    """One line of visible characters, at most `most` of them, an ellipsis where more were."""
+    """One line of at most `most` visible characters, with an ellipsis if the text was longer."""
     text = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", words(value, most)[: most + 1])
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
@@ -42,12 +41,12 @@ def brief(name: Any, most: int) -> str:
 
 
 def safe(value: Any, most: int = MOST) -> str:
-    """`plain`, fit for an element's text or a quoted attribute."""
+    """`plain`, escaped for an element's text or a quoted attribute."""
     return html.escape(plain(value, most), quote=True)
 
 
 def words(value: Any, most: int = MOST, depth: int = 0) -> str:
-    """A value as text, not yet safe. Of a list or mapping the first few items, of a string its beginning."""
+    """A value as text, not yet safe: the first few items of a list or mapping, the beginning of a string."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:
@@ -74,9 +73,9 @@ def _items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], most: int, depth
 
 
 def number(value: float) -> str:
-    """Four significant digits, integers whole, thousands separated; 1.2 × 10⁻⁵ for the very small and very large."""
+    """Four significant digits, integers in full, thousands separated; very small and very large ones as 1.2 × 10⁻⁵."""
     if isinstance(value, int) and value.bit_length() > _DIGITS_BITS:
-        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print very long ones
+        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print very long integers
     if not math.isfinite(value):
         return NOTHING
     size = abs(value)
@@ -99,7 +98,7 @@ def short(value: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Two significant digits; 100 % and 0 % only where they are exact."""
+    """Two significant digits; 100 % and 0 % only if they are exact."""
     if share is None or not math.isfinite(share):
         return NOTHING
     hundredths = 100.0 * share

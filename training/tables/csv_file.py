@@ -16,10 +16,28 @@ _DELIMITERS = (",", ";", "\t", "|")
 _INTEGER = r"^[+-]?\d+$"
 _NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 _STARTS_WITH_DATE = r"^\d{4}-\d\d-\d\d"
-_MISSING = pa.array([
-    "", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "nan", "NaN", "-nan", "-NaN",
-    "inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity",
-])  # fmt: skip
+_MISSING = pa.array(
+    [
+        "",
+        "NA",
+        "N/A",
+        "n/a",
+        "#N/A",
+        "NULL",
+        "null",
+        "None",
+        "nan",
+        "NaN",
+        "-nan",
+        "-NaN",
+        "inf",
+        "-inf",
+        "Inf",
+        "-Inf",
+        "Infinity",
+        "-Infinity",
+    ]
+)
 """How files write a missing or infinite value in a column of numbers, booleans or times. In a text column only the
 empty text is missing.
 """

@@ -103,7 +103,3 @@ def detect_refusal(error: KafkaException | KafkaError, what: str) -> RefusedByKa
     if isinstance(inner, KafkaError) and inner.code() in _PERMANENT:
         return RefusedByKafka(f"Kafka refuses {what}: {inner.str()} ({inner.name()})")
     return None
-
-
-refused = detect_refusal
-"""The old name, for training until it reads topics through the range reader."""

@@ -30,12 +30,12 @@ START_MS = 1_767_225_600_000  # 2026-01-01
 
 
 @contextmanager
-def unseen(name: str) -> Iterator[Callable[[int, int], None]]:
+def no_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     yield lambda done, total: None
 
 
 class Case:
-    """A configuration for one stream, and what is in its registry."""
+    """One stream: its configuration and its registry."""
 
     def __init__(self, folder: Path, stream: str, redis_url: str, bootstrap: str = "127.0.0.1:1") -> None:
         self.folder, self.stream, self.path = folder, stream, folder / f"{stream}.yaml"
@@ -47,17 +47,17 @@ class Case:
             "features": FEATURES,
             "threshold": {"alert_rate": 0.01},
         }
-        self.settings = self.configured()
+        self.settings = self.configure()
         self.client = redis.Redis.from_url(redis_url)
         self.registry = RedisRegistry(self.client, stream)
 
-    def configured(self, **sections: Any) -> Settings:
+    def configure(self, **sections: Any) -> Settings:
         self.path.write_text(yaml.safe_dump({**self._plain, **sections}))
         self.settings = load(self.path, {})
         return self.settings
 
     def train(self, **options: Any) -> Summary:
-        return run_training(self.settings, replace(OPTIONS, **options), unseen)
+        return run_training(self.settings, replace(OPTIONS, **options), no_progress)
 
     def refusal(self, **options: Any) -> str:
         with pytest.raises(ConfigError) as caught:
@@ -66,7 +66,7 @@ class Case:
         return str(caught.value)
 
     def serving(self) -> ServingModel | None:
-        """As a worker loads it."""
+        """The champion, loaded as a worker loads it."""
         feed = ModelFeed(self.registry, self.settings.spec.spec_hash)
         feed.refresh()
         assert (feed.reachable, feed.refused) == (True, None)

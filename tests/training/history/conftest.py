@@ -1,4 +1,4 @@
-"""Streams for the tests of `offbeat train`, with a real Redis and if needed a real Kafka."""
+"""Streams for the tests of `offbeat train`, with a real Redis and for some of them a real Kafka."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def case(tmp_path: Path, stream: str, redis_url: str) -> Case:
 
 @pytest.fixture
 def topic(tmp_path: Path, stream: str, redis_url: str, kafka: KafkaCluster) -> Case:
-    """With a topic of three partitions."""
+    """A stream with a topic of three partitions."""
     kafka.create_topic(stream, 3)
     return Case(tmp_path, stream, redis_url, kafka.bootstrap)

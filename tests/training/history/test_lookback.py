@@ -32,11 +32,11 @@ def settings(**sections: Any) -> Settings:
 
 def events(count: int) -> list[dict[str, Any]]:
     """Hosts take turns; every tenth event is late, and after the first half nothing happens for three hours."""
-    made = []
+    plain = []
     for i in range(count):
         delay, pause = 30_000 * (i % 10 == 9), 3 * 3_600_000 * (2 * i > count)
-        made.append({"n": float(i % 7), "host": HOSTS[i % 5], "ts": START_MS + 1_000 * i - delay + pause})
-    return made
+        plain.append({"n": float(i % 7), "host": HOSTS[i % 5], "ts": START_MS + 1_000 * i - delay + pause})
+    return plain
 
 
 @pytest.mark.parametrize("sections", [{}, {"model": {"window": 3}}, {"state": {"entities": 3}}])
@@ -44,27 +44,29 @@ def test_rows_of_a_file_are_featurized_as_the_worker_featurizes_records(
     monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(lookback, "_CHUNK", 7)
-    made, plain = settings(**sections), events(100)
+    configured, plain = settings(**sections), events(100)
     table = {"n": [event["n"] for event in plain]}
     times = np.array([event["ts"] for event in plain], np.int64)
-    found = featurize_rows(made, from_table(table, made.spec), [event["host"] for event in plain], times)
+    actual = featurize_rows(configured, from_table(table, configured.spec), [event["host"] for event in plain], times)
 
-    decoded = decoder_for("json", made.spec, Limits()).decode([json.dumps(event).encode() for event in plain])
-    state = PartitionState(made.spec, "another topic", 0, 0, 0, made.bounds)
+    decoded = decoder_for("json", configured.spec, Limits()).decode([json.dumps(event).encode() for event in plain])
+    state = PartitionState(configured.spec, "another topic", 0, 0, 0, configured.bounds)
     expected = featurize(state, decoded, np.arange(100), np.full(100, -1, np.int64), lambda _: None).columns
-    assert to_bytes(found, made.spec) == to_bytes(expected, made.spec)
+    assert to_bytes(actual, configured.spec) == to_bytes(expected, configured.spec)
 
 
 def test_two_long_names_that_begin_alike_are_two_entities() -> None:
-    made = settings()
-    columns = from_table({"n": [1.0, 2.0, 3.0, 4.0]}, made.spec)
-    found = featurize_rows(made, columns, [HOSTS[3], HOSTS[4], HOSTS[3], HOSTS[4]], START_MS + 1_000 * np.arange(4))
-    means = found.values[made.spec.names.index("n:mean:60s")]
+    configured = settings()
+    columns = from_table({"n": [1.0, 2.0, 3.0, 4.0]}, configured.spec)
+    actual = featurize_rows(
+        configured, columns, [HOSTS[3], HOSTS[4], HOSTS[3], HOSTS[4]], START_MS + 1_000 * np.arange(4)
+    )
+    means = actual.values[configured.spec.names.index("n:mean:60s")]
     assert np.isnan(means[:2]).all()
     assert means[2:].tolist() == [1.0, 2.0]
 
 
 def test_columns_without_a_feature_that_looks_back_are_returned_unchanged() -> None:
-    made = settings(features=[{"field": "n", "kind": "numeric"}])
-    columns = from_table({"n": [1.0, 2.0]}, made.spec)
-    assert featurize_rows(made, columns, ["a", "a"], np.zeros(2, np.int64)) is columns
+    configured = settings(features=[{"field": "n", "kind": "numeric"}])
+    columns = from_table({"n": [1.0, 2.0]}, configured.spec)
+    assert featurize_rows(configured, columns, ["a", "a"], np.zeros(2, np.int64)) is columns

@@ -17,7 +17,7 @@ from training.history.cli import train
 from worker.cli import cli
 
 
-def test_json_is_one_document_on_stdout_and_logs_are_on_stderr(case: Case) -> None:
+def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(case: Case) -> None:
     done = case.call("--from", str(case.file(few())), "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -42,36 +42,36 @@ def test_a_terminal_sees_progress_and_a_summary(case: Case) -> None:
         while True:
             try:
                 shown += os.read(ours, 65_536)
-            except OSError:  # its end, on Linux
+            except OSError:  # how Linux reports the end of a terminal
                 break
         assert process.stdout is not None
-        told = process.stdout.read()
+        output = process.stdout.read()
     os.close(ours)
     assert process.returncode == 0, shown
     assert b"reading" in shown
     assert b"training" in shown
-    lines = told.splitlines()
-    assert lines[0] == f"rows read      400 of {file}"
-    assert "anomalous      40 left out, as labelled" in lines
+    lines = output.splitlines()
+    assert lines[0] == f"rows read      400 from {file}"
+    assert "anomalous      40 left out because of their label" in lines
     assert "serves now     version 1" in lines
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
-        (["--from", "a.csv", "--rows", "5"], "a file (--from) is read whole"),
-        (["--from", "a.csv", "--since", "2026-01-01T00:00:00Z"], "a file (--from) is read whole"),
-        (["--label", "bad"], "it goes with --from"),
-        (["--replace", "--no-promote"], "exclude each other"),
-        (["--since", "yesterday"], "'yesterday' is not a time with its zone, such as 2026-01-01T00:00:00Z"),
-        (["--since", "2026-01-01"], "is not a time with its zone"),
+        (["--from", "a.csv", "--rows", "5"], "a file (--from) is read completely"),
+        (["--from", "a.csv", "--since", "2026-01-01T00:00:00Z"], "a file (--from) is read completely"),
+        (["--label", "bad"], "it requires --from"),
+        (["--replace", "--no-promote"], "mutually exclusive"),
+        (["--since", "yesterday"], "'yesterday' is not a time with a zone, such as 2026-01-01T00:00:00Z"),
+        (["--since", "2026-01-01"], "is not a time with a zone"),
         (["--rows", "0"], "Invalid value for '--rows'"),
     ],
 )
-def test_a_wrong_command_line_is_refused(case: Case, arguments: list[str], said: str) -> None:
+def test_a_wrong_command_line_is_refused(case: Case, arguments: list[str], text: str) -> None:
     done = CliRunner().invoke(train, ["-c", str(case.path), *arguments])
     assert done.exit_code == 2
-    assert said in " ".join(done.output.split())
+    assert text in " ".join(done.output.split())
 
 
 def test_a_missing_file_is_exit_code_2(case: Case) -> None:

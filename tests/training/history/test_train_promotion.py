@@ -19,7 +19,7 @@ from worker.errors import BundleRefused, OffbeatError
 from worker.ports.stores import Champion
 
 
-def test_a_champion_is_replaced_only_when_asked(case: Case) -> None:
+def test_a_champion_is_replaced_only_with_replace(case: Case) -> None:
     file = case.file(few())
     case.train(file=file)
     first = case.serving()
@@ -53,7 +53,7 @@ def test_with_a_key_the_version_is_signed(case: Case, monkeypatch: pytest.Monkey
         RedisRegistry(case.client, case.stream, b"another").bundle(summary.digest)
 
 
-def test_samples_of_a_cold_start_go_with_the_promotion(case: Case) -> None:
+def test_promotion_deletes_the_samples_of_a_cold_start(case: Case) -> None:
     samples = RedisSamples(case.client, case.stream)
     samples.add("id", case.stream, 0, 0, b"", 5)
     case.train(file=case.file(few()), promote=False)
@@ -62,8 +62,8 @@ def test_samples_of_a_cold_start_go_with_the_promotion(case: Case) -> None:
     assert samples.rows() == 0
 
 
-def test_a_model_that_came_to_serve_meanwhile_is_left_alone(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    def raced(*arguments: Any, **named: Any) -> Trained:
+def test_a_model_that_was_promoted_meanwhile_keeps_serving(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def promote_a_rival(*arguments: Any, **named: Any) -> Trained:
         rival = train_version(*arguments, **{**named, "version": case.registry.next_version()})
         case.registry.put_bundle(rival.bundle)
         case.registry.put_threshold(rival.threshold)
@@ -71,8 +71,8 @@ def test_a_model_that_came_to_serve_meanwhile_is_left_alone(case: Case, monkeypa
         assert case.registry.promote(case.settings.spec.spec_hash, champion)
         return train_version(*arguments, **named)
 
-    monkeypatch.setattr(training.history.train_command, "train_version", raced)
-    with pytest.raises(OffbeatError, match="version 2 came to serve while this one was trained; version 1 is stored"):
+    monkeypatch.setattr(training.history.train_command, "train_version", promote_a_rival)
+    with pytest.raises(OffbeatError, match="version 2 was promoted while this one was trained; version 1 is stored"):
         case.train(file=case.file(few()))
     model = case.serving()
     assert model is not None
@@ -81,8 +81,8 @@ def test_a_model_that_came_to_serve_meanwhile_is_left_alone(case: Case, monkeypa
 
 
 @pytest.mark.parametrize("call", ["put_threshold", "promote"])
-def test_a_crash_half_way_leaves_no_champion(case: Case, call: str) -> None:
-    """Killed just before the write."""
+def test_a_crash_halfway_leaves_no_champion(case: Case, call: str) -> None:
+    """The process is killed just before the write."""
     file = str(case.file(few()))
     code = (
         "import os, signal, sys; from worker.adapters.redis_registry import RedisRegistry; from worker.cli import main;"

@@ -47,7 +47,7 @@ def test_facts() -> None:
         ([1, 2.5] * 30, []),  # whole numbers are numbers
         ([[1], None] * 30, ["lists"]),
         ([f"id{i}" for i in range(60)], ["unique"]),
-        ([f"id{i}" for i in range(50)], []),  # so few values may all differ by accident
+        ([f"id{i}" for i in range(50)], []),  # 50 values may all differ by accident
         ([f"id{i % 59}" for i in range(60)], []),
         ([(i * 37) % 61 for i in range(60)], ["unique"]),
         ([(i * 37) % 61 + 0.5 for i in range(60)], []),  # measurements rarely repeat
@@ -68,7 +68,7 @@ def test_warnings(values: list[Any], expected: list[str]) -> None:
     assert codes(values) == expected
 
 
-def test_identifiers_by_name_are_whole_numbers_of_which_none_repeats() -> None:
+def test_identifiers_by_name_are_whole_numbers_that_never_repeat() -> None:
     shuffled: list[Any] = random.Random(0).sample(range(10**6), 100)
     fields = describe(
         **{
@@ -104,18 +104,18 @@ def test_words_of_a_name() -> None:
         "is_outlier",
     ],
 )
-def test_names_of_answers(name: str) -> None:
+def test_names_of_labels(name: str) -> None:
     assert looks_like_label(name)
 
 
 @pytest.mark.parametrize(
     "name", ["labelled.by", "target_host", "device_class", "classes", "attacker.ip", "y_pos", "is_ok", ""]
 )
-def test_names_that_only_look_like_answers(name: str) -> None:
+def test_names_that_only_look_like_labels(name: str) -> None:
     assert not looks_like_label(name)
 
 
-def test_a_field_tells_the_labels_where_no_value_goes_with_both() -> None:
+def test_a_field_leaks_the_labels_if_no_value_occurs_with_both() -> None:
     labels = np.array([i % 10 == 0 for i in range(100)])
     tells = ["smurf" if i % 20 == 0 else "neptune" if i % 10 == 0 else None for i in range(100)]
     assert leaks_labels(tells, labels)
@@ -141,33 +141,34 @@ def test_duplicates_are_copies_or_one_to_one() -> None:
         "rare_too": [5] + [4] * 99,
         "list": [[1]] * 100,
     }
-    found = {warning.field: (warning.code, warning.text) for warning in find_duplicates(columns, describe(**columns))}
-    assert set(found) == {"copy", "dial"}
-    assert found["copy"] == ("copy", "a copy of country")
-    assert found["dial"][0] == "one-to-one" and "with country" in found["dial"][1]
+    duplicates = find_duplicates(columns, describe(**columns))
+    warnings = {warning.field: (warning.code, warning.text) for warning in duplicates}
+    assert set(warnings) == {"copy", "dial"}
+    assert warnings["copy"] == ("copy", "a copy of country")
+    assert warnings["dial"][0] == "one-to-one" and "with country" in warnings["dial"][1]
     assert [c.code for c in find_duplicates({"a": unique, "b": unique}, describe(a=unique, b=unique))] == ["copy"]
 
 
-def test_entities_come_again_and_are_best_named_as_things() -> None:
-    found = find_entities(
+def test_entities_recur_and_those_named_as_things_come_first() -> None:
+    candidates = find_entities(
         list(
             describe(
                 country=[f"c{i % 30}" for i in range(300)],
                 user_id=[i % 20 for i in range(300)],
                 hostname=[f"h{i % 10}" for i in range(300)],
-                count=[i % 20 for i in range(300)],  # numbers are measurements unless their name says otherwise
+                count=[i % 20 for i in range(300)],  # numbers are measurements unless their name is that of a thing
                 order_id=[f"o{i}" for i in range(300)],
                 device=[f"d{i % 5}" if i % 10 else None for i in range(300)],  # missing in one row of ten
                 when=["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"] * 150,
             ).values()
         )
     )
-    assert [(candidate.field, candidate.usable) for candidate in found] == [
+    assert [(candidate.field, candidate.usable) for candidate in candidates] == [
         ("user_id", True),
         ("hostname", True),
         ("country", False),
     ]
-    assert found[0].basis == "20 values, 15.0 events each"
+    assert candidates[0].basis == "20 values, 15.0 events each"
 
 
 def test_times_are_iso_or_plausible_numbers() -> None:
@@ -183,8 +184,8 @@ def test_times_are_iso_or_plausible_numbers() -> None:
         "timestamp_us": [MS_2026 * 1000 + i for i in order],
         "since_1990": [631_152_000 + i for i in range(100)],
     }
-    found = find_times(list(describe(**columns).values()), columns)
-    assert [(candidate.field, candidate.basis, candidate.usable) for candidate in found] == [
+    candidates = find_times(list(describe(**columns).values()), columns)
+    assert [(candidate.field, candidate.basis, candidate.usable) for candidate in candidates] == [
         ("ts", "seconds since 1970", True),
         ("created_at", "milliseconds since 1970", True),
         ("iso", "ISO 8601", True),
@@ -195,7 +196,7 @@ def test_times_are_iso_or_plausible_numbers() -> None:
     ]
 
 
-def test_the_event_rate_is_that_of_each_partition_by_itself() -> None:
+def test_the_event_rate_is_summed_over_partitions() -> None:
     fast = MS_2026 + np.arange(1_000.0) * 100.0  # 10/s, for 100 s
     slow = MS_2026 - 1_000_000 + np.arange(1_000.0) * 1_000.0  # 1/s, for 1,000 s
     both = np.concatenate([fast, slow])
@@ -213,10 +214,10 @@ def test_a_stray_time_does_not_change_the_event_rate() -> None:
 
 
 @pytest.mark.parametrize("times_ms", [[], [5.0], [5.0, 5.0, 5.0], [float("nan")] * 3])
-def test_the_event_rate_is_unknown_where_times_do_not_tell(times_ms: list[float]) -> None:
+def test_the_event_rate_is_unknown_without_a_span_of_times(times_ms: list[float]) -> None:
     assert estimate_event_rate(np.array(times_ms)) is None
 
 
-def test_times_are_milliseconds_whatever_the_events_write() -> None:
+def test_times_are_parsed_to_milliseconds_from_every_format() -> None:
     read = parse_times(["2026-01-01T01:00:00+01:00", None, MS_2026, MS_2026 / 1000])
     assert read[[0, 2, 3]].tolist() == [MS_2026] * 3 and np.isnan(read[1])

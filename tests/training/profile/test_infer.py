@@ -31,7 +31,7 @@ def heavy(rows: int) -> list[float]:
 
 
 def test_kinds_by_type() -> None:
-    found = features(
+    inferred = features(
         flag=[True, None, False, True],
         whole=[1, 2, None, 2],
         real=[0.5, 1, None, 0.5],
@@ -43,7 +43,7 @@ def test_kinds_by_type() -> None:
         nearly_dates=["2026-01-01", "yesterday", None, ""],
         constant=[3, 3, 3, None],
     )
-    assert {name: feature["kind"] for name, feature in found.items()} == {
+    assert {name: feature["kind"] for name, feature in inferred.items()} == {
         "flag": "boolean",
         "whole": "numeric",
         "real": "numeric",
@@ -55,10 +55,10 @@ def test_kinds_by_type() -> None:
         "nearly_dates": "categorical",
         "constant": "numeric",
     }
-    assert found["when"] == {"field": "when", "kind": "cyclic", "period": "day"}
+    assert inferred["when"] == {"field": "when", "kind": "cyclic", "period": "day"}
 
 
-def test_what_cannot_be_a_feature_is_left_out_and_told_where_nothing_else_is_there() -> None:
+def test_columns_that_cannot_be_features_are_left_out_and_named_if_there_are_no_others() -> None:
     columns: dict[str, list[Any]] = {
         "gone": [None] * 60,
         "id": [f"id{i}" for i in range(60)],
@@ -75,7 +75,7 @@ def test_what_cannot_be_a_feature_is_left_out_and_told_where_nothing_else_is_the
     assert list(features(**columns, fine=[0.5] * 60)) == ["fine"]
 
 
-def test_texts_that_hardly_repeat_are_identifiers_only_from_51_of_them_on() -> None:
+def test_texts_that_hardly_repeat_are_identifiers_only_if_there_are_more_than_50() -> None:
     assert list(features(a=[str(i) + "x" for i in range(50)])) == ["a"]
     assert list(features(a=[str(i) + "x" for i in range(51)], b=[1] * 51)) == ["b"]
     # 90 distinct values of 100 are exactly the limit, and kept; 91 are too many.
@@ -89,7 +89,7 @@ def test_very_many_levels_that_repeat_are_hashed() -> None:
     assert features(a=[f"x{i % 100_001}" for i in range(200_002)])["a"] == hashed
 
 
-def test_clocks_and_counters_are_left_out_where_32_rows_show_it() -> None:
+def test_clocks_and_counters_are_left_out_if_32_rows_show_it() -> None:
     rest = [0.5, 0.1] * 50
     assert "a" not in features(a=[i * i for i in range(100)], b=rest)
     assert "a" in features(a=[*range(99), 97], b=rest)  # one step back
@@ -103,14 +103,14 @@ def test_clocks_and_counters_are_left_out_where_32_rows_show_it() -> None:
 
 
 def test_the_heavy_tail_rule() -> None:
-    found = features(
+    inferred = features(
         heavy=heavy(1_000),
         small=[value / 1_000 for value in heavy(1_000)],  # the same tail, but below 100
         both_sides=[value if i % 2 else -value for i, value in enumerate(heavy(1_000))],
         normal=[random.Random(i).gauss(500, 100) for i in range(1_000)],
         skewed=[random.Random(i).expovariate(0.001) for i in range(1_000)],
     )
-    assert {name: feature.get("transform") for name, feature in found.items()} == {
+    assert {name: feature.get("transform") for name, feature in inferred.items()} == {
         "heavy": "log",
         "small": None,
         "both_sides": "asinh",
@@ -119,14 +119,14 @@ def test_the_heavy_tail_rule() -> None:
     }
 
 
-def test_the_demos_transforms_are_those_of_before() -> None:
-    found = infer_features(read_table(KDD, "label", ("attack",)))
-    assert [f["field"] for f in found if "transform" in f] == ["duration", "src_bytes", "dst_bytes"]
-    assert [f["field"] for f in found if f["kind"] == "categorical"] == ["protocol_type", "service", "flag"]
-    assert len(found) == 41
+def test_the_demos_transforms_do_not_change() -> None:
+    inferred = infer_features(read_table(KDD, "label", ("attack",)))
+    assert [f["field"] for f in inferred if "transform" in f] == ["duration", "src_bytes", "dst_bytes"]
+    assert [f["field"] for f in inferred if f["kind"] == "categorical"] == ["protocol_type", "service", "flag"]
+    assert len(inferred) == 41
 
 
-def test_nothing_but_types_is_taken_from_beyond_the_head() -> None:
+def test_only_types_come_from_rows_beyond_the_head() -> None:
     calm = [(i * 37 % 100) / 100 for i in range(400)]
     columns = table(
         late_tail=[*calm, *heavy(4_000)],
@@ -136,8 +136,8 @@ def test_nothing_but_types_is_taken_from_beyond_the_head() -> None:
         late_only=[*([None] * 400), *calm * 10],
         early_clock=[*range(400), *calm * 10],
     )
-    found = {feature["field"]: feature for feature in infer_features(columns, 400)}
-    assert found == {
+    inferred = {feature["field"]: feature for feature in infer_features(columns, 400)}
+    assert inferred == {
         "late_tail": {"field": "late_tail", "kind": "numeric"},
         "late_unique": {"field": "late_unique", "kind": "categorical"},
         "late_text": {"field": "late_text", "kind": "categorical"},  # a type is part of the schema, wherever it occurs
@@ -174,13 +174,13 @@ def test_a_tail_of_the_same_types_changes_nothing(heads: list[list[Any]], tails:
 
 @settings(max_examples=150, deadline=None)
 @given(_columns)
-def test_the_worker_can_read_every_column_as_what_it_is_said_to_be(columns: list[list[Any]]) -> None:
+def test_the_worker_can_read_every_column_as_the_inferred_feature(columns: list[list[Any]]) -> None:
     named = {f"c{i}": column for i, column in enumerate(columns)}
     try:
-        found = infer_features(table(**named))
+        inferred = infer_features(table(**named))
     except ConfigError:
         return
-    assert len(from_table(named, FeatureSpec.model_validate({"features": found}))) == 40
+    assert len(from_table(named, FeatureSpec.model_validate({"features": inferred}))) == 40
 
 
 def test_a_path_is_a_value_or_an_object_never_both() -> None:
@@ -192,5 +192,5 @@ def test_a_path_is_a_value_or_an_object_never_both() -> None:
 
 
 def test_at_most_500_features() -> None:
-    found = infer_features(table(**{f"c{i}": [0.5, 1.0] for i in range(501)}))
-    assert len(found) == 500 and found[-1]["field"] == "c499"
+    inferred = infer_features(table(**{f"c{i}": [0.5, 1.0] for i in range(501)}))
+    assert len(inferred) == 500 and inferred[-1]["field"] == "c499"

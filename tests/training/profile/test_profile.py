@@ -41,18 +41,18 @@ def offbeat(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "worker.cli", *arguments], capture_output=True, text=True, check=False)
 
 
-def profiled(columns: dict[str, list[Any]], labels: list[bool] | None = None, stream: str = "s") -> Profile:
+def profile_columns(columns: dict[str, list[Any]], labels: list[bool] | None = None, stream: str = "s") -> Profile:
     rows = len(next(iter(columns.values())))
     table = Table(columns, None if labels is None else np.array(labels), rows)
     return profile(Source("x.csv", table), stream)
 
 
-def kinds(found: Profile) -> dict[str, str]:
-    return {field.name: field.kind for field in found.fields}
+def kinds(result: Profile) -> dict[str, str]:
+    return {field.name: field.kind for field in result.fields}
 
 
-def codes(found: Profile) -> set[tuple[str | None, str]]:
-    return {(warning.field, warning.code) for warning in found.warnings}
+def codes(result: Profile) -> set[tuple[str | None, str]]:
+    return {(warning.field, warning.code) for warning in result.warnings}
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def events(tmp_path: Path) -> Path:
 # The proposal
 
 
-def test_a_file_becomes_the_configuration_that_one_would_write(events: Path) -> None:
+def test_a_file_becomes_the_configuration_that_a_user_would_write(events: Path) -> None:
     done = offbeat("profile", str(events))
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout) == {
@@ -97,28 +97,28 @@ def test_json_is_one_document_and_its_configuration_loads(events: Path, tmp_path
     output = tmp_path / "offbeat.yaml"
     done = offbeat("profile", str(events), "--json", "--label", "is_fraud", "--stream", "named", "-o", str(output))
     assert done.returncode == 0 and done.stderr == ""
-    found = json.loads(done.stdout)
-    assert list(found) == ["source", "rows", "fields", "warnings", "suggestions", "configuration"]
-    fields = {field["field"]: field for field in found["fields"]}
+    result = json.loads(done.stdout)
+    assert list(result) == ["source", "rows", "fields", "warnings", "suggestions", "configuration"]
+    fields = {field["field"]: field for field in result["fields"]}
     assert "is_fraud" not in fields
     assert fields["src.bytes"]["transform"] == "log"
     assert fields["protocol"]["missing"] == pytest.approx(1 / 3, abs=1e-6)
     assert fields["protocol"]["types"] == {"text": 400} and fields["protocol"]["distinct"] == 2
     assert fields["id"]["feature"] is None and "identifier" in fields["id"]["left_out"]
-    assert {"field": "id", "code": "unique", "text": "an identifier: no value repeats"} in found["warnings"]
-    suggestions = found["suggestions"]
+    assert {"field": "id", "code": "unique", "text": "an identifier: no value repeats"} in result["warnings"]
+    suggestions = result["suggestions"]
     assert (suggestions["stream"], suggestions["entity"], suggestions["time"]) == ("named", "src.ip", "time")
     assert suggestions["events_per_second"] == pytest.approx(1.0)
     assert suggestions["flagged_per_day"] == pytest.approx(86.4)
-    assert parse_settings(json.dumps(found["configuration"])) == parse_settings(output.read_text("utf-8"))
+    assert parse_settings(json.dumps(result["configuration"])) == parse_settings(output.read_text("utf-8"))
     assert parse_settings(output.read_text("utf-8")).stream == "named"
 
 
-def test_without_times_the_number_of_alerts_is_said_to_be_unknown() -> None:
-    found = profiled({"a": [0.5, 1.0] * 50})
-    assert (found.event_rate, found.flagged_per_day, found.alert_rate) == (None, None, 0.001)
-    assert "the number per day is unknown" in commented_yaml(found)
-    assert document(found)["suggestions"]["flagged_per_day"] is None
+def test_without_times_the_number_of_alerts_is_reported_as_unknown() -> None:
+    result = profile_columns({"a": [0.5, 1.0] * 50})
+    assert (result.event_rate, result.flagged_per_day, result.alert_rate) == (None, None, 0.001)
+    assert "the number per day is unknown" in commented_yaml(result)
+    assert document(result)["suggestions"]["flagged_per_day"] is None
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_suggested_rates_flag_at_most_100_events_a_day_within_their_bounds(per_d
 def test_roles_never_contradict_features() -> None:
     """The worker cannot read a number as time or entity and as a number at once."""
     rows = 200
-    found = profiled(
+    result = profile_columns(
         {
             "ts": [1_767_225_600 + i for i in range(rows)],
             "user_id": [i % 20 for i in range(rows)],
@@ -140,57 +140,55 @@ def test_roles_never_contradict_features() -> None:
             "x": [0.5, 1.0] * 100,
         }
     )
-    assert (found.time, found.entity) == ("ts", "user_id")
-    assert kinds(found) == {"ts": "cyclic", "user_id": "none", "other_ts": "numeric", "x": "numeric"}
-    assert ("ts", "counter") not in codes(found)  # a time is expected to grow
-    parse_settings(commented_yaml(found))
+    assert (result.time, result.entity) == ("ts", "user_id")
+    assert kinds(result) == {"ts": "cyclic", "user_id": "none", "other_ts": "numeric", "x": "numeric"}
+    assert ("ts", "counter") not in codes(result)  # a time is expected to grow
+    parse_settings(commented_yaml(result))
 
 
 def test_counters_and_identifiers_by_name_are_proposed_as_comments_only() -> None:
     rows = 200
-    found = profiled(
+    result = profile_columns(
         {
-            "total": [
-                i * 10 - (i % 10) // 9 for i in range(rows)
-            ],  # it steps back now and then, but is still a counter
+            "total": [i * 10 - (i % 10) // 9 for i in range(rows)],  # a counter, although it steps back now and then
             "order_id": [(i * 37) % 401 for i in range(rows)],
             "x": [0.5, 1.0] * 100,
         }
     )
-    assert kinds(found) == {"total": "none", "order_id": "none", "x": "numeric"}
-    assert {("total", "counter"), ("order_id", "unique")} <= codes(found)
+    assert kinds(result) == {"total": "none", "order_id": "none", "x": "numeric"}
+    assert {("total", "counter"), ("order_id", "unique")} <= codes(result)
 
 
-def test_what_tells_the_labels_is_left_out_without_being_named_so() -> None:
+def test_a_field_that_leaks_the_labels_is_left_out_whatever_its_name() -> None:
     labels = [i % 10 == 0 for i in range(200)]
     columns: dict[str, list[Any]] = {
         "verdict_code": [7 if odd else i % 3 for i, odd in enumerate(labels)],
         "x": [i % 5 for i in range(200)],
     }
-    assert kinds(profiled(columns, labels)) == {"verdict_code": "none", "x": "numeric"}
-    assert kinds(profiled(columns)) == {"verdict_code": "numeric", "x": "numeric"}
+    assert kinds(profile_columns(columns, labels)) == {"verdict_code": "none", "x": "numeric"}
+    assert kinds(profile_columns(columns)) == {"verdict_code": "numeric", "x": "numeric"}
 
 
 def test_of_more_than_500_fields_the_first_are_written() -> None:
-    found = profiled({f"c{i}": [0.5, float(i), 1.0] for i in range(510)})
-    assert len(found.configuration["features"]) == 500
-    assert found.configuration["features"][-1]["field"] == "c499"
-    assert (None, "many") in codes(found) and kinds(found)["c500"] == "none"
+    result = profile_columns({f"c{i}": [0.5, float(i), 1.0] for i in range(510)})
+    assert len(result.configuration["features"]) == 500
+    assert result.configuration["features"][-1]["field"] == "c499"
+    assert (None, "many") in codes(result) and kinds(result)["c500"] == "none"
 
 
-def test_nothing_to_look_at_is_told_field_by_field() -> None:
+def test_if_no_field_can_be_a_feature_each_has_a_reason() -> None:
     with pytest.raises(ConfigError, match=r"x\.csv: no field can be a feature: gone: always missing; label: leaking"):
-        profiled({"gone": [None] * 3, "label": [0, 1, 0]})
+        profile_columns({"gone": [None] * 3, "label": [0, 1, 0]})
 
 
-def test_fields_that_are_values_and_objects_are_said_to_become_dead_letters(tmp_path: Path) -> None:
+def test_fields_that_are_values_and_objects_are_reported_as_dead_letters(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"src": null, "x": 1.5}\n{"src": {"ip": "a"}, "x": 2.5}\n{"src": {"ip": "b"}, "x": 1.5}\n')
-    found = json.loads(offbeat("profile", str(path), "--json").stdout)
-    assert [w["text"] for w in found["warnings"] if w["code"] == "clash"] == [
+    result = json.loads(offbeat("profile", str(path), "--json").stdout)
+    assert [w["text"] for w in result["warnings"] if w["code"] == "clash"] == [
         "src is null in some events and an object with src.ip in others; the worker rejects one of the two"
     ]
-    assert [feature["field"] for feature in found["configuration"]["features"]] == ["x", "src.ip"]
+    assert [feature["field"] for feature in result["configuration"]["features"]] == ["x", "src.ip"]
 
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -246,15 +244,15 @@ def test_whatever_fields_are_called_and_hold_the_configuration_reads_them(
     columns: dict[str, list[Any]],
 ) -> None:
     try:
-        found = profiled(columns)
+        result = profile_columns(columns)
     except ConfigError:  # no field can be a feature; tested above
         return
-    text = commented_yaml(found)
-    assert yaml.safe_load(text) == found.configuration
+    text = commented_yaml(result)
+    assert yaml.safe_load(text) == result.configuration
     spec = parse_settings(text).spec
-    assert [feature.field for feature in spec.features] == [f["field"] for f in found.configuration["features"]]
-    json.dumps(document(found))
-    if any(warning.code == "clash" for warning in found.warnings):
+    assert [feature.field for feature in spec.features] == [f["field"] for f in result.configuration["features"]]
+    json.dumps(document(result))
+    if any(warning.code == "clash" for warning in result.warnings):
         return
     values = [msgspec.json.encode(build_event(list(columns), row)) for row in zip(*columns.values(), strict=True)]
     assert decoder_for("json", spec, Limits()).decode(values).rejects == []
@@ -274,7 +272,7 @@ def test_help_has_examples_and_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         ([], "FILE or --topic: neither present; allowed: exactly one"),
         (["{events}", "--topic", "t"], "FILE or --topic: both present"),
@@ -290,14 +288,14 @@ def test_help_has_examples_and_loads_nothing_heavy() -> None:
         (["--topic", "t", "--bootstrap-servers", "h:1", "-X", "no.such=hunter2"], 'property: "no.such"'),
     ],
 )
-def test_what_goes_wrong_has_one_text_and_exit_code_2(events: Path, arguments: list[str], said: str) -> None:
-    given = [part.format(events=events, folder=events.parent) for part in arguments]
-    done = offbeat("profile", *given)
+def test_each_error_has_one_text_and_exit_code_2(events: Path, arguments: list[str], text: str) -> None:
+    filled = [argument.format(events=events, folder=events.parent) for argument in arguments]
+    done = offbeat("profile", *filled)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert text in done.stderr
     assert "Traceback" not in done.stderr and "hunter2" not in done.stderr and done.stdout == ""
 
 
-def test_only_the_first_rows_are_looked_at(events: Path) -> None:
-    found = json.loads(offbeat("profile", str(events), "--rows", "60", "--json").stdout)
-    assert found["rows"] == 60
+def test_only_the_first_rows_are_read(events: Path) -> None:
+    result = json.loads(offbeat("profile", str(events), "--rows", "60", "--json").stdout)
+    assert result["rows"] == 60

@@ -31,31 +31,31 @@ def value(number: int) -> bytes:
     return json.dumps({"n": number, "x": number % 7 / 2, "kind": "ab"[number % 2]}).encode()
 
 
-def sampled(kafka: KafkaCluster, topic: str, rows: int, *, newest: bool = True, label: str | None = None) -> Source:
+def read(kafka: KafkaCluster, topic: str, rows: int, *, newest: bool = True, label: str | None = None) -> Source:
     return read_sample(SampleRequest(topic, kafka.bootstrap, {}, rows, newest), label)
 
 
 def numbers(source: Source, partition: int) -> list[Any]:
     assert source.partitions is not None
-    return [n for n, of in zip(source.table.columns["n"], source.partitions, strict=True) if of == partition]
+    return [n for n, number in zip(source.table.columns["n"], source.partitions, strict=True) if number == partition]
 
 
 def test_newest_and_earliest_are_spread_over_the_partitions(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 3)
     kafka.produce(stream, [value(i) for i in range(500)], partition=0)
     kafka.produce(stream, [value(i) for i in range(20)], partition=1)
-    newest = sampled(kafka, stream, 100)
+    newest = read(kafka, stream, 100)
     assert numbers(newest, 0) == list(range(420, 500)) and numbers(newest, 1) == list(range(20))
-    earliest = sampled(kafka, stream, 30, newest=False)
+    earliest = read(kafka, stream, 30, newest=False)
     assert numbers(earliest, 0) == list(range(15)) and numbers(earliest, 1) == list(range(15))
-    assert sampled(kafka, stream, 10_000).table.rows == 520
+    assert read(kafka, stream, 10_000).table.rows == 520
 
 
 def test_records_come_in_the_order_of_their_timestamps_and_give_the_rate(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 2)
     for number in range(60):
         kafka.produce(stream, [value(number)], partition=number % 2, timestamp_ms=MS_2026 + number * 500)
-    source = sampled(kafka, stream, 1_000)
+    source = read(kafka, stream, 1_000)
     assert source.table.columns["n"] == list(range(60))
     assert source.timestamps is not None and source.timestamps[:2].tolist() == [MS_2026, MS_2026 + 500]
     done = offbeat("profile", "--topic", stream, "--bootstrap-servers", kafka.bootstrap, "--json")
@@ -92,13 +92,13 @@ def test_deleted_and_aborted_records_do_not_stop_it(kafka: KafkaCluster, stream:
         producer.produce(stream, value(-1 if aborted else 99), partition=0)
         producer.flush(10)
         producer.abort_transaction(10) if aborted else producer.commit_transaction(10)
-    assert numbers(sampled(kafka, stream, 1_000), 0) == [*range(10, 50), 99]
+    assert numbers(read(kafka, stream, 1_000), 0) == [*range(10, 50), 99]
 
 
-def test_what_is_no_json_object_is_counted_and_named(kafka: KafkaCluster, stream: str) -> None:
+def test_records_that_are_no_json_objects_are_counted_and_one_is_named(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 1)
     kafka.produce(stream, [value(0), b"\x00\x00\x00\x00\x01avro", None, b"[1]", value(1), value(2)])
-    source = sampled(kafka, stream, 100)
+    source = read(kafka, stream, 100)
     assert source.table.columns["n"] == [0, 1, 2]
     assert source.table.notes == (
         "2 of 5 records are not JSON objects, for example partition 0, offset 1: not JSON: "
@@ -107,46 +107,46 @@ def test_what_is_no_json_object_is_counted_and_named(kafka: KafkaCluster, stream
     assert source.values == [value(0), value(1), value(2)]
 
 
-def test_records_that_the_worker_would_reject_are_told(kafka: KafkaCluster, stream: str) -> None:
+def test_records_that_the_worker_would_reject_are_reported(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 1)
     kafka.produce(stream, [b'{"o": {"k": "a"}, "x": 1.5}', b'{"o": null, "x": 2.5}', b'{"o": {"k": "b"}, "x": 1.5}'])
     done = offbeat("profile", "--topic", stream, "--bootstrap-servers", kafka.bootstrap, "--json")
-    told = {w["code"]: w["text"] for w in json.loads(done.stdout)["warnings"]}
-    assert told["dead-letters"] == (
+    warnings = {w["code"]: w["text"] for w in json.loads(done.stdout)["warnings"]}
+    assert warnings["dead-letters"] == (
         "1 of 3 records would become dead letters, for example: o: null where an object is expected"
     )
 
 
-def test_keys_that_come_again_are_the_entity(kafka: KafkaCluster, stream: str) -> None:
+def test_keys_that_recur_are_the_entity(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 1)
     for i in range(40):
         kafka.produce(stream, [json.dumps({"host": f"h{i % 4}", "x": i % 5}).encode()], key=b"k%d" % (i % 4))
-    assert sampled(kafka, stream, 100).keyed
+    assert read(kafka, stream, 100).keyed
     done = offbeat("profile", "--topic", stream, "--bootstrap-servers", kafka.bootstrap)
     assert "# entity: the record key is used." in done.stdout and "event: {}" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "text"),
     [([], "no records"), ([None], "no records"), ([b"x", b"y"], "none of 2 records is a JSON object")],
 )
-def test_a_topic_with_nothing_to_read_is_told(
-    kafka: KafkaCluster, stream: str, values: list[bytes | None], said: str
+def test_a_topic_with_nothing_to_read_is_an_error(
+    kafka: KafkaCluster, stream: str, values: list[bytes | None], text: str
 ) -> None:
     kafka.create_topic(stream, 1)
     kafka.produce(stream, values)
-    with pytest.raises(ConfigError, match=rf"--topic: {stream}: {said}"):
-        sampled(kafka, stream, 10)
+    with pytest.raises(ConfigError, match=rf"--topic: {stream}: {text}"):
+        read(kafka, stream, 10)
 
 
 def test_the_label_is_left_out_of_a_topic_too(kafka: KafkaCluster, stream: str) -> None:
     kafka.create_topic(stream, 1)
     kafka.produce(stream, [b'{"x": 1, "y": {"bad": true}}', b'{"x": 2}'])
-    table = sampled(kafka, stream, 10, label="y.bad").table
+    table = read(kafka, stream, 10, label="y.bad").table
     assert list(table.columns) == ["x"]
     assert table.labels is not None and table.labels.tolist() == [True, False]
     with pytest.raises(ConfigError, match=rf"--label: {stream} has no column 'z'; it has: x, y.bad"):
-        sampled(kafka, stream, 10, label="z")
+        read(kafka, stream, 10, label="z")
 
 
 def test_secrets_are_neither_printed_nor_written(kafka: KafkaCluster, stream: str) -> None:
@@ -158,8 +158,8 @@ def test_secrets_are_neither_printed_nor_written(kafka: KafkaCluster, stream: st
     assert "hunter2" not in done.stdout + done.stderr
     assert "sasl.password is a secret and is not written here" in done.stdout
     assert "  properties:\n    client.id: me\n" in done.stdout and f"  events:\n  - {stream}\n" in done.stdout
-    refused = offbeat(*where, "-X", "ssl.key.pem=hunter2", "-X", "security.protocol=SSL")
-    assert refused.returncode == 2 and "hunter2" not in refused.stdout + refused.stderr
+    failed = offbeat(*where, "-X", "ssl.key.pem=hunter2", "-X", "security.protocol=SSL")
+    assert failed.returncode == 2 and "hunter2" not in failed.stdout + failed.stderr
 
 
 def test_a_broker_that_does_not_answer_is_exit_code_3() -> None:
@@ -169,7 +169,7 @@ def test_a_broker_that_does_not_answer_is_exit_code_3() -> None:
     assert DependencyUnreachable.exit_code == 3
 
 
-def test_the_worker_runs_with_what_was_written(
+def test_the_worker_runs_with_the_proposed_configuration(
     kafka: KafkaCluster, redis_url: str, stream: str, tmp_path: Path
 ) -> None:
     for topic in (stream, f"{stream}.alerts", f"{stream}.dead-letters"):
