@@ -22,7 +22,7 @@ _VALUE = 60
 @dataclass(frozen=True, slots=True)
 class TopAlert:
     """An alert. `features` are {"field", "actual", "expected", "share"}, largest share first. `expected` of a
-    categorical is a list of {"value", "probability"}. `anomalous` is None without labels.
+    categorical is a list of {"value", "probability"}. `anomalous` is None if there are no labels.
     """
 
     row: int
@@ -44,9 +44,9 @@ def alert_cards(alerts: Sequence[TopAlert]) -> str:
     more = f"{amount(len(cards) - OPEN, 'more alert')}" + (f" of {len(alerts) - OPEN:,}" * (len(alerts) > CARDS))
     rest = f'<details><summary>{more}</summary><div class="alerts">\n{folded}\n</div></details>' if folded else ""
     return (
-        '<section><h2>The highest alerts</h2><p class="note">What each row held, what the model expected instead, and '
-        f'how much of the row’s error the feature makes up.</p>\n<div class="alerts">\n{shown}\n'
-        f"</div>\n{rest}</section>"
+        '<section><h2>The highest alerts</h2><p class="note">The values of each row, the values that the model '
+        "expected instead, and the share of the row’s error that each feature makes up.</p>\n"
+        f'<div class="alerts">\n{shown}\n</div>\n{rest}</section>'
     )
 
 
@@ -102,8 +102,8 @@ def _row(feature: dict[str, Any]) -> str:
 def _expected(expected: Any) -> str:
     if not isinstance(expected, list) or not all(isinstance(choice, dict) for choice in expected):
         return _value(expected)
-    likely = [_choice(choice) for choice in expected[:_CHOICES]]
-    return " ".join(likely) or _value(None)
+    choices = [_choice(choice) for choice in expected[:_CHOICES]]
+    return " ".join(choices) or _value(None)
 
 
 def _choice(choice: dict[Any, Any]) -> str:
@@ -112,7 +112,7 @@ def _choice(choice: dict[Any, Any]) -> str:
 
 
 def _breakable(name: str) -> str:
-    """Allow a line break at the joints of a field's name."""
+    """Allow a line break after each underscore and dot of a field's name."""
     return name.replace("_", "_<wbr>").replace(".", ".<wbr>")
 
 

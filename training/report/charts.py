@@ -1,4 +1,4 @@
-"""What the report's charts share, and the map of the codes: arrays in, a drawing and its caption out.
+"""The map of the codes, and helpers for all charts: each chart turns arrays into a drawing and its caption.
 
 If there are too many points to draw, they are thinned, and the caption says how. Labels are (n,) bool, True for an
 anomaly. A flagged anomaly is a full dot and a missed one a ring, so that colour is never the only sign.
@@ -33,14 +33,14 @@ class Chart(NamedTuple):
 
 
 def spread(index: Rows, most: int) -> Rows:
-    """At most `most` of the indices, evenly spaced, with the first and the last."""
+    """Thin indices to at most `most`, evenly spaced; the first and the last are kept."""
     if len(index) <= most:
         return index
     return index[np.linspace(0, len(index) - 1, most).astype(np.int64)]
 
 
 def anomalies(slug: str, x: Places, y: Places, flagged: Flags) -> str:
-    """Rings for the missed anomalies, and full dots on top of them for the flagged ones; all arrays (m,)."""
+    """Draw rings for the missed anomalies, and full dots on top of them for the flagged ones; all arrays (m,)."""
     size = " many" if len(x) > _MANY else ""
     rings = dots(f"{slug}-missed", x[~flagged], y[~flagged], f"ring{size}", f"hole{size}")
     return rings + dots(f"{slug}-flagged", x[flagged], y[flagged], f"halo{size}", f"full{size}")
@@ -52,13 +52,13 @@ def anomaly_legend(flagged: Flags, labels: Flags) -> Legend:
 
 
 def code_map(code: Numbers, names: tuple[str, str], labels: Flags | None, flagged: Flags) -> Chart:
-    """A scatter plot of (n, 2) finite points. The anomalies are on top or, without labels, the flagged rows."""
+    """Draw (n, 2) finite points. The anomalies are on top or, if there are no labels, the flagged rows."""
     marked = flagged if labels is None else labels
     top = spread(np.flatnonzero(marked), POINTS_ON_TOP)
     under = spread(np.flatnonzero(~marked), POINTS - len(top))
     shown = code[np.concatenate((under, top))]
     low, high = np.quantile(shown, [_EDGE, 1.0 - _EDGE], axis=0)
-    x, y = (_padded(names[i], float(low[i]), float(high[i])) for i in (0, 1))
+    x, y = (_pad_axis(names[i], float(low[i]), float(high[i])) for i in (0, 1))
     places = across(code[:, 0], x), up(code[:, 1], y)
     marks = dots("map-under", places[0][under], places[1][under], "crowd")
     marks += anomalies("map", places[0][top], places[1][top], flagged[top])
@@ -71,11 +71,11 @@ def code_map(code: Numbers, names: tuple[str, str], labels: Flags | None, flagge
         f"{int(marked.sum()):,} {kinds[1]}. "
     )
     outside = int(((shown < (x.low, y.low)) | (shown > (x.high, y.high))).any(axis=1).sum())
-    caption += f"Further out, and moved to the edge: {outside:,}." * (outside > 0)
+    caption += f"Points further out, drawn at the edge: {outside:,}." * (outside > 0)
     title = "Map of the bottleneck's values"
     return Chart(chart("map", title, caption, x, y, marks, shape="square"), caption.strip(), legend)
 
 
-def _padded(name: str, low: float, high: float) -> Axis:
+def _pad_axis(name: str, low: float, high: float) -> Axis:
     pad = 0.05 * (high - low)
     return axis(name, low - pad, high + pad)

@@ -57,31 +57,34 @@ class Confusion:
 
 
 def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int, confusion: Confusion | None) -> str:
-    """The figures with a sentence each. `flagged` is the share of flagged rows, `versions` the number of versions."""
-    found = _ranking(summary, confusion) if confusion is not None else []
+    """Render each figure with a sentence on its meaning.
+
+    `flagged` is the share of flagged rows, and `versions` the number of versions.
+    """
+    figures = _ranking(summary, confusion) if confusion is not None else []
     target = real(summary.get("alert_rate_target"))
     observed = real(summary.get("alert_rate_observed"))
-    asked = (
+    meaning = (
         f"Share of the rows that were flagged; {percent(target)} was asked for."
         if target is not None
-        else ("Share of the rows that were flagged.")
+        else "Share of the rows that were flagged."
     )
-    found.append(("Alert rate", percent(observed if observed is not None else flagged), asked))
+    figures.append(("Alert rate", percent(observed if observed is not None else flagged), meaning))
     if real(summary.get("scored")) is not None and real(summary.get("events")) is not None:
         rest = int(summary["events"]) - int(summary["scored"])
         text = f"After {amount(rest, 'row')} to learn from." if rest else "Every row of the file."
-        found.append(("Rows scored", number(int(summary["scored"])), text))
+        figures.append(("Rows scored", number(int(summary["scored"])), text))
     speed = real(summary.get("events_per_second"))
     if speed is not None:
-        found.append(("Events a second", f"{speed:,.0f}", "Learning included, on the machine that made this report."))
+        figures.append(("Events a second", f"{speed:,.0f}", "Training included, on the machine that made this report."))
     if versions:
         training = "Trained once." if versions == 1 else "Trained again as rows came in."
-        refused = real(summary.get("rejected"))
-        training += f" {amount(int(refused), 'other')} refused: not better." if refused else ""
-        found.append(("Model versions", number(versions), training))
+        rejected = real(summary.get("rejected"))
+        training += f" {amount(int(rejected), 'other')} rejected: not better." if rejected else ""
+        figures.append(("Model versions", number(versions), training))
     tiles = [
         f'<div><dt>{name}</dt><dd class="value">{value}</dd><dd class="note">{text}</dd></div>'
-        for name, value, text in found
+        for name, value, text in figures
     ]
     return "\n".join(['<dl class="figures">', *tiles, "</dl>"])
 
@@ -112,7 +115,7 @@ def _ranking(summary: Mapping[str, Any], confusion: Confusion) -> list[tuple[str
 
 
 def confusion_section(confusion: Confusion) -> str:
-    """Counts and rates at the threshold in use."""
+    """Render the counts and rates at the threshold in use."""
     c = confusion
     rows = (
         Bar("Anomalies that were flagged", percent(c.recall), c.recall or 0.0),
@@ -121,7 +124,7 @@ def confusion_section(confusion: Confusion) -> str:
     )
     drawn = bars("confusion", "Rates at the threshold in use", rows)
     return f"""<section><h2>At the threshold</h2>
-<p class="note">What the model flagged while it ran, against the labels.</p>
+<p class="note">Rows that the model flagged while it ran, compared with their labels.</p>
 <div class="pair"><div><table>
 <thead><tr><th>rows</th><th class="n">flagged</th><th class="n">not flagged</th><th class="n">together</th></tr></thead>
 <tbody>
@@ -136,7 +139,7 @@ def confusion_section(confusion: Confusion) -> str:
 
 
 def all_figures(summary: Mapping[str, Any]) -> str:
-    """The whole summary as a table, without the figures that were not measured."""
+    """Render the whole summary as a table, without the figures that were not measured."""
     if not summary:
         return ""
     rows = [
@@ -150,7 +153,7 @@ def all_figures(summary: Mapping[str, Any]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    """With two digits after the point, or more if the number is small."""
+    """Format a figure with two digits after the decimal point, or more if it is small."""
     if value is None:
         return NOTHING
     return f"{value:.2f}" if value >= 0.1 or value == 0.0 else f"{value:.2g}"

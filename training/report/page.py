@@ -24,8 +24,8 @@ _CAPTION = 400
 class Report:
     """A summary, and n scored rows.
 
-    All arrays are (n,) but `code` (n, 2), the row's point in a map of the bottleneck's values. `rows` are row numbers,
-    `score` is from 0 to 100, and `versions` are the model versions that scored the rows.
+    All arrays are (n,), except `code` (n, 2), each row's point in a map of the bottleneck's values. `rows` are row
+    numbers, `score` is from 0 to 100, and `versions` are the model versions that scored the rows.
     """
 
     title: str
@@ -47,6 +47,7 @@ class Report:
             raise ValueError(f"a report of {n} rows has columns of other lengths")
 
     def take(self, index: npt.NDArray[Any]) -> Report:
+        """Select rows by an array of indices; the summary and the alerts stay."""
         labels = None if self.labels is None else self.labels[index]
         return replace(
             self,
@@ -61,8 +62,8 @@ class Report:
 
     @property
     def cut(self) -> float | None:
-        """The threshold as a score: that of the alert rate, which is the p-value at the threshold. If the alert rate is
-        not known, it is the lowest flagged score.
+        """The threshold as a score: the score of the target alert rate, which is the p-value at the threshold. If that
+        rate is not known, it is the lowest flagged score, or None if no row is flagged.
         """
         target = real(self.summary.get("alert_rate_target"))
         if target is not None and 0.0 < target <= 1.0:
@@ -71,20 +72,22 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page. Rows whose score or error is not finite are counted but not drawn."""
+    """Render the page. Rows whose score or error is not finite are counted but not drawn."""
     report = report.take(np.argsort(report.rows, kind="stable"))
     confusion = None if report.labels is None else Confusion.of(report.flagged, report.labels)
     drawn = report.take(np.flatnonzero(np.isfinite(report.score) & np.isfinite(report.error)))
     share = float(report.flagged.mean()) if len(report.flagged) else None
     versions = len(np.unique(report.versions))
-    parts = [_headline(report, versions, confusion), key_figures(report.summary, share, versions, confusion)]
+    sections = [_headline(report, versions, confusion), key_figures(report.summary, share, versions, confusion)]
     if confusion is not None and confusion.rows:
-        parts.append(confusion_section(confusion))
+        sections.append(confusion_section(confusion))
     if len(drawn.rows):
-        parts += [_time(drawn), _scores(drawn, confusion)]
-    parts += [_causes(drawn), alert_cards(report.alerts), all_figures(report.summary)]
-    parts.append('<footer class="note">Made by offbeat evaluate. This file loads nothing and runs no script.</footer>')
-    return page(report.title, "\n".join(part for part in parts if part))
+        sections += [_time(drawn), _scores(drawn, confusion)]
+    sections += [_causes(drawn), alert_cards(report.alerts), all_figures(report.summary)]
+    sections.append(
+        '<footer class="note">Made by offbeat evaluate. This file loads nothing and runs no script.</footer>'
+    )
+    return page(report.title, "\n".join(section for section in sections if section))
 
 
 def _headline(report: Report, versions: int, confusion: Confusion | None) -> str:
@@ -99,7 +102,7 @@ def _headline(report: Report, versions: int, confusion: Confusion | None) -> str
         lead += f", {confusion.flagged:,} flagged. Not one row is labelled anomalous."
     else:
         c = confusion
-        right = f"of all that was flagged, {percent(c.precision)} are anomalies" if c.flagged else "nothing else was"
+        right = f"of the flagged rows, {percent(c.precision)} are anomalies" if c.flagged else "nothing else was"
         lead += (
             f". {amount(c.anomalies, 'row')} ({percent(c.anomalies / c.rows)}) are labelled anomalous: at the "
             f"threshold {c.hit:,} of them were flagged, {percent(c.recall)}; {right}."
@@ -130,23 +133,25 @@ def _scores(report: Report, confusion: Confusion | None) -> str:
     ranked_by = "reconstruction error" if by_error else "score"
     drawn = precision_recall(recall, precision, float(report.labels.mean()), operating, ranked_by)
     return (
-        '<section><h2>How well the scores tell them apart</h2>\n<div class="pair">'
+        '<section><h2>How well the scores separate anomalies</h2>\n<div class="pair">'
         f"{_figure('Precision against recall', drawn)}\n{spread}</div></section>"
     )
 
 
 def _causes(report: Report) -> str:
-    """The features that the alerts have in common, and the map of the rows' codes."""
-    parts = []
+    """Render the features that the alerts have in common, and the map of the rows' codes."""
+    figures = []
     drawn, caption = by_feature(report.alerts)
     if drawn:
-        parts.append(_figure("Features behind the highest alerts", Chart(drawn, caption)))
+        figures.append(_figure("Features behind the highest alerts", Chart(drawn, caption)))
     report = report.take(np.flatnonzero(np.isfinite(report.code).all(axis=1)))
     if len(report.rows):
         code = report.code.astype(np.float64)
         drawn_map = code_map(code, report.code_axes, report.labels, report.flagged)
-        parts.append(_figure("Map of the bottleneck", drawn_map))
-    return f'<section><h2>What sets them apart</h2><div class="pair">{"".join(parts)}</div></section>' if parts else ""
+        figures.append(_figure("Map of the bottleneck", drawn_map))
+    if not figures:
+        return ""
+    return f'<section><h2>What sets the alerts apart</h2><div class="pair">{"".join(figures)}</div></section>'
 
 
 def _figure(heading: str, chart: Chart) -> str:

@@ -1,4 +1,4 @@
-"""The shell of the report: one file that loads and runs nothing, with all its colours in one place."""
+"""The frame of the report's page, which loads and runs nothing, and its style with all colours in one place."""
 
 from __future__ import annotations
 
@@ -124,13 +124,13 @@ footer { margin-top: 3.5rem; border-top: 1px solid var(--hair); padding-top: .8r
 
 
 def policy() -> str:
-    """The Content-Security-Policy: it allows this page's own style and nothing else."""
+    """Return the Content-Security-Policy, which allows this page's own style and nothing else."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 def page(title: str, body: str) -> str:
-    """`title` is data and is escaped here; `body` is HTML."""
+    """Render the page. `title` is plain text, escaped here; `body` is HTML."""
     return f"""<!doctype html>
 <html lang="en">
 <head>

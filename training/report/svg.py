@@ -1,4 +1,4 @@
-"""Small SVG drawings: arrays in, text out.
+"""Small SVG drawings: functions that turn arrays into SVG text.
 
 A drawing fills the available width, while its text has the size of the page's text: positions along it are percentages,
 and the marks lie in an inner box of `SIDE` by `SIDE` units that is stretched. Strokes are not stretched, and a dot is a
@@ -42,7 +42,10 @@ class Bar(NamedTuple):
 
 
 def axis(name: str, low: float, high: float, most: int = 5, text: Callable[[float], str] = number) -> Axis:
-    """At most about `most` ticks, at multiples of 1, 2 or 5 times a power of ten; an empty range is widened."""
+    """Make an axis of at most about `most` ticks. An empty range is widened.
+
+    Ticks are at multiples of 1, 2 or 5 times a power of ten.
+    """
     if high - low < max(1e-6 * max(abs(low), abs(high)), 1e-300):
         half = max(0.5, 1e-3 * abs(low))
         low, high = low - half, high + half
@@ -56,7 +59,7 @@ def axis(name: str, low: float, high: float, most: int = 5, text: Callable[[floa
 
 
 def across(values: npt.ArrayLike, of: Axis) -> Places:
-    """Positions from left to right; values outside of the axis are put at its ends. Raises ValueError for NaN."""
+    """Positions from left to right; values outside the axis are placed at its ends. Raises ValueError for NaN."""
     x = np.asarray(values, np.float64)
     if np.isnan(x).any():
         raise ValueError("NaN has no place on an axis")
@@ -70,24 +73,24 @@ def up(values: npt.ArrayLike, of: Axis) -> Places:
 
 def chart(slug: str, title: str, description: str, x: Axis, y: Axis, marks: str, *, shape: str, above: str = "") -> str:
     """A drawing with its axes. `marks` is SVG in units of the inner box, `above` in percentages of the drawing."""
-    parts = [
+    elements = [
         f'<svg class="chart {shape}" role="img" aria-labelledby="{slug}-title {slug}-desc">'
         f'<title id="{slug}-title">{safe(title)}</title><desc id="{slug}-desc">{safe(description, 400)}</desc>'
     ]
     for value, text in y.ticks:
         at = f"{100.0 * (y.high - value) / (y.high - y.low):.2f}%"
-        parts.append(f'<line class="grid" x2="100%" y1="{at}" y2="{at}"/>')
-        parts.append(f'<text class="tick left" x="-8" y="{at}" dy=".35em">{safe(text, 16)}</text>')
+        elements.append(f'<line class="grid" x2="100%" y1="{at}" y2="{at}"/>')
+        elements.append(f'<text class="tick left" x="-8" y="{at}" dy=".35em">{safe(text, 16)}</text>')
     for value, text in x.ticks:
         at = x.share(value)
         if shape == "square":
-            parts.append(f'<line class="grid" x1="{at}" x2="{at}" y2="100%"/>')
-        parts.append(f'<text class="tick middle" x="{at}" y="100%" dy="1.6em">{safe(text, 16)}</text>')
-    parts.append(f'<text class="name" y="-2.1em">{safe(y.name, 52)}</text>')
-    parts.append(f'<text class="name right" x="100%" y="100%" dy="3.1em">{safe(x.name, 52)}</text>')
+            elements.append(f'<line class="grid" x1="{at}" x2="{at}" y2="100%"/>')
+        elements.append(f'<text class="tick middle" x="{at}" y="100%" dy="1.6em">{safe(text, 16)}</text>')
+    elements.append(f'<text class="name" y="-2.1em">{safe(y.name, 52)}</text>')
+    elements.append(f'<text class="name right" x="100%" y="100%" dy="3.1em">{safe(x.name, 52)}</text>')
     box = f'viewBox="0 0 {SIDE} {SIDE}" preserveAspectRatio="none"'
-    parts.append(f'<svg width="100%" height="100%" {box}>{marks}</svg>{above}</svg>')
-    return "".join(parts)
+    elements.append(f'<svg width="100%" height="100%" {box}>{marks}</svg>{above}</svg>')
+    return "".join(elements)
 
 
 def line(x: Places, y: Places, look: str) -> str:
@@ -124,11 +127,12 @@ def columns(edges: Places, heights: Places, base: int, look: str, gap: int = 12)
 
 
 def across_at(value: float, y: Axis, look: str) -> str:
-    """A level line."""
+    """A horizontal line at `value`."""
     return line(np.array([0, SIDE]), np.repeat(up([value], y), 2), look)
 
 
 def upright_at(value: float, x: Axis, look: str) -> str:
+    """A vertical line at `value`."""
     return line(np.repeat(across([value], x), 2), np.array([0, SIDE]), look)
 
 
@@ -136,16 +140,16 @@ def bars(slug: str, title: str, rows: Sequence[Bar]) -> str:
     """Rows with a name, a value and a bar of 0 to 100 %."""
     height = 44
     description = "; ".join([f"{row.name} {row.value}" for row in rows])
-    parts = [
+    elements = [
         f'<svg class="bars" role="img" height="{height * len(rows)}" aria-labelledby="{slug}-title {slug}-desc">'
         f'<title id="{slug}-title">{safe(title)}</title><desc id="{slug}-desc">{safe(description, 400)}</desc>'
     ]
     for i, (name, value, share) in enumerate(rows):
         text, top = height * i + 16, height * i + 24
-        parts.append(f'<text y="{text}">{safe(name)}</text>')
-        parts.append(f'<text class="right" x="100%" y="{text}">{safe(value)}</text>')
-        parts.append(_bar(share, f'y="{top}" height="9"'))
-    return "".join(parts) + "</svg>"
+        elements.append(f'<text y="{text}">{safe(name)}</text>')
+        elements.append(f'<text class="right" x="100%" y="{text}">{safe(value)}</text>')
+        elements.append(_bar(share, f'y="{top}" height="9"'))
+    return "".join(elements) + "</svg>"
 
 
 def bar(share: float, title: str, description: str) -> str:
@@ -160,5 +164,5 @@ def _bar(share: float, place: str) -> str:
 
 
 def shares(low: float, high: float, name: str, most: int = 5) -> Axis:
-    """An axis of shares, its ticks in per cent."""
+    """An axis of shares with its ticks in percent."""
     return axis(name, low, high, most, lambda share: f"{abs(100.0 * share):.3g}\N{NO-BREAK SPACE}%")

@@ -18,21 +18,21 @@ _LABEL_GAP = 0.09
 
 
 def bucket_bounds(n: int, buckets: int) -> Rows:
-    """The (k + 1,) bounds of k = min(n, buckets) buckets of nearly equal size."""
+    """Return the (k + 1,) bounds of k = min(n, buckets) buckets of nearly equal size."""
     return np.linspace(0, n, min(n, buckets) + 1).astype(np.int64)
 
 
 def bucket_maxima(score: Numbers, buckets: int = BUCKETS) -> Rows:
-    """(k,) indices into `score` (n,): the first of the highest scores in each bucket."""
+    """Return (k,) indices into `score` (n,): the first of the highest scores in each bucket."""
     bounds = bucket_bounds(len(score), buckets)
-    found = [start + int(np.argmax(score[start:end])) for start, end in pairwise(bounds.tolist())]
-    return np.array(found, np.int64)
+    maxima = [start + int(np.argmax(score[start:end])) for start, end in pairwise(bounds.tolist())]
+    return np.array(maxima, np.int64)
 
 
 def over_time(
     rows: Rows, score: Numbers, flagged: Flags, labels: Flags | None, versions: Rows, cut: float | None
 ) -> Chart:
-    """Scores by row number; all arrays (n,) in the order of the rows. `cut` is the threshold as a score."""
+    """Draw the scores by row number; all arrays (n,) in the order of the rows. `cut` is the threshold as a score."""
     x, y = _row_axis(rows), SCORES
     bounds, maxima = bucket_bounds(len(score), BUCKETS), bucket_maxima(score)
     edges = _edges(rows, bounds, x)
@@ -50,14 +50,14 @@ def over_time(
         marks += across_at(cut, y, "cut")
         legend.append(("cut", f"threshold, {number(round(cut, 1))}"))
     if labels is not None and labels.any():
-        every = np.flatnonzero(labels)
-        shown = spread(every, LABELLED)
+        anomalous = np.flatnonzero(labels)
+        shown = spread(anomalous, LABELLED)
         marks += anomalies("time", across(rows[shown], x), up(score[shown], y), flagged[shown])
         legend += anomaly_legend(flagged, labels)
         caption += (
-            f"Every labelled anomaly is drawn ({len(every):,})."
-            if len(shown) == len(every)
-            else f"Of {len(every):,} labelled anomalies {len(shown):,} are drawn, evenly spaced."
+            f"Every labelled anomaly is drawn ({len(anomalous):,})."
+            if len(shown) == len(anomalous)
+            else f"Of {len(anomalous):,} labelled anomalies {len(shown):,} are drawn, evenly spaced."
         )
     title = f"Scores of {amount(len(score), 'row')} over time"
     caption = caption.strip()
@@ -65,7 +65,7 @@ def over_time(
 
 
 def alert_rate(rows: Rows, flagged: Flags, target: float | None) -> Chart:
-    """The share of flagged rows, in buckets along the rows; all arrays (n,) in the order of the rows."""
+    """Draw the share of flagged rows, in buckets along the rows; all arrays (n,) in the order of the rows."""
     bounds = bucket_bounds(len(rows), min(RATE_BUCKETS, max(len(rows) // 50, 1)))
     sizes = np.diff(bounds)
     rates = np.add.reduceat(flagged.astype(np.int64), bounds[:-1]) / sizes
@@ -75,7 +75,7 @@ def alert_rate(rows: Rows, flagged: Flags, target: float | None) -> Chart:
     legend: Legend = (("area", "flagged"),)
     if target is not None:
         marks += across_at(target, y, "cut")
-        legend += (("cut", f"asked for, {percent(target)}"),)
+        legend += (("cut", f"target, {percent(target)}"),)
     caption = (
         f"Share flagged in each {_bucket(float(sizes.mean()))}, from {percent(float(rates.min()))} to "
         f"{percent(float(rates.max()))}."
@@ -96,7 +96,7 @@ def _bucket(each: float) -> str:
 
 
 def _switches(rows: Rows, versions: Rows, x: Axis) -> tuple[str, str, str]:
-    """The rows at which another version begins to score, as (marks, labels, sentence)."""
+    """Mark the rows at which another version begins to score; returns (marks, labels, sentence)."""
     at = np.flatnonzero(np.diff(versions, prepend=versions[0] - 1))
     if len(at) > _SWITCHES:
         return "", "", f"The model's version changes {len(at) - 1:,} times, too often to mark. "
@@ -107,5 +107,5 @@ def _switches(rows: Rows, versions: Rows, x: Axis) -> tuple[str, str, str]:
         if place - last >= _LABEL_GAP * SIDE:
             labels += f'<text class="version" x="{100 * place / SIDE:.2f}%" y="-6">v{version}</text>'
             last = place
-    sentence = "Upright lines: another version of the model takes over. " if len(at) > 1 else ""
+    sentence = "Vertical lines: another version of the model takes over. " if len(at) > 1 else ""
     return marks, labels, sentence

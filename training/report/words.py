@@ -1,6 +1,6 @@
 """Values as text for the report: numbers as people write them, and untrusted text made safe for HTML.
 
-Field names, values and titles come from events, which anybody may have written. Each of them goes through `safe`.
+Field names, values and titles come from events, which anybody may have written, so each of them goes through `safe`.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ _DIGITS_BITS = 256
 NOTHING = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # controls: errors in HTML, and invisible
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they would change the direction of the text around them
-    "\u2028\u2029\ufeff\ufff9-\uffff\ud800-\udfff]"  # separators, non-characters, halves of pairs (no UTF-8)
+    "\u2028\u2029\ufeff\ufff9-\uffff\ud800-\udfff]"  # separators, non-characters, unpaired surrogates (not UTF-8)
 )
 
 
 def plain(value: Any, most: int = MOST) -> str:
-    """One line of at most `most` visible characters, with an ellipsis if the text was longer."""
-    text = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", words(value, most)[: most + 1])
+    """Convert a value to one line of at most `most` visible characters, with an ellipsis if it was longer."""
+    text = _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", words(value, most)[: most + 1])
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def brief(name: Any, most: int) -> str:
-    """`plain`, but cut in the middle: the names of nested fields differ at their ends."""
+    """Shorten as `plain` does, but in the middle, because the names of nested fields differ at their ends."""
     text = plain(name, 4 * MOST)
     head = most // 3
     return text if len(text) <= most else f"{text[:head]}…{text[head + 1 - most :]}"
 
 
 def safe(value: Any, most: int = MOST) -> str:
-    """`plain`, escaped for an element's text or a quoted attribute."""
+    """Convert as `plain` does, and escape for an element's text or a quoted attribute."""
     return html.escape(plain(value, most), quote=True)
 
 
 def words(value: Any, most: int = MOST, depth: int = 0) -> str:
-    """A value as text, not yet safe: the first few items of a list or mapping, the beginning of a string."""
+    """Convert a value to unescaped text: the first few items of a list or mapping, the beginning of a string."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:
@@ -90,7 +90,7 @@ def number(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """For the ticks of an axis: 250k, 1.5M."""
+    """Format a number for the ticks of an axis, such as 250k or 1.5M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 10 * size or (abs(value) >= size and size > 1e3):
             return number(value / size) + unit
@@ -98,7 +98,7 @@ def short(value: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Two significant digits; 100 % and 0 % only if they are exact."""
+    """Format a share with two significant digits; 100 % and 0 % only if they are exact."""
     if share is None or not math.isfinite(share):
         return NOTHING
     hundredths = 100.0 * share
@@ -111,13 +111,13 @@ def percent(share: float | None) -> str:
     return f"{text}{_SPACE}%".replace("-", "−")
 
 
-def amount(number_of: int, one: str, many: str | None = None) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number_of:,}{_SPACE}{one if number_of == 1 else many or one + 's'}"
+def amount(number_of: int, singular: str, plural: str | None = None) -> str:
+    """Format a number with its noun: `1 row`, `2 rows`."""
+    return f"{number_of:,}{_SPACE}{singular if number_of == 1 else plural or singular + 's'}"
 
 
 def real(value: Any) -> float | None:
-    """A finite number of the summary, or None."""
+    """Return the value as a float if it is a finite number, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return None
     return float(value) if math.isfinite(value) else None

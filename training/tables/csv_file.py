@@ -51,22 +51,22 @@ def read_csv(path: Path, rows: int | None) -> dict[str, list[Any]]:
     Raises ConfigError for an empty file, an empty or duplicate column name, a row with too few or too many values, and
     text that is not UTF-8.
     """
-    with path.open("rb") as opened:
-        start = opened.read(1 << 16)
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
     if not start.removeprefix(b"\xef\xbb\xbf").strip():
         raise ConfigError(f"{path}: empty")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ConfigError(f"{path}: UTF-16; allowed: UTF-8")
-    bad: list[pa_csv.InvalidRow] = []
+    invalid_rows: list[pa_csv.InvalidRow] = []
     try:
-        table = _read_as_text(path, _parse_options(start, bad), rows)
+        table = _read_as_text(path, _parse_options(start, invalid_rows), rows)
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {_reason(error, bad)}") from None
+        raise ConfigError(f"{path}: {_reason(error, invalid_rows)}") from None
     return {name: _convert(table.column(name)) for name in table.column_names}
 
 
 def check_names(path: Path, names: list[str]) -> None:
-    """Raises ConfigError for a column without a name and for a duplicate name."""
+    """Raise ConfigError for a column without a name and for a duplicate name."""
     for place, name in enumerate(names, 1):
         if not name.strip():
             raise ConfigError(f"{path}: column {place} has no name; every column needs one")
@@ -75,15 +75,15 @@ def check_names(path: Path, names: list[str]) -> None:
             raise ConfigError(f"{path}: columns {first} and {place} are both named {name!r}; names must be unique")
 
 
-def _parse_options(start: bytes, bad: list[pa_csv.InvalidRow]) -> pa_csv.ParseOptions:
+def _parse_options(start: bytes, invalid_rows: list[pa_csv.InvalidRow]) -> pa_csv.ParseOptions:
     header = next(line for line in start.decode("utf-8", "replace").splitlines() if line.strip())
     delimiter = "," if "," in header else max(_DELIMITERS, key=header.count)
 
-    def keep(row: pa_csv.InvalidRow) -> str:
-        bad.append(row)
+    def record(row: pa_csv.InvalidRow) -> str:
+        invalid_rows.append(row)
         return "error"
 
-    return pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=keep)
+    return pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=record)
 
 
 def _read_as_text(path: Path, parse_options: pa_csv.ParseOptions, rows: int | None) -> pa.Table:
@@ -105,9 +105,9 @@ def _read_as_text(path: Path, parse_options: pa_csv.ParseOptions, rows: int | No
         return pa.Table.from_batches(batches, reader.schema).slice(0, rows)
 
 
-def _reason(error: Exception, bad: list[pa_csv.InvalidRow]) -> str:
-    if bad:
-        row = bad[0]
+def _reason(error: Exception, invalid_rows: list[pa_csv.InvalidRow]) -> str:
+    if invalid_rows:
+        row = invalid_rows[0]
         return f"row {row.number}: {row.actual_columns} columns, but the header has {row.expected_columns}"
     if "UTF8" in str(error) or isinstance(error, UnicodeDecodeError):
         return "not UTF-8; allowed: UTF-8"
@@ -132,12 +132,12 @@ def _convert(texts: pa.ChunkedArray) -> list[Any]:
 
 
 def _all(matches: pa.ChunkedArray) -> bool:
-    """Whether all values match; nulls, for which a match is unknown, are ignored."""
+    """Return whether all values match; nulls are ignored."""
     return bool(pc.all(matches, skip_nulls=True).as_py())
 
 
 def _integer(text: str | None) -> int | None:
-    """None for more than 300 digits, which do not fit a float64."""
+    """Parse an integer; None if it has more than 300 digits, because it may not fit a float64."""
     return None if text is None or len(text) > 300 else int(text)
 
 

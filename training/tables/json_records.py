@@ -13,7 +13,7 @@ from worker.errors import ConfigError
 _MAX_DEPTH = 64
 _MAX_FIELDS = 5_000
 _LARGEST = 2**1023
-"""Integers from here on do not fit a float64. They count as missing, because the worker cannot read them either."""
+"""Integers of at least this magnitude count as missing: they may not fit a float64, and the worker cannot read them."""
 
 
 class FieldColumns:
@@ -110,7 +110,7 @@ def read_lines(lines: Iterable[bytes], where: str, rows: int | None) -> FieldCol
 
 
 def read_array(raw: bytes, where: str, rows: int | None) -> FieldColumns:
-    """Read a JSON document that is one list of objects. Raises ConfigError with the place of a bad one."""
+    """Read a JSON document that is one list of objects. Raises ConfigError with the number of a bad item."""
     try:
         records = decode(b'{"rows":' + raw.removeprefix(b"\xef\xbb\xbf") + b"}")["rows"]
     except ValueError as error:

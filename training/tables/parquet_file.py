@@ -25,29 +25,29 @@ def read_parquet(path: Path, rows: int | None) -> dict[str, list[Any]]:
     Raises ConfigError for a damaged file, an empty or duplicate column name, and values that JSON cannot represent.
     """
     try:
-        with pa_parquet.ParquetFile(path) as opened:
-            table = _read_rows(opened, rows)
+        with pa_parquet.ParquetFile(path) as file:
+            table = _read_rows(file, rows)
         while any(types.is_struct(field.type) for field in table.schema):
             table = table.flatten()
         check_names(path, table.column_names)
-        return {name: _values(path, name, table.column(name)) for name in table.column_names}
+        return {name: _convert_column(path, name, table.column(name)) for name in table.column_names}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def _read_rows(opened: pa_parquet.ParquetFile, rows: int | None) -> pa.Table:
+def _read_rows(file: pa_parquet.ParquetFile, rows: int | None) -> pa.Table:
     if rows is None:
-        return opened.read(use_threads=False)
+        return file.read(use_threads=False)
     batches, count = [], 0
-    for batch in opened.iter_batches(batch_size=min(rows, 65_536), use_threads=False):
+    for batch in file.iter_batches(batch_size=min(rows, 65_536), use_threads=False):
         batches.append(batch)
         count += len(batch)
         if count >= rows:
             break
-    return pa.Table.from_batches(batches, opened.schema_arrow).slice(0, rows)
+    return pa.Table.from_batches(batches, file.schema_arrow).slice(0, rows)
 
 
-def _values(path: Path, name: str, column: pa.ChunkedArray) -> list[Any]:
+def _convert_column(path: Path, name: str, column: pa.ChunkedArray) -> list[Any]:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
@@ -65,7 +65,7 @@ def _values(path: Path, name: str, column: pa.ChunkedArray) -> list[Any]:
 
 
 def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """The function that turns a value of an Arrow type into a JSON value; None if it is one already."""
+    """Return the function that converts a value of an Arrow type to a JSON value; None if no conversion is needed."""
     if types.is_floating(kind):
         return lambda value: value if math.isfinite(value) else None
     if types.is_decimal(kind):
@@ -86,14 +86,14 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
 
 
 def _iso_time(value: int, kind: pa.DataType) -> str:
-    """Computed in Python, because pyarrow needs pandas for nanoseconds and a time zone database for zones."""
+    """Format in Python, because pyarrow needs pandas for nanoseconds and a time zone database for zones."""
     seconds, rest = divmod(value, _PER_SECOND[kind.unit])
     moment = _EPOCH + timedelta(seconds=seconds, microseconds=rest * 1_000_000 // _PER_SECOND[kind.unit])
     return (moment.replace(tzinfo=UTC) if kind.tz else moment).isoformat()
 
 
 def _decode_text(value: bytes) -> str:
-    """Bytes that are not UTF-8 are written as hexadecimal digits."""
+    """Decode UTF-8; other bytes become hexadecimal digits."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

@@ -22,8 +22,8 @@ _TRUE = {"1", "true", "yes", "anomaly", "attack", "outlier"}
 class Table:
     """n events. `columns` holds (n,) Python values by dotted path, in file order.
 
-    `labels` (n,) bool is True for an anomaly; None without labels. A value is a str, int, finite float, bool, or None
-    if missing; JSON and Parquet files may also contain lists. `notes` tell the user what was unusual about the file.
+    `labels` (n,) bool is True for an anomaly; None if the file has no labels. A value is a str, int, finite float,
+    bool, or None if missing; JSON and Parquet files may also contain lists. `notes` report oddities to the user.
     """
 
     columns: dict[str, list[Any]]
@@ -80,21 +80,21 @@ def _parquet(path: Path, rows: int | None) -> _Contents:
 
 
 def _json_lines(path: Path, rows: int | None) -> _Contents:
-    with path.open("rb") as opened:
-        return _contents(read_lines(opened, path.name, rows))
+    with path.open("rb") as file:
+        return _finish(read_lines(file, path.name, rows))
 
 
 def _json(path: Path, rows: int | None) -> _Contents:
-    """Either JSON lines or one list of objects."""
-    with path.open("rb") as opened:
-        start = opened.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
-        opened.seek(0)
+    """Read JSON lines or one list of objects."""
+    with path.open("rb") as file:
+        start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+        file.seek(0)
         if start.startswith(b"["):
-            return _contents(read_array(opened.read(), path.name, rows))
-        return _contents(read_lines(opened, path.name, rows))
+            return _finish(read_array(file.read(), path.name, rows))
+        return _finish(read_lines(file, path.name, rows))
 
 
-def _contents(fields: FieldColumns) -> _Contents:
+def _finish(fields: FieldColumns) -> _Contents:
     return fields.finish(), fields.notes
 
 

@@ -14,12 +14,12 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def drop_missing(values: Iterable[Any]) -> list[Any]:
-    """The values that are neither None nor NaN."""
+    """Return the values that are neither None nor NaN."""
     return [value for value in values if value is not None and value == value]
 
 
 def types_of(values: Iterable[Any]) -> set[str]:
-    """Which of `boolean`, `integer`, `number`, `text` and `list` (for any other type) occur; None is ignored."""
+    """Return which of `boolean`, `integer`, `number`, `text` and `list` (for any other type) occur; None is ignored."""
     return {type_name(kind) for kind in set(map(type, values)) if kind is not type(None)}
 
 
@@ -29,7 +29,7 @@ def type_name(kind: type[Any]) -> str:
 
 
 def is_time_text(known: Iterable[str]) -> bool:
-    """Whether all are ISO 8601 dates or times. Texts such as 20260101 do not count: they may be numbers."""
+    """Return whether all are ISO 8601 dates or times. Texts such as 20260101 do not count: they may be numbers."""
     try:
         for value in known:
             if not _DATE.match(value):

@@ -22,7 +22,7 @@ def parquet(folder: Path, table: pa.Table) -> dict[str, list[Any]]:
     return read_table(path, None).columns
 
 
-def test_parquet_types_become_what_json_has(tmp_path: Path) -> None:
+def test_parquet_types_become_json_types(tmp_path: Path) -> None:
     noon = datetime.datetime(2026, 1, 1, 12)
     columns = parquet(
         tmp_path,
@@ -67,7 +67,7 @@ def test_parquet_types_become_what_json_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         (pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), "columns 1 and 2 are both named 'a'"),
         (pa.table([pa.array([{"b": 1}]), pa.array([2])], names=["a", "a.b"]), "are both named 'a.b'"),
@@ -76,13 +76,13 @@ def test_parquet_types_become_what_json_has(tmp_path: Path) -> None:
         (pa.table({"a": pa.array([2**62], pa.timestamp("us"))}), "column 'a': a value of type timestamp[us]"),
     ],
 )
-def test_parquet_that_is_wrong_is_told_where(tmp_path: Path, table: pa.Table, said: str) -> None:
+def test_an_invalid_parquet_file_is_reported_with_the_column(tmp_path: Path, table: pa.Table, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parquet(tmp_path, table)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_damaged_parquet_is_refused_whichever_byte_it_is(tmp_path: Path) -> None:
+def test_a_parquet_file_cut_at_any_byte_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pa_parquet.write_table(pa.table({"a": [1, 2], "s": ["x", None]}), path)
     good = path.read_bytes()

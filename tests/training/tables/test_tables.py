@@ -1,4 +1,4 @@
-"""Any file gives either a table of plain values or one ConfigError that says where it is wrong."""
+"""Any file gives either a table of plain values or one ConfigError that says where it is invalid."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_csv_delimiters_byte_order_mark_quotes_and_line_breaks_within_quotes(tmp
     assert read(tmp_path, "x.csv", text).columns == {"a": [1], "b": [f'two\nlines{delimiter} "quoted"']}
 
 
-def test_what_is_not_a_number_is_not_read_as_one(tmp_path: Path) -> None:
+def test_text_that_only_resembles_a_number_stays_text(tmp_path: Path) -> None:
     assert read(tmp_path, "x.csv", "a,b,c\n0x1f,1_000,1e999\n1,1,2.5\n").columns == {
         "a": ["0x1f", "1"],
         "b": ["1_000", "1"],
@@ -80,7 +80,7 @@ def test_500_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"\xef\xbb\xbf \n", "empty"),
@@ -94,10 +94,10 @@ def test_500_columns(tmp_path: Path) -> None:
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16; allowed: UTF-8"),
     ],
 )
-def test_csv_that_is_wrong_is_told_where(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_csv_file_is_reported_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=r"x\.csv: ") as caught:
         read(tmp_path, "x.csv", content)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 # JSON lines
@@ -122,7 +122,7 @@ def test_json_lines_flatten_and_may_differ_from_line_to_line(tmp_path: Path) -> 
     }
 
 
-def test_json_keys_that_no_path_can_name_are_left_out_and_told(tmp_path: Path) -> None:
+def test_json_keys_that_no_path_can_name_are_left_out_and_noted(tmp_path: Path) -> None:
     table = read(tmp_path, "x.ndjson", '{"a.b": 1, "": 2, "o": {"c.d": 3, "e": 4}}\n')
     assert table.columns == {"o.e": [4]}
     assert [note.split(" is left out")[0] for note in table.notes] == ["'a.b'", "''", "'o.c.d'"]
@@ -135,7 +135,7 @@ def test_a_json_document_may_be_one_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "no rows"),
         (b"{}\n{}\n", "no rows with fields"),
@@ -148,13 +148,13 @@ def test_a_json_document_may_be_one_list(tmp_path: Path) -> None:
         (json.dumps({str(i): 1 for i in range(5_001)}).encode(), "line 1: more than 5000 fields"),
     ],
 )
-def test_json_lines_that_are_wrong_are_told_by_number(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_json_line_is_reported_by_number(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=r"x\.jsonl: ") as caught:
         read(tmp_path, "x.jsonl", content)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-# All of them
+# All formats
 
 
 @settings(max_examples=150, deadline=None)
@@ -181,7 +181,7 @@ def test_any_bytes_end_as_a_table_or_as_a_config_error(
     assert all(math.isfinite(value) for value in values if isinstance(value, int | float))
 
 
-def test_labels_are_read_as_before_and_are_no_column(tmp_path: Path) -> None:
+def test_labels_are_parsed_and_are_not_a_column(tmp_path: Path) -> None:
     labels = ["attack", "Normal", " Yes ", "0", "1", "true", "", "x"]
     table = read(tmp_path, "x.csv", "a,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels)), "y")
     assert table.labels is not None
@@ -193,25 +193,25 @@ def test_labels_are_read_as_before_and_are_no_column(tmp_path: Path) -> None:
     assert one_class.labels is not None and not one_class.labels.any()
 
 
-def test_a_label_that_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
+def test_a_missing_label_is_reported_with_the_existing_columns(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--label: x\.csv has no column 'z'; it has: a, b"):
         read(tmp_path, "x.csv", "a,b\n1,2\n", "z")
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.json", "x.parquet"])
-def test_no_more_rows_are_read_than_wanted(tmp_path: Path, name: str) -> None:
+def test_no_more_rows_are_read_than_requested(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name.endswith("csv"):
         path.write_text("a\n" + "".join(f"{i}\n" for i in range(100)))
     elif name.endswith("parquet"):
         pa_parquet.write_table(pa.table({"a": list(range(100))}), path)
     else:
-        # The broken line after the wanted rows must not be read.
+        # The broken line after the requested rows must not be read.
         path.write_text("".join(f'{{"a": {i}}}\n' for i in range(7)) + "broken")
     assert read_table(path, None, rows=7).columns == {"a": [0, 1, 2, 3, 4, 5, 6]}
 
 
-def test_files_that_are_none_are_told_apart(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_read_have_distinct_errors(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigError, match="not a file"):
         read_table(tmp_path / "folder.csv", None)
@@ -222,14 +222,14 @@ def test_files_that_are_none_are_told_apart(tmp_path: Path) -> None:
     assert read(tmp_path, "UPPER.CSV", "a\n1\n").columns == {"a": [1]}
 
 
-def test_the_demos_data_reads_as_before() -> None:
+def test_the_demos_data_is_read() -> None:
     table = read_table(KDD, "label", ("attack",))
     assert table.rows == 99_241 and len(table.columns) == 41 and not table.notes
     assert table.labels is not None and table.labels.dtype == np.bool_
     assert round(float(table.labels.mean()), 3) == 0.020
 
 
-def test_a_row_becomes_the_event_that_its_paths_walk() -> None:
+def test_a_row_becomes_the_event_that_its_paths_describe() -> None:
     assert build_event(["a.b", "a.c.d", "e", "f"], [1, "x", None, False]) == {
         "a": {"b": 1, "c": {"d": "x"}},
         "f": False,
