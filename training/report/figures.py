@@ -65,7 +65,7 @@ def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int
     target = real(summary.get("alert_rate_target"))
     observed = real(summary.get("alert_rate_observed"))
     meaning = (
-        f"Share of the rows that were flagged; {percent(target)} was asked for."
+        f"Share of the rows that were flagged; the target is {percent(target)}."
         if target is not None
         else "Share of the rows that were flagged."
     )

@@ -31,7 +31,7 @@ def test_the_figures_are_in_the_page_with_their_meaning() -> None:
     assert "PR-AUC 0.40 Precision averaged over recall. Chance gives 0.02, the share of anomalies" in text
     assert "and this is 20 times that." in text
     assert "In 90 % of all pairs the anomaly ranks above the normal row." in text
-    assert "Alert rate 2.0 % Share of the rows that were flagged; 1.0 % was asked for." in text
+    assert "Alert rate 2.0 % Share of the rows that were flagged; the target is 1.0 %." in text
     assert "After 100 rows to learn from." in text
     assert "bytes is the largest part of 2 of them" in text
     assert "roc auc 0.9" in text
