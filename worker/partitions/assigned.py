@@ -1,4 +1,7 @@
-"""The partitions that are assigned to this worker, and what it holds of each. `Assignment` applies rebalances."""
+"""The partitions that are assigned to this worker, and what it holds of each.
+
+`Assignment.apply_changes` applies rebalances, which the callbacks in `worker/adapters/kafka_source.py` only record.
+"""
 
 from __future__ import annotations
 
