@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,6 +165,24 @@ def test_a_reader_that_gets_nothing_more_says_what_it_waits_for(kafka: KafkaClus
         with pytest.raises(ReadStalled, match=rf"kafka\.bootstrap_servers: no records of {stream}/0 arrived for 1 s"):
             found.extend(batches)
     assert offsets(found) == {0: list(range(10))}
+
+
+def test_the_error_that_was_waited_out_in_vain_is_named(
+    kafka: KafkaCluster, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Consumer):
+        def consume(self, *_: Any) -> list[Any]:
+            error = KafkaError(KafkaError._UNKNOWN_PARTITION, "planted")
+            return [SimpleNamespace(error=lambda: error, topic=lambda: stream, partition=lambda: 0)]
+
+    kafka.create_topic(stream, 1)
+    monkeypatch.setattr(range_reader, "Consumer", Failing)
+    with reader(kafka, stall_s=0.2) as read, pytest.raises(ReadStalled, match=rf"; {stream}/0: planted$"):
+        list(read.read([OffsetRange(TopicPartition(stream, 0), 0, 1)]))
+
+
+def test_a_connection_does_not_show_its_secrets() -> None:
+    assert "hush" not in repr(Connection("broker:9092", {"sasl.password": "hush"}))
 
 
 def test_a_broker_that_does_not_answer_is_named_with_the_users_option() -> None:

@@ -31,10 +31,10 @@ class Source:
     table: Table
     topic: str | None = None
     bootstrap: str = "localhost:9092"
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)  # there may be passwords in it
     timestamps: npt.NDArray[np.float64] | None = None
     partitions: npt.NDArray[np.int64] | None = None
-    values: Sequence[bytes] = ()
+    values: Sequence[bytes] = field(default=(), repr=False)
     keyed: bool = False
 
 

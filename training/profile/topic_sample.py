@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class SampleRequest:
 
     topic: str
     bootstrap: str
-    properties: Mapping[str, str]
+    properties: Mapping[str, str] = field(repr=False)  # there may be passwords in it
     rows: int
     newest: bool = True
 
@@ -56,7 +56,7 @@ def read_sample(
     object, and for a label field that no record has; DependencyUnreachable if no broker answers within `answer_s`
     seconds; RefusedByKafka.
     """
-    records, complete = _read_records(request, progress, answer_s)
+    records, stalled = _read_records(request, progress, answer_s)
     columns, kept, bad = FieldColumns(), [], []
     for record in sorted(records, key=lambda record: record[:3]):
         if record.value is None:
@@ -73,8 +73,8 @@ def read_sample(
     if bad:
         count = len(bad) + len(kept)
         notes.append(f"{len(bad):,} of {count:,} records are not JSON objects, for example {bad[0]}")
-    if not complete:
-        notes.append("the brokers stopped sending before the sample was complete")
+    if stalled:
+        notes.append(f"the brokers stopped sending before the sample was complete: {stalled}")
     return Source(
         request.topic,
         make_table(columns.finish(), label, (), request.topic, (*notes, *columns.notes)),
@@ -88,8 +88,8 @@ def read_sample(
     )
 
 
-def _read_records(request: SampleRequest, progress: Progress | None, answer_s: float) -> tuple[list[_Record], bool]:
-    """The records, and whether they are all that were requested."""
+def _read_records(request: SampleRequest, progress: Progress | None, answer_s: float) -> tuple[list[_Record], str]:
+    """The records, and why they are not all that were requested; empty if they are."""
     connection = Connection(request.bootstrap, request.properties, "--bootstrap-servers", "-X")
     group = f"offbeat-profile-{uuid.uuid4().hex}"
     sample: list[_Record] = []
@@ -107,9 +107,9 @@ def _read_records(request: SampleRequest, progress: Progress | None, answer_s: f
                 stamps, offsets = records.timestamps.tolist(), records.offsets.tolist()
                 for i, value in enumerate(records.values):
                     sample.append(_Record(stamps[i], records.source.partition, offsets[i], records.key(i), value))
-        except ReadStalled:
-            return sample, False
-    return sample, True
+        except ReadStalled as error:
+            return sample, str(error)
+    return sample, ""
 
 
 def _keys_recur(keys: list[bytes | None]) -> bool:

@@ -36,7 +36,7 @@ class Connection:
     """How to reach a cluster, and the names of the two options under which the user gave it, for error texts."""
 
     bootstrap: str
-    properties: Properties = field(default_factory=dict)
+    properties: Properties = field(default_factory=dict, repr=False)  # there may be passwords in it
     bootstrap_option: str = "kafka.bootstrap_servers"
     properties_option: str = "kafka.properties"
 
@@ -78,7 +78,8 @@ class RangeReader:
     """A `read_committed` reader of assigned partitions. Use it as a context manager, or close it.
 
     Every method raises RefusedByKafka when Kafka refuses for good, and DependencyUnreachable when the brokers do not
-    answer within `answer_s`. Other errors of single partitions are waited out.
+    answer within `answer_s`. Other errors of single partitions are waited out; if that is in vain, `ReadStalled` names
+    the last one.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class RangeReader:
         self._answer_s = answer_s
         self._stall_s = stall_s
         self._refusal: RefusedByKafka | None = None
+        self._last_error = ""
         config = consumer_properties(
             connection.bootstrap, group or f"offbeat-reader-{uuid.uuid4().hex}", connection.properties
         )
@@ -190,6 +192,7 @@ class RangeReader:
                 waiting = ", ".join(f"{topic}/{number}" for topic, number in sorted(pending))
                 raise ReadStalled(
                     f"{self._connection.bootstrap_option}: no records of {waiting} arrived for {self._stall_s:.0f} s"
+                    f"{self._last_error}"
                 )
 
     def follow(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -219,6 +222,7 @@ class RangeReader:
                 final = detect_refusal(error, f"topic {message.topic()!r}")
                 if final is not None:
                     raise final
+                self._last_error = f"; {message.topic()}/{message.partition()}: {error.str()}"
         if self._refusal is not None:
             raise self._refusal
         return list(group_by_partition(good)) if good else [], ends
