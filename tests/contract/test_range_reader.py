@@ -196,10 +196,11 @@ def test_a_broker_that_does_not_answer_is_named_with_the_users_option() -> None:
 
 
 def test_a_property_that_librdkafka_refuses_is_named_without_its_secret() -> None:
-    properties = {"security.protocol": "SSL", "ssl.key.pem": "hunter2"}
+    # The one refusal in which librdkafka quotes the value of a property whose name tells of a secret.
+    properties = {"security.protocol": "SSL", "ssl.keystore.location": "/hunter2", "ssl.keystore.password": "x"}
     with pytest.raises(ConfigError, match=r"^-X: ") as caught:
         RangeReader(Connection("127.0.0.1:1", properties, properties_option="-X"), "a test", quiet=True)
-    assert "hunter2" not in str(caught.value)
+    assert "ssl.keystore.location: ***" in str(caught.value)
     with pytest.raises(ConfigError, match=r"kafka\.properties: .*nonsense"):
         RangeReader(Connection("127.0.0.1:1", {"nonsense": "x"}), "a test")
 
