@@ -228,7 +228,10 @@ def _check_columns(settings: Settings, path: Path, columns: Mapping[str, Any], l
     needed = {f"features.{i}": feature.field for i, feature in enumerate(settings.features)}
     if settings.spec.stateful:
         if settings.event.entity is None:
-            raise ConfigError("event.entity: a file has no record keys; required for rates and model.window above 1")
+            raise ConfigError(
+                "event.entity: a file has no record keys; required for rate, delta and unchanged features, and for "
+                "model.window above 1"
+            )
         needed["event.entity"] = settings.event.entity
     lines = []
     for key, field in needed.items():

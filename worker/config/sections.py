@@ -145,8 +145,8 @@ class StateSettings(_Section):
         300_000,
         ge=1,
         le=20_000_000,
-        description="How many entities a partition remembers for rates and windows; beyond that, the one seen longest "
-        "ago is forgotten.",
+        description="How many entities a partition remembers for rates, last values and windows; beyond that, the one "
+        "seen longest ago is forgotten.",
     )
     entity_idle: Duration = Field(
         604_800.0, gt=0, description="Event time after which an entity without events is forgotten."

@@ -120,4 +120,5 @@ def test_a_window_is_attached_by_entity(case: Case, monkeypatch: pytest.MonkeyPa
     text = case.refusal(file=case.file(nobody), replace=True)
     assert text == "event.entity: events.jsonl has no column 'host'; it has: id, bytes, duration, proto.name"
     case.configure(model={"window": 2}, event={})
-    assert "required for rates and model.window above 1" in case.refusal(file=case.file(few()))
+    wanted = "required for rate, delta and unchanged features, and for model.window above 1"
+    assert wanted in case.refusal(file=case.file(few()))

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.core.events.event_time import milliseconds
-from worker.core.events.spec import FeatureSpec
+from worker.core.events.spec import NUMBER_KINDS, FeatureSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """n events. `values[i]` (m,) belongs to column i of the spec or, before the rates are computed, to feature i.
+    """n events. `values[i]` (m,) belongs to column i of the spec or, before the entities are looked up, to feature i.
 
     If `lags` is None, the m = n rows are the events. With a window W, `lags` (n, W) int64 gives the row numbers of each
     event and of its entity's records before it, newest first; events share rows.
@@ -187,7 +187,8 @@ def from_table(table: Mapping[str, Sequence[Any]], spec: FeatureSpec) -> Columns
         try:
             values.append(np.array([np.nan if value is None else read(value) for value in column], np.float64))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{feature.field}: not {feature.kind}: {error}") from None
+            kind = "numeric" if feature.kind in NUMBER_KINDS else feature.kind
+            raise ValueError(f"{feature.field}: not {kind}: {error}") from None
     return Columns(tuple(values))
 
 

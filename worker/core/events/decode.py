@@ -28,22 +28,21 @@ from worker.core.events.entity_names import (
 from worker.core.events.event_time import milliseconds
 from worker.core.events.json_scanner import Scanner
 from worker.core.events.rejects import Limits, Reject, reject
-from worker.core.events.spec import FeatureSpec
+from worker.core.events.spec import NUMBER_KINDS, FeatureSpec
 
 __all__ = ["Decoded", "Decoder", "JsonDecoder", "Limits", "Reject", "decoder_for"]
 
 _NAN = float("nan")
 _SCALAR = str | int | float | bool | None
 _TYPES: dict[str, Any] = {
-    "numeric": float | None,
-    "rate": float | None,
+    **dict.fromkeys(sorted(NUMBER_KINDS), float | None),
     "boolean": bool | None,
     "categorical": _SCALAR,
     "cyclic": str | float | None,
     "time": str | float | None,
     "entity": _SCALAR,
 }
-_NUMBERS = {"numeric", "rate", "boolean"}
+_NUMBERS = NUMBER_KINDS | {"boolean"}
 
 
 @dataclass(slots=True)

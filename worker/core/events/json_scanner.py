@@ -27,10 +27,10 @@ from worker.core.events.json_record_kernel import (
     Scratch,
     scan,
 )
+from worker.core.events.spec import NUMBER_KINDS
 
 _KINDS = {
-    "numeric": NUMBER,
-    "rate": NUMBER,
+    **dict.fromkeys(sorted(NUMBER_KINDS), NUMBER),
     "boolean": BOOLEAN,
     "categorical": SCALAR,
     "entity": SCALAR,

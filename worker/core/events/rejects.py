@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from worker.core.events.event_time import milliseconds
+from worker.core.events.spec import NUMBER_KINDS
 
 _MAX_TEXT = 200
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
@@ -79,7 +80,7 @@ def _mismatch(path: str, value: Any, kind: str) -> str | None:
     if value is None:
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "numeric":
+    if kind in NUMBER_KINDS:
         if not number:
             return f"{path}: {_name(value)} where a number is expected"
         try:

@@ -16,6 +16,10 @@ Transform = Literal["none", "log", "asinh"]
 PATH = r'^[^"\\\x00-\x1f]+$'
 """No quotes, backslashes or control characters: the decoder's JSON library accepts no such names."""
 _FIELD: Any = Field(min_length=1, max_length=256, pattern=PATH, description="Dotted path of the field in the event.")
+_DERIVED_FIELD: Any = Field(
+    min_length=1, max_length=240, pattern=PATH, description="Dotted path of the field in the event."
+)
+"""Shorter than `_FIELD`, so that the name of the column that is computed from it is not too long."""
 _MISSING: Any = Field(
     default="mask",
     description="A missing or null value: `mask` imputes the training median and tells the model so, `reject` sends "
@@ -89,8 +93,48 @@ class RateFeature(_Feature):
     missing: Missing = _MISSING
 
 
+class DeltaFeature(_Feature):
+    """The difference of a number from its entity's value before: the step of a gauge, the increase of a counter. It is
+    missing for an entity's first value, and for a late record, one that is older than its entity's last value.
+    """
+
+    field: str = _DERIVED_FIELD
+    kind: Literal["delta"]
+    counter: bool = Field(
+        default=False,
+        description="Whether the number only grows until it is reset. A fall is then a reset, and the increase is the "
+        "new value itself, as in Prometheus' `increase` and `rate`.",
+    )
+    per: Literal["event", "second"] = Field(
+        default="event",
+        description="`event`: the difference itself. `second`: divided by the seconds of event time since the value "
+        "before; if no time has passed, it is missing, and the difference is added to that of the next record.",
+    )
+    transform: Transform = Field(
+        default="asinh",
+        description="Applied to the difference before scaling; `asinh` and `log` are for heavy tails of either sign.",
+    )
+    missing: Missing = _MISSING
+
+
+class UnchangedFeature(_Feature):
+    """For how many seconds of event time a number of its entity has been the same, so that a value that stands still
+    for unusually long can be seen; 0 when it changes. It is missing for an entity's first value, and for a late record,
+    one that is older than its entity's last value. Text is not supported.
+    """
+
+    field: str = _DERIVED_FIELD
+    kind: Literal["unchanged"]
+    transform: Transform = Field(default="log", description="Applied to the seconds before scaling.")
+    missing: Missing = _MISSING
+
+
+NUMBER_KINDS = frozenset({"numeric", "rate", "delta", "unchanged"})
+"""The kinds that read a number."""
+LastValueFeature = DeltaFeature | UnchangedFeature
+"""The features that compare a number with its entity's last value; each becomes one column."""
 Column = NumericFeature | CategoricalFeature | BooleanFeature | CyclicFeature
-Feature = Annotated[Column | RateFeature, Field(discriminator="kind")]
+Feature = Annotated[Column | RateFeature | LastValueFeature, Field(discriminator="kind")]
 
 
 class FeatureSpec(BaseModel):
@@ -113,17 +157,29 @@ class FeatureSpec(BaseModel):
     def rates(self) -> tuple[RateFeature, ...]:
         return tuple(feature for feature in self.features if isinstance(feature, RateFeature))
 
+    @cached_property
+    def last_values(self) -> tuple[LastValueFeature, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, LastValueFeature))
+
     @property
     def stateful(self) -> bool:
         """Whether an event's columns depend on earlier events of its entity."""
-        return bool(self.rates) or self.window > 1
+        return bool(self.rates or self.last_values) or self.window > 1
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The columns that the model sees, in order: a rate becomes those that `rate_columns` lists."""
+        """The columns that the model sees, in order: a rate becomes those that `rate_columns` lists, and a feature that
+        compares a number with its entity's last value becomes one, named after its field and kind.
+        """
         columns: list[Column] = []
         for feature in self.features:
-            columns += rate_columns(feature, self.rates) if isinstance(feature, RateFeature) else [feature]
+            if isinstance(feature, RateFeature):
+                columns += rate_columns(feature, self.rates)
+            elif isinstance(feature, LastValueFeature):
+                name = f"{feature.field}:{feature.kind}"
+                columns.append(NumericFeature(field=name, kind="numeric", transform=feature.transform))
+            else:
+                columns.append(feature)
         return tuple(columns)
 
     @cached_property

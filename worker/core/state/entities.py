@@ -1,4 +1,4 @@
-"""The memory that a partition has of its entities: decayed statistics for rates, the last records for windows.
+"""The memory that a partition has of its entities: statistics for rates, last values, and last records for windows.
 
 An event's columns are computed from this state before the event is folded into it. Everything is a fold over the
 records in offset order, whatever the batches: damped incremental statistics after Mirsky et al., "Kitsune", NDSS 2018,
@@ -6,8 +6,8 @@ section V, on the entity's own event time. Each value is clipped at five of the 
 folded in, whether its event was flagged or not, so that one event moves a baseline only a little.
 
 A late record does not move its entity's clock, and gets the weight it would have had on time. An event time ahead of
-the partition's clock counts as that clock's time. Entities are bounded by number (the one seen longest ago in the log
-is evicted) and by idle event time.
+the partition's clock counts as that clock's time (`last_value_kernel` has rules of its own for both). Entities are
+bounded by number (the one seen longest ago in the log is evicted) and by idle event time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ import numpy.typing as npt
 
 from worker.core.events.columns import Columns
 from worker.core.events.entity_names import PackedNames, pack_names
-from worker.core.events.spec import FeatureSpec, RateFeature, rate_statistics
+from worker.core.events.spec import DeltaFeature, FeatureSpec, LastValueFeature, RateFeature, rate_statistics
 from worker.core.model.scaling import apply_transform, undo_transform
 from worker.core.state.bounds import Bounds
 from worker.core.state.entity_kernel import M2, MEAN, PER_RATE, WEIGHT, Batch, Before, Rates, advance
 from worker.core.state.entity_table import EntityTable
 from worker.core.state.entity_table_kernel import LAST_CLOCK, LAST_OFFSET, LAST_TIME, SEEN
+from worker.core.state.last_value_kernel import PENDING, PER_LAST_VALUE, TIME, VALUE, LastValues
 from worker.core.state.windows import Histories
 
 _SEGMENT_ROWS = 65_536
@@ -56,7 +57,14 @@ class Entities:
             half_life_of=np.array([half_lives.index(rate.half_life * 1_000.0) for rate in spec.rates], np.int64),
             decay=np.empty(len(half_lives)),
         )
-        self._table = EntityTable(len(spec.rates), len(half_lives) + PER_RATE * len(spec.rates), bounds.entities)
+        deltas = [feature if isinstance(feature, DeltaFeature) else None for feature in spec.last_values]
+        self._asked = LastValues(
+            unchanged=np.array([delta is None for delta in deltas], np.bool_),
+            counter=np.array([delta is not None and delta.counter for delta in deltas], np.bool_),
+            per_second=np.array([delta is not None and delta.per == "second" for delta in deltas], np.bool_),
+        )
+        sums = len(half_lives) + PER_RATE * len(spec.rates) + PER_LAST_VALUE * len(spec.last_values)
+        self._table = EntityTable(len(spec.rates), sums, bounds.entities)
         self._statistics = [rate_statistics(rate, spec.rates) for rate in spec.rates]
         self._histories = Histories(spec) if spec.window > 1 else None
 
@@ -80,8 +88,15 @@ class Entities:
         """
         if not len(offsets):
             return ObservedColumns(Columns.empty(self._spec), 0, 0)
-        values = self._values(columns)
-        rows, before = self._advance(names, Batch(np.minimum(times, clock), clock, offsets, values))
+        batch = Batch(
+            times=np.minimum(times, clock),
+            event_times=times,
+            clock=clock,
+            offsets=offsets,
+            values=self._values(columns),
+            numbers=self._numbers(columns),
+        )
+        rows, before = self._advance(names, batch)
         observed = self._columns(columns, before)
         if self._histories is not None:
             self._histories.grow(len(self._table.rows))
@@ -97,6 +112,15 @@ class Entities:
             row[:] = np.clip(apply_transform(column, rate.transform), -_LARGEST, _LARGEST)
         return values
 
+    def _numbers(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """The numbers that are compared with their entities' last values, (last values, n)."""
+        numbers = np.empty((len(self._spec.last_values), len(columns)))
+        decoded = zip(self._spec.features, columns.values, strict=True)
+        chosen = (column for feature, column in decoded if isinstance(feature, LastValueFeature))
+        for row, column in zip(numbers, chosen, strict=True):
+            row[:] = column
+        return numbers
+
     def _advance(self, names: PackedNames, batch: Batch) -> tuple[npt.NDArray[np.int64], Before]:
         """Fold n records; return the row of each record's entity (n,), and the statistics before each record."""
         (rates, n), half_lives = batch.values.shape, len(self._rates.half_lives)
@@ -107,20 +131,23 @@ class Entities:
             mean=np.empty((rates, n)),
             deviation=np.empty((rates, n)),
             change=np.empty((rates, n)),
+            compared=np.empty(batch.numbers.shape),
         )
         packed, rows = self._table.find(names if names.hashes is not None else names.with_hashes())
-        bounds = self._bounds
-        advance(packed, batch, bounds.entities, bounds.idle_ms, self._table.arrays, self._rates, rows, before)
+        bounds, table = self._bounds, self._table.arrays
+        advance(packed, batch, bounds.entities, bounds.idle_ms, table, self._rates, self._asked, rows, before)
         return rows, before
 
     def _columns(self, decoded: Columns, before: Before) -> Columns:
         """The columns in the order of `spec.columns`."""
         columns: list[npt.NDArray[Any]] = []
-        rates = enumerate(self._statistics)
+        rates, compared = enumerate(self._statistics), iter(before.compared)
         for feature, column in zip(self._spec.features, decoded.values, strict=True):
             if isinstance(feature, RateFeature):
                 r, statistics = next(rates)
                 columns += [self._statistic(name, r, before) for name in statistics]
+            elif isinstance(feature, LastValueFeature):
+                columns.append(next(compared))
             else:
                 columns.append(column)
         return Columns(tuple(columns))
@@ -171,11 +198,15 @@ class Entities:
 
     def _stored_columns(self, rows: npt.NDArray[np.int64], sums: npt.NDArray[np.float64]) -> list[npt.NDArray[Any]]:
         """The columns of a table's rows that a segment stores, as views: the times and offset of the last record, the
-        counts of values; then of the sums the counts of records, and the weights, means and squares of the rates.
+        counts of values; then of the sums the counts of records, and the weights, means and squares of the rates; then,
+        if features compare with last values, what is remembered of those.
         """
         first = len(self._rates.half_lives)
-        of_rates = [sums[:, first + column :: PER_RATE] for column in (WEIGHT, MEAN, M2)]
-        return [*(rows[:, column] for column in _LAST_RECORD), rows[:, SEEN:], sums[:, :first], *of_rates]
+        last = first + PER_RATE * len(self._spec.rates)
+        of_rates = [sums[:, first + column : last : PER_RATE] for column in (WEIGHT, MEAN, M2)]
+        of_last = [sums[:, last + column :: PER_LAST_VALUE] for column in (VALUE, TIME, PENDING)]
+        plain = [*(rows[:, column] for column in _LAST_RECORD), rows[:, SEEN:], sums[:, :first], *of_rates]
+        return [*plain, *of_last] if self._spec.last_values else plain
 
     def load(self, segments: Sequence[bytes], oldest: int) -> None:
         """Fill an empty table from `capture`'s segments, older first. Raises ValueError if one is damaged."""

@@ -29,8 +29,10 @@ from worker.core.state.entity_table_kernel import (
     prefetch,
     unlink,
 )
+from worker.core.state.last_value_kernel import LAST_VALUES, PER_LAST_VALUE, VALUE, LastValues, compare_with_last
 
-# The columns of `sums`: a decayed count for each half-life, then PER_RATE columns for each rate.
+# The columns of `sums`: a decayed count for each half-life, then PER_RATE columns for each rate, then PER_LAST_VALUE
+# for each feature that compares a number with its entity's last value.
 WEIGHT, MEAN, M2, PER_RATE = range(4)
 WARM = 8
 """How many values an entity needs before its own deviation is used, to clip values and to compare them."""
@@ -42,14 +44,25 @@ _TINY = 1e-9
 
 Rates = namedtuple("Rates", ["half_lives", "half_life_of", "decay"])
 """`half_lives` (H,) in ms, `half_life_of` (R,) each rate's place among them; `decay` (H,) is scratch memory."""
-Batch = namedtuple("Batch", ["times", "clock", "offsets", "values"])
-"""n records in offset order: `times` and `clock` (n,) in ms, `offsets` (n,), `values` (R, n) of the rates."""
-Before = namedtuple("Before", ["fresh", "gap", "count", "mean", "deviation", "change"])
+Batch = namedtuple("Batch", ["times", "event_times", "clock", "offsets", "values", "numbers"])
+"""n records in offset order: `event_times` (n,) in ms, `clock` (n,) the partition's time, `times` (n,) the earlier of
+the two; `offsets` (n,), `values` (R, n) of the rates, `numbers` (L, n) to compare with last values.
+"""
+Before = namedtuple("Before", ["fresh", "gap", "count", "mean", "deviation", "change", "compared"])
 """What was known of its entity before each of n records: `fresh` (n,) whether the entity was unknown, `gap` (n,) in
-seconds since its last record, `count` (H, n), the others (R, n).
+seconds since its last record, `count` (H, n); `compared` (L, n) how its numbers compare with the last values; the
+others (R, n).
 """
 _RATES = group_type(Rates, half_lives=f8[::1], half_life_of=i8[::1], decay=f8[::1])
-_BATCH = group_type(Batch, times=i8[::1], clock=i8[::1], offsets=i8[::1], values=f8[:, ::1])
+_BATCH = group_type(
+    Batch,
+    times=i8[::1],
+    event_times=i8[::1],
+    clock=i8[::1],
+    offsets=i8[::1],
+    values=f8[:, ::1],
+    numbers=f8[:, ::1],
+)
 _BEFORE = group_type(
     Before,
     fresh=b1[::1],
@@ -58,6 +71,7 @@ _BEFORE = group_type(
     mean=f8[:, ::1],
     deviation=f8[:, ::1],
     change=f8[:, ::1],
+    compared=f8[:, ::1],
 )
 
 
@@ -112,6 +126,18 @@ def _update_sums(i: int, row: int, behind: int, table: Table, rates: Rates, batc
         _update_rate(i, r, batch.values[r, i], share, row, first, table, before)
 
 
+@compiled(void(i8, i8, i8, TABLE, LAST_VALUES, _BATCH, _BEFORE), inline=True)
+def _compare(i: int, row: int, first: int, table: Table, asked: LastValues, batch: Batch, before: Before) -> None:
+    """Compare record `i` with the last values in its row, whose columns of `sums` begin at `first`."""
+    time, clock = batch.event_times[i], batch.clock[i]
+    for feature in range(len(asked.unchanged)):
+        at = first + PER_LAST_VALUE * feature
+        if before.fresh[i]:
+            table.sums[row, at + VALUE] = math.nan
+        x = batch.numbers[feature, i]
+        before.compared[feature, i] = compare_with_last(x, time, clock, row, at, feature, asked, table)
+
+
 @compiled(i8(i8, i8, i8, NAMES, TABLE, _BATCH, _BEFORE), inline=True)
 def _place(i: int, row: int, capacity: int, names: Names, table: Table, batch: Batch, before: Before) -> int:
     """The row of record `i`'s entity, which is `row`, or a new one if that is -1; it becomes the one seen last."""
@@ -132,7 +158,7 @@ def _place(i: int, row: int, capacity: int, names: Names, table: Table, batch: B
     return row
 
 
-@compiled(void(NAMES, _BATCH, i8, i8, TABLE, _RATES, i8[::1], _BEFORE))
+@compiled(void(NAMES, _BATCH, i8, i8, TABLE, _RATES, LAST_VALUES, i8[::1], _BEFORE))
 def advance(
     names: Names,
     batch: Batch,
@@ -140,6 +166,7 @@ def advance(
     idle_ms: int,
     table: Table,
     rates: Rates,
+    asked: LastValues,
     found: Ints,
     before: Before,
 ) -> None:
@@ -149,6 +176,7 @@ def advance(
     `capacity` entities, none of them idle for longer than `idle_ms`; it has free rows for all that are new.
     """
     state, rows = table.state[0], table.rows
+    first = len(rates.half_lives) + PER_RATE * len(rates.half_life_of)
     state.evicted = 0
     state.late = 0
     for i in range(len(found)):
@@ -169,3 +197,4 @@ def advance(
         else:
             rows[row, LAST_TIME] = batch.times[i]
         _update_sums(i, row, behind, table, rates, batch, before)
+        _compare(i, row, first, table, asked, batch, before)
