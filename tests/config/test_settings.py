@@ -120,7 +120,8 @@ def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
     text = "stream: s\nfeatures:\n  - {field: a, kind: text}\n  - {field: b, kind: numeric, transfrom: log}\n"
     text += "  - {field: c, kind: rate}\n"
     message = refusal(tmp_path, text)
-    assert "features.0: 'text' is not allowed; allowed: numeric, categorical, boolean, cyclic, rate" in message
+    kinds = "numeric, categorical, boolean, cyclic, rate, delta, unchanged"
+    assert f"features.0: 'text' is not allowed; allowed: {kinds}" in message
     assert "features.2.half_life: required" in message
     assert "features.1.transfrom: unknown key" in message
     assert len(message.splitlines()) == 3
@@ -129,6 +130,27 @@ def test_features_are_checked_one_by_one(tmp_path: Path) -> None:
     twice = refusal(tmp_path, BASE + "  - {field: a, kind: numeric}\n")
     assert "features.1: 'a' as numeric is there twice" in twice
     assert "features" in refusal(tmp_path, "stream: s\n")
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ("kind: delta, per: minute", "features.0.per: 'minute' is not allowed; allowed: event or second"),
+        ("kind: delta, counter: maybe", "features.0.counter: 'maybe' is not allowed"),
+        ("kind: delta, half_life: 60s", "features.0.half_life: unknown key; allowed here: field, kind, counter, per"),
+        ("kind: unchanged, counter: true", "features.0.counter: unknown key; allowed here: field, kind, transform"),
+        ("kind: delta}\n  - {field: x, kind: delta, per: second", "features.1: 'x' as delta is there twice"),
+    ],
+)
+def test_features_that_compare_with_the_last_value_are_checked(tmp_path: Path, feature: str, message: str) -> None:
+    assert message in refusal(tmp_path, f"stream: s\nfeatures:\n  - {{field: x, {feature}}}\n")
+
+
+def test_the_longest_field_has_a_name_for_its_column(tmp_path: Path) -> None:
+    text = "stream: s\nfeatures: [{field: %s, kind: delta}, {field: %s, kind: unchanged}]\n"
+    path = "x" * 240
+    assert loaded(tmp_path, text % (path, path)).spec.names == (f"{path}:delta", f"{path}:unchanged")
+    assert "features.1.field" in refusal(tmp_path, text % ("x", "x" * 241))
 
 
 def test_a_key_named_like_a_kind_of_feature_is_named_in_full(tmp_path: Path) -> None:

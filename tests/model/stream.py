@@ -27,7 +27,12 @@ SETTINGS = Settings.model_validate(
     {
         "stream": "events",
         "event": {"entity": "host", "time": "ts"},
-        "features": [*FEATURES, {"field": "bytes", "kind": "rate", "half_life": "60s"}],
+        "features": [
+            *FEATURES,
+            {"field": "bytes", "kind": "rate", "half_life": "60s"},
+            {"field": "bytes", "kind": "delta", "per": "second"},
+            {"field": "duration", "kind": "unchanged"},
+        ],
         "alerts": {"cooldown": "60s"},
         "state": {"snapshot_every": "1s", "entities": 5},
     }

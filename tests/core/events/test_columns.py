@@ -115,3 +115,6 @@ def test_a_table_is_read_by_field_and_an_absent_field_is_missing() -> None:
     assert read.values[2].tolist() == [5.0, 7.0]
     with pytest.raises(ValueError, match="n: not numeric"):
         from_table({"n": ["x"]}, SPEC)
+    for kind in ("delta", "unchanged"):
+        with pytest.raises(ValueError, match="n: not numeric"):
+            from_table({"n": ["x"]}, FeatureSpec.model_validate({"features": [{"field": "n", "kind": kind}]}))

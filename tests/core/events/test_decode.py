@@ -92,6 +92,23 @@ def test_a_bad_record_is_a_reject_with_its_reason(value: bytes, reason: str) -> 
     assert any(text.startswith(reason) for text in decoded.rejects[0].reasons), decoded.rejects[0].reasons
 
 
+@pytest.mark.parametrize("kind", [{"kind": "rate", "half_life": "60s"}, {"kind": "delta"}, {"kind": "unchanged"}])
+def test_a_feature_of_a_numbers_past_reads_numbers_alone(kind: dict[str, str]) -> None:
+    features = [{"field": "n", **kind}, {"field": "n", "kind": "numeric"}]
+    spec = FeatureSpec.model_validate({"features": features, "entity": "host"})
+    values = [b'{"n": 1.5}', b'{"n": "on"}', b'{"n": null}', b'{"n": true}']
+    decoded = decoder_for("json", spec, Limits()).decode(values)
+    for column in decoded.columns.values:
+        np.testing.assert_array_equal(column, [1.5, np.nan])
+    assert [reject.reasons for reject in decoded.rejects] == [
+        ("n: text where a number is expected",),
+        ("n: true or false where a number is expected",),
+    ]
+    words = FeatureSpec.model_validate({"features": [features[0], {"field": "n", "kind": "categorical"}]})
+    with pytest.raises(ValueError, match=f"n: cannot be read as {kind['kind']} and as categorical at once"):
+        decoder_for("json", words, Limits())
+
+
 def test_each_field_gives_its_own_reason() -> None:
     (reject,) = decoder().decode([one(n="x", flag="y", net={"proto": {}})]).rejects
     assert [reason.split(":")[0] for reason in reject.reasons] == ["n", "flag", "net.proto"]

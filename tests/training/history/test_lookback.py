@@ -25,7 +25,12 @@ def settings(**sections: Any) -> Settings:
     plain = {
         "stream": "s",
         "event": {"entity": "host", "time": "ts"},
-        "features": [{"field": "n", "kind": "numeric"}, {"field": "n", "kind": "rate", "half_life": "60s"}],
+        "features": [
+            {"field": "n", "kind": "numeric"},
+            {"field": "n", "kind": "rate", "half_life": "60s"},
+            {"field": "n", "kind": "delta", "counter": True, "per": "second"},
+            {"field": "n", "kind": "unchanged"},
+        ],
     }
     return Settings.model_validate(plain | sections)
 
