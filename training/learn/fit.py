@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from training.learn.closed_form import fit_conditional, fit_marginal
+from training.learn.trim import select_trusted
 from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
 from worker.core.events.spec import FeatureSpec
@@ -26,6 +27,8 @@ LEAST_ROWS = 16
 WORST_SHARE = 0.05
 """The share of rows that the first model of a stream is not fitted on: nobody vouches that they hold no anomalies."""
 FREEDOM = 1.0
+ROUNDS_COLD = 2
+"""How often a new network is trained once more, without the rows that stood out after the training before."""
 _BATCH = 64
 _STEPS_COLD, _STEPS_WARM, _STEPS_MOST = 600, 300, 4_000
 _RATE_COLD, _RATE_WARM, _RATE_LAST = 5e-3, 2e-3, 0.1
@@ -60,8 +63,9 @@ def fit(
     """Fit on n rows in time order.
 
     Without a `parent`, the `WORST_SHARE` of the rows with the largest conditional errors is left out. With a `parent`
-    of the same kind, the autoencoder begins with its weights, adapted to the new encoder. The same rows and seed give
-    the same weights, and torch's global generator is left alone. Raises ValueError for fewer than `LEAST_ROWS` rows.
+    of the same kind, the autoencoder begins with its weights, adapted to the new encoder. It is never trained on rows
+    that stand out (`training.learn.trim`). The same rows and seed give the same weights, and torch's global generator
+    is left alone. Raises ValueError for fewer than `LEAST_ROWS` rows.
     """
     if len(columns) < LEAST_ROWS:
         raise ValueError(f"{len(columns)} rows are too few to fit on; at least {LEAST_ROWS}")
@@ -72,11 +76,14 @@ def fit(
     encoder = Encoder.fit(spec, columns, parent.encoder if parent is not None else None)
     encoded = encoder.transform(columns)
     if parent is not None and warm:
-        network, steps, rate = rebase(parent, encoder, generator), _STEPS_WARM, _RATE_WARM
+        network, rounds = rebase(parent, encoder, generator), 1
     else:
-        network = KINDS[kind](encoder.layout, generator)
-        steps, rate = min(max(_STEPS_COLD, _PASSES * len(columns) // _BATCH), _STEPS_MOST), _RATE_COLD
-    loss = descend(network, encoder.layout, encoded, steps, rate, generator, progress)
+        network, rounds = KINDS[kind](encoder.layout, generator), ROUNDS_COLD
+        steps = min(max(_STEPS_COLD, _PASSES * len(columns) // _BATCH), _STEPS_MOST)
+        descend(network, encoder.layout, encoded, steps, _RATE_COLD, generator, progress)
+    for _ in range(rounds):
+        trusted = encoded.take(select_trusted(network, encoder.layout, encoded))
+        loss = descend(network, encoder.layout, trusted, _STEPS_WARM, _RATE_WARM, generator, progress)
     tensors = {f"autoencoder.{name}": tensor.detach().clone() for name, tensor in network.state_dict().items()}
     tensors |= fit_conditional(encoder.layout, encoded) | fit_marginal(encoder.layout, encoded)
     return Fitted(encoder, kind, tensors, loss)

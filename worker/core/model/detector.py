@@ -25,7 +25,7 @@ from worker.core.model.serving_layers import convert
 from worker.core.model.tiles import to_rows, to_tiles
 
 MEMBERS = ("autoencoder", "conditional", "marginal")
-EXPONENTS = (2 / 7, 3 / 7, 2 / 7)
+EXPONENTS = (0.4, 0.35, 0.25)
 BLAME = (0.05, 1.0, 1.0)
 """The weight of each member in the blame of a feature. The conditional and the marginal error of a feature depend on it
 far more than on the others; an outlier disturbs the autoencoder's whole output, so that member only breaks ties.

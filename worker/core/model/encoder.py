@@ -34,6 +34,10 @@ class Encoded:
     missing: npt.NDArray[np.bool_]
     out_of_range: npt.NDArray[np.bool_]
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Encoded:
+        """The rows at these places."""
+        return Encoded(self.x[rows], self.codes[rows], self.missing[rows], self.out_of_range[rows])
+
 
 class Encoder:
     """Immutable once fitted; `to_json` and `from_json` round-trip to the same bits.

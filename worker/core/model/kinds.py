@@ -37,14 +37,14 @@ class UndercompleteAutoencoder(Autoencoder):
 class DenoisingAutoencoder(Autoencoder):
     """The network reconstructs the clean row from a corrupted one.
 
-    Numbers get Gaussian noise with a standard deviation of 1, and each feature is swapped with another row's with
-    probability one half, which keeps its marginal distribution.
+    Numbers get Gaussian noise with half their own standard deviation, and each feature is swapped with another row's
+    with probability 0.2, which keeps its marginal distribution.
     Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11, 2010, section 3.
     """
 
     kind = "denoising"
-    noise = 1.0
-    swap = 0.5
+    noise = 0.5
+    swap = 0.2
 
     def corrupt(self, x: Tensor, layout: Layout, generator: torch.Generator) -> Tensor:
         numbers = torch.from_numpy(layout.lagged(layout.numeric_starts, layout.window))
