@@ -14,6 +14,7 @@ import numpy as np
 from tests.benchmarks.labelled import SETS
 from tests.benchmarks.streams import gateway, logins, payments, sensors, shipments
 from tests.benchmarks.streams.anomalies import Stream
+from tests.benchmarks.streams.aside import clicks, jobs, resolver, ward, warehouse
 from tests.benchmarks.streams.draws import Random
 
 EVENTS = 20_000
@@ -25,8 +26,14 @@ MAKERS: dict[str, Maker] = {
     "logins": logins.make,
     "payments": payments.make,
     "shipments": shipments.make,
+    "resolver": resolver.make,
+    "warehouse": warehouse.make,
+    "clicks": clicks.make,
+    "ward": ward.make,
+    "jobs": jobs.make,
 }
-OPEN = ("checkouts", *MAKERS)
+ASIDE = ("resolver", "warehouse", "clicks", "ward", "jobs")
+OPEN = ("checkouts", *(name for name in MAKERS if name not in ASIDE))
 
 
 def load(name: str, seed: int = 0, events: int = EVENTS) -> Stream:
