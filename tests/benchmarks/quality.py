@@ -107,7 +107,8 @@ def row(name: str, figures: Figures, groups: dict[str, list[str]]) -> str:
     if len(groups) > 1:
         cells.append(_mean(figures))
     cells += ["{:.3f} / {:.3f}".format(*found.mean(0)) for found in figures]
-    return f"| {name} | {' | '.join(cells)} |"
+    shown = name.replace("|", r"\|")  # mean |z| would be three cells
+    return f"| {shown} | {' | '.join(cells)} |"
 
 
 def _mean(figures: Figures) -> str:
