@@ -73,7 +73,8 @@ def test_events_survive_json_and_name_no_kind(name: str, tmp_path: Path) -> None
 
 
 def test_planting_changes_the_rows_of_the_truth_alone() -> None:
-    before = flat_events({"id": range(6_000), "a.n": np.zeros(6_000), "a.level": ["x", "y"] * 3_000})
+    levels = ["y" if row % 230 else "x" for row in range(6_000)]  # 13 events from row 3,000 on, of which 12 are wanted
+    before = flat_events({"id": range(6_000), "a.n": np.zeros(6_000), "a.level": levels})
     after = [dict(event) for event in before]
     kinds = [
         Kind("one", lambda event, other, rng: event.update({"a.n": 1.0}), lambda event: event["a.level"] == "x"),
