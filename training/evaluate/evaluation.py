@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.evaluate.noise_control import Arrivals
 from training.evaluate.prequential import Outcome, Progress, evaluate, one_second_per_row, warmup_rows
-from training.evaluate.ranking_metrics import ranking
+from training.evaluate.summary import summarize
 from training.history.lookback import featurize_rows
 from training.profile.infer import infer_features
 from training.profile.leaks import looks_like_label
@@ -43,16 +44,15 @@ class Options:
 class Evaluation:
     """The outcome for a file of n rows, and everything that a report needs.
 
-    `name` is the file's name. `columns` holds all rows as the model saw them, `entities` the entity of each row, and
-    `times` (n,) int64 its event time in ms since 1970; None if the file has no times.
+    `name` is the file's name. `columns` holds all rows as the model saw them, and `timed` says whether the file has
+    event times: without them one second a row is assumed.
     """
 
     name: str
     settings: Settings
     table: Table
     columns: Columns
-    entities: list[str | None]
-    times: npt.NDArray[np.int64] | None
+    timed: bool
     outcome: Outcome
     summary: dict[str, Any]
 
@@ -69,22 +69,16 @@ def run(options: Options, progress: Progress | None = None, say: Say = lambda _:
         raise ConfigError(f"{options.path}: {error}") from None
     entities = [category(value) for value in table.columns.get(spec.entity or "", [None] * table.rows)]
     times = _parse_times(options.path, table, spec.time)
+    assumed = times if times is not None else one_second_per_row(table.rows)
     try:
-        assumed = times if times is not None else one_second_per_row(table.rows)
         columns = featurize_rows(settings, columns, entities, assumed)
-        outcome = evaluate(settings, columns, warmup=warmup, seed=options.seed, times=times, progress=progress)
+        arrivals = Arrivals.of(entities, assumed)
+        outcome = evaluate(settings, columns, warmup=warmup, seed=options.seed, arrivals=arrivals, progress=progress)
     except ValueError as error:
         raise ConfigError(f"{options.path}: {error}") from None
-    return Evaluation(
-        options.path.name,
-        settings,
-        table,
-        columns,
-        entities,
-        times,
-        outcome,
-        _summary(options, settings, table, outcome),
-    )
+    timed = times is not None
+    summary = summarize(settings, table, outcome, timed=timed, seed=options.seed)
+    return Evaluation(options.path.name, settings, table, columns, timed, outcome, summary)
 
 
 def _resolve_settings(options: Options, table: Table, warmup: int, say: Say) -> Settings:
@@ -117,46 +111,3 @@ def _parse_times(path: Path, table: Table, field: str | None) -> npt.NDArray[np.
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{path}: row {row}: {field}: not a valid time: {error}") from None
     return times
-
-
-def _summary(options: Options, settings: Settings, table: Table, outcome: Outcome) -> dict[str, Any]:
-    scored = len(outcome.error)
-    labels = None if table.labels is None else table.labels[outcome.first :]
-    seconds = outcome.learn_seconds + outcome.score_seconds
-    return {
-        **ranking(labels, outcome.error),
-        "events": table.rows,
-        "scored": scored,
-        "anomalies": None if labels is None else int(labels.sum()),
-        "events_per_second": round(scored / max(seconds, 1e-9), 1),
-        "scored_per_second": round(scored / max(outcome.score_seconds, 1e-9), 1),
-        "learn_seconds": round(outcome.learn_seconds, 3),
-        "score_seconds": round(outcome.score_seconds, 3),
-        "alert_rate_target": settings.threshold.alert_rate,
-        "alert_rate_observed": float(outcome.flagged.mean()),
-        **_alert_metrics(labels, outcome.flagged),
-        "warmup": outcome.first,
-        "versions": len(outcome.served),
-        "rejected": outcome.rejected,
-        "kind": settings.model.kind,
-        "window": settings.model.window,
-        "features": len(settings.features),
-        "seed": options.seed,
-        "ranked_by": "reconstruction_error",
-    }
-
-
-def _alert_metrics(labels: npt.NDArray[np.bool_] | None, flagged: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    """Precision, recall and false-positive rate of the flagged rows; `labels` and `flagged` are (n,)."""
-    if labels is None:
-        return dict.fromkeys(("precision", "recall", "false_positive_rate"))
-    hits = int((labels & flagged).sum())
-
-    def share(part: int, whole: int) -> float | None:
-        return part / whole if whole else None
-
-    return {
-        "precision": share(hits, int(flagged.sum())),
-        "recall": share(hits, int(labels.sum())),
-        "false_positive_rate": share(int((flagged & ~labels).sum()), int((~labels).sum())),
-    }

@@ -14,17 +14,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from training.evaluate.noise_control import Arrivals
 from training.learn.corpus import corpus_of
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
-from worker.core.events.event_time import EventTimes
+from worker.core.events.decode import Decoded
+from worker.core.events.entity_names import AttributeNames
 from worker.core.model.detector import Detector
 from worker.core.model.serving_model import ServingModel, Signatures, Versions
 from worker.core.model.threshold import Threshold
+from worker.core.state.incidents import IncidentChange
 from worker.core.state.partition_state import PartitionState, ScoredRows
-from worker.core.step import Featurized, score
+from worker.core.step import Featurized, flagged_records, score
 
 MIN_WARMUP, MAX_WARMUP, WARMUP_SHARE = 32, 2_048, 0.05
 _CHUNK = 4_096
@@ -37,11 +40,12 @@ Progress = Callable[[int, int, int], None]
 
 @dataclass(slots=True)
 class Outcome:
-    """The scores of n rows, those from row `first` on.
+    """The scores of n rows, those from row `first` on, and their arrivals.
 
     `error` (n,) float32; `members` (n, 3) float32, the errors of the three members that it combines; `p_value` (n,)
-    float64; `flagged` (n,) bool; `version` (n,) int64, the version that scored each row. `served` holds detector and
-    threshold of each version that served. `rejected` counts the challengers that the gate rejected.
+    float64; `flagged` (n,) bool; `alerted` (n,) bool, the flagged rows that the worker would have published as alerts;
+    `version` (n,) int64, the version that scored each row. `served` holds detector and threshold of each version that
+    served. `rejected` counts the challengers that the gate rejected.
     """
 
     first: int
@@ -49,7 +53,9 @@ class Outcome:
     members: npt.NDArray[np.float32]
     p_value: npt.NDArray[np.float64]
     flagged: npt.NDArray[np.bool_]
+    alerted: npt.NDArray[np.bool_]
     version: npt.NDArray[np.int64]
+    arrivals: Arrivals
     served: dict[int, tuple[Detector, Threshold]] = field(default_factory=dict)
     learn_seconds: float = 0.0
     score_seconds: float = 0.0
@@ -72,17 +78,19 @@ def evaluate(
     *,
     warmup: int,
     seed: int,
-    times: npt.NDArray[np.int64] | None = None,
+    arrivals: Arrivals | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Evaluate the rows of `columns` in order.
 
-    `times` (rows,) int64 are the event times in ms; the default is one second per row. Raises ValueError if the warm-up
-    is too small to train on, or leaves no row to score.
+    `arrivals` are of all rows; by default they are one second apart and of one entity. Incidents begin with the first
+    scored row. Raises ValueError if the warm-up is too small to train on, or leaves no row to score.
     """
     if not MIN_WARMUP <= warmup < len(columns):
         raise ValueError(f"a warm-up of {warmup} rows; allowed: {MIN_WARMUP} to {len(columns) - 1} of {len(columns)}")
-    run = _Run(settings, columns, times, warmup, seed)
+    if arrivals is None:
+        arrivals = Arrivals.of([None] * len(columns), one_second_per_row(len(columns)))
+    run = _Run(settings, columns, arrivals, warmup, seed)
     run.learn_first()
     while run.at < len(columns):
         run.score_until(min(len(columns), run.at + due_after(run.at, settings.fine_tune.events)), progress)
@@ -92,12 +100,10 @@ def evaluate(
 
 
 class _Run:
-    def __init__(
-        self, settings: Settings, columns: Columns, times: npt.NDArray[np.int64] | None, warmup: int, seed: int
-    ) -> None:
+    def __init__(self, settings: Settings, columns: Columns, arrivals: Arrivals, warmup: int, seed: int) -> None:
         self._settings = settings
         self._columns = columns
-        self._times = times if times is not None else one_second_per_row(len(columns))
+        self._arrivals = arrivals
         self._seed = seed
         self.at = warmup
         n = len(columns) - warmup
@@ -107,9 +113,12 @@ class _Run:
             np.empty((n, 3), np.float32),
             np.empty(n),
             np.empty(n, np.bool_),
+            np.zeros(n, np.bool_),
             np.empty(n, np.int64),
+            arrivals.take(slice(warmup, None)),
         )
-        self._state = PartitionState(settings.spec, f"evaluate-{seed}", 0, 0, 0)
+        cooldown_ms = int(settings.alerts.cooldown * 1000)
+        self._state = PartitionState(settings.spec, f"evaluate-{seed}", 0, 0, cooldown_ms)
         self._versions = 0
         self._serving: Trained | None = None
         self._model: ServingModel | None = None
@@ -172,18 +181,34 @@ class _Run:
     def _fold(self, start: int, stop: int) -> ScoredRows:
         """Score rows and fold them into the partition's state, as the worker does."""
         assert self._model is not None
-        offsets, times = np.arange(start, stop, dtype=np.int64), self._times[start:stop]
+        offsets, arrived = np.arange(start, stop, dtype=np.int64), self._arrivals.take(slice(start, stop))
         featurized = Featurized(
-            index=offsets.astype(np.intp),
+            index=np.arange(stop - start, dtype=np.intp),
             offsets=offsets,
             timestamps=np.full(stop - start, -1, np.int64),
-            times=EventTimes(times, np.maximum.accumulate(times), 0),
+            times=arrived.times,
             columns=self._columns.take(slice(start, stop)),
         )
         _, scores, rows = score(self._model, featurized)
-        if start >= self.outcome.first:
-            place = slice(start - self.outcome.first, stop - self.outcome.first)
-            self.outcome.members[place] = scores.members
-        self._state.fold(rows, ())
+        first = self.outcome.first
+        if start >= first:
+            self.outcome.members[start - first : stop - first] = scores.members
+            self._alert(self._model, featurized, rows, arrived)
+        else:
+            self._state.fold(rows, ())
         self._state.next_offset = stop
         return rows
+
+    def _alert(self, model: ServingModel, featurized: Featurized, rows: ScoredRows, arrived: Arrivals) -> None:
+        """Fold scored rows with the evidence of the flagged ones, and note which of them are published."""
+        decoded = Decoded(
+            index=featurized.index,
+            columns=featurized.columns,
+            times=arrived.times.times.astype(np.float64),
+            rejects=[],
+            tombstones=0,
+            names=AttributeNames(lambda entity: entity, arrived.entities),
+        )
+        for change in self._state.fold(rows, flagged_records(model, decoded, featurized, rows, lambda _: None)):
+            if isinstance(change, IncidentChange):
+                self.outcome.alerted[change.record.offset - self.outcome.first] = change.publish

@@ -1,17 +1,16 @@
-"""Writes an evaluation as an HTML page: collects what `training.report` draws."""
+"""An evaluation as an HTML page: collects what `training.report` draws."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from training.evaluate.evaluation import Evaluation
+from training.evaluate.explained import explain_places
+from training.evaluate.missed import missed_anomalies
 from training.report import Report, TopAlert, render
 from worker.core.alerts.alert import rfc3339
-from worker.core.alerts.contributions import explain
 from worker.core.model.detector import Detector
 from worker.core.model.threshold import score_of
 
@@ -19,8 +18,8 @@ TOP_ALERTS = 20
 _CHUNK = 8_192
 
 
-def write(evaluation: Evaluation, path: Path) -> None:
-    """Write the page. Raises OSError if the file cannot be written."""
+def page_of(evaluation: Evaluation) -> bytes:
+    """The page in UTF-8."""
     outcome, table = evaluation.outcome, evaluation.table
     rows = outcome.first + np.arange(len(outcome.error))
     code, axes = _code_map(evaluation, outcome.served[max(outcome.served)][0])
@@ -28,6 +27,7 @@ def write(evaluation: Evaluation, path: Path) -> None:
         title=evaluation.name,
         summary=evaluation.summary,
         rows=rows,
+        times=outcome.arrivals.times.times if evaluation.timed else None,
         score=score_of(outcome.p_value),
         error=outcome.error,
         flagged=outcome.flagged,
@@ -35,36 +35,31 @@ def write(evaluation: Evaluation, path: Path) -> None:
         versions=outcome.version,
         code=code,
         code_axes=axes,
-        alerts=[_alert(evaluation, int(place)) for place in _top_alerts(evaluation)],
+        alerts=_top_alerts(evaluation),
+        missed=missed_anomalies(evaluation),
     )
-    path.write_text(render(page), encoding="utf-8")
+    return render(page).encode("utf-8")
 
 
-def _top_alerts(evaluation: Evaluation) -> npt.NDArray[np.intp]:
-    """Indices of the flagged rows with the largest errors, largest first."""
-    error = np.where(evaluation.outcome.flagged, evaluation.outcome.error, -1.0)
-    order = np.argsort(-error, kind="stable")[:TOP_ALERTS]
-    return order[error[order] >= 0]
-
-
-def _alert(evaluation: Evaluation, place: int) -> TopAlert:
-    outcome = evaluation.outcome
-    row = outcome.first + place
-    detector, _ = outcome.served[int(outcome.version[place])]
-    one = evaluation.columns.take(np.array([row]))
-    scores = detector.score(detector.encoder.transform(one))
-    [found] = explain(detector, scores, one, np.zeros(1, np.intp))
-    labels, times = evaluation.table.labels, evaluation.times
-    return TopAlert(
-        row=row,
-        entity=evaluation.entities[row],
-        event_time=None if times is None else rfc3339(int(times[row])),
-        score=float(score_of(outcome.p_value[place : place + 1])[0]),
-        p_value=float(outcome.p_value[place]),
-        error=float(outcome.error[place]),
-        anomalous=None if labels is None else bool(labels[row]),
-        features=[msgspec.to_builtins(contribution) for contribution in found],
-    )
+def _top_alerts(evaluation: Evaluation) -> list[TopAlert]:
+    """The flagged rows with the highest scores, highest first; among equal ones, those with the largest errors."""
+    outcome, labels = evaluation.outcome, evaluation.table.labels
+    flagged = np.flatnonzero(outcome.flagged)
+    places = flagged[np.lexsort((-outcome.error[flagged], outcome.p_value[flagged]))][:TOP_ALERTS]
+    why, scores = explain_places(outcome, evaluation.columns, places), score_of(outcome.p_value[places])
+    return [
+        TopAlert(
+            row=outcome.first + place,
+            entity=outcome.arrivals.entities[place],
+            event_time=rfc3339(int(outcome.arrivals.times.times[place])) if evaluation.timed else None,
+            score=float(score),
+            p_value=float(outcome.p_value[place]),
+            error=float(outcome.error[place]),
+            anomalous=None if labels is None else bool(labels[outcome.first + place]),
+            features=[msgspec.to_builtins(contribution) for contribution in why[place]],
+        )
+        for place, score in zip(places.tolist(), scores, strict=True)
+    ]
 
 
 def _code_map(evaluation: Evaluation, detector: Detector) -> tuple[npt.NDArray[np.float32], tuple[str, str]]:

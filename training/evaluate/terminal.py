@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
 _ROWS = {
     "roc_auc": ("ROC-AUC", "probability that an anomaly scores above a normal row"),
@@ -18,8 +19,11 @@ _ROWS = {
     "anomalies": ("anomalies among them", ""),
     "alert_rate_target": ("alert rate, target", "threshold.alert_rate"),
     "alert_rate_observed": ("alert rate, observed", "share of scored rows flagged"),
+    "alerts": ("alerts", "flagged rows left after noise control"),
+    "alerts_per_day": ("alerts a day", "in event time"),
     "precision": ("precision", "share of flagged rows that are anomalies"),
     "recall": ("recall", "share of anomalies that are flagged"),
+    "missed": ("missed", "anomalies that are not flagged; the report says why"),
     "false_positive_rate": ("normal rows flagged", ""),
     "events_per_second": ("rows per second", "scoring and training"),
     "scored_per_second": ("", "scoring alone"),
@@ -66,7 +70,34 @@ class Screen:
         grid = Grid(title="offbeat evaluate", show_header=False)
         for name, (heading, meaning) in _ROWS.items():
             grid.add_row(heading, _value(summary[name]), meaning, style=None if heading else "dim")
-        Console(highlight=False).print(grid)
+        console = Console(highlight=False)
+        console.print(grid)
+        if summary["kinds"] is not None:
+            console.print(_kinds(summary["kinds"]))
+        console.print(_alert_rates(summary["alert_rates"]))
+        if summary["time"] is None:
+            console.print("no event times: one second a row is assumed for the cooldown", style="dim")
+        if summary["entity"] is None:
+            console.print("no event.entity: all rows share one cooldown", style="dim")
+
+
+def _kinds(kinds: list[dict[str, Any]]) -> Grid:
+    grid = Grid("kind of anomaly", title="by kind of anomaly")
+    for name in ("anomalies", "flagged", "recall"):
+        grid.add_column(name, justify="right")
+    for kind in kinds:
+        grid.add_row(Text(kind["kind"]), *[_value(kind[name]) for name in ("anomalies", "flagged", "recall")])
+    return grid
+
+
+def _alert_rates(rates: list[dict[str, Any]]) -> Grid:
+    grid = Grid(title="what other alert rates would give")
+    names = ("alert_rate", "flagged", "alerts", "alerts_per_day", "recall", "precision")
+    for name in names:
+        grid.add_column(name.replace("_per_", " a ").replace("_", " "), justify="right")
+    for rate in rates:
+        grid.add_row(*[_value(rate[name]) for name in names], style="bold" if rate["configured"] else None)
+    return grid
 
 
 def _value(value: Any) -> str:

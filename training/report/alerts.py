@@ -15,6 +15,8 @@ OPEN = 6
 FEATURES = 12
 BARS = 10
 _CHOICES = 3
+_ALL = 0.99
+"""Levels of this probability together are all that matter; else an ellipsis says that there are others."""
 _NAME = 30
 _VALUE = 60
 
@@ -22,7 +24,8 @@ _VALUE = 60
 @dataclass(frozen=True, slots=True)
 class TopAlert:
     """An alert. `features` are {"field", "actual", "expected", "share"}, largest share first. `expected` of a
-    categorical is a list of {"value", "probability"}. `anomalous` is None if there are no labels.
+    categorical is a list or tuple of {"value", "probability"}, the likeliest first. `anomalous` is None if there are no
+    labels.
     """
 
     row: int
@@ -78,15 +81,25 @@ def _card(alert: TopAlert) -> str:
         False: '<span class="mark">✗ labelled normal</span>',
         None: "",
     }[alert.anomalous]
-    meta = [safe(alert.entity, 40)] if alert.entity is not None else []
-    meta += [safe(alert.event_time, 40)] if alert.event_time is not None else []
-    meta += [f"p {number(alert.p_value)}", f"error {number(alert.error)}"]
-    rows = "".join([_row(feature) for feature in alert.features[:FEATURES]])
+    meta = [*whose(alert.entity, alert.event_time), f"p {number(alert.p_value)}", f"error {number(alert.error)}"]
     return (
         f"<article><h3>Row {alert.row:,}, score {_score(alert.score)}{labelled}</h3>"
-        f'<p class="meta">{" · ".join(meta)}</p>'
+        f'<p class="meta">{" · ".join(meta)}</p>{feature_table(alert.features[:FEATURES])}</article>'
+    )
+
+
+def whose(entity: str | None, event_time: str | None) -> list[str]:
+    """What a row is about and when, as HTML; what is not known is left out."""
+    known = [] if entity is None else [f"entity <strong>{safe(entity, 40)}</strong>"]
+    return known if event_time is None else [*known, safe(event_time, 40)]
+
+
+def feature_table(features: Sequence[dict[str, Any]]) -> str:
+    """A table with one line per feature; `features` as in `TopAlert`."""
+    rows = "".join([_row(feature) for feature in features])
+    return (
         "<table><thead><tr><th>feature</th><th>actual</th><th>expected</th>"
-        f'<th class="share">share</th></tr></thead><tbody>{rows}</tbody></table></article>'
+        f'<th class="share">share</th></tr></thead><tbody>{rows}</tbody></table>'
     )
 
 
@@ -100,15 +113,17 @@ def _row(feature: dict[str, Any]) -> str:
 
 
 def _expected(expected: Any) -> str:
-    if not isinstance(expected, list) or not all(isinstance(choice, dict) for choice in expected):
+    """A value, or the likeliest levels of a category in words, such as `mail (62 %), http (12 %), …`."""
+    if not isinstance(expected, list | tuple) or not all(isinstance(choice, dict) for choice in expected):
         return _value(expected)
-    choices = [_choice(choice) for choice in expected[:_CHOICES]]
-    return " ".join(choices) or _value(None)
+    shown = expected[:_CHOICES]
+    total = sum(real(choice.get("probability")) or 0.0 for choice in shown)
+    rest = ["…"] if len(expected) > len(shown) or (shown and total < _ALL) else []
+    return ", ".join([*map(_choice, shown), *rest]) or _value(None)
 
 
 def _choice(choice: dict[Any, Any]) -> str:
-    probability = percent(real(choice.get("probability")))
-    return f'<span class="choice">{_value(choice.get("value"))} <small>{probability}</small></span>'
+    return f"{_value(choice.get('value'))} <small>({percent(real(choice.get('probability')))})</small>"
 
 
 def _breakable(name: str) -> str:

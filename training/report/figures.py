@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from training.report.svg import Bar, bars
-from training.report.words import NOTHING, amount, number, percent, real, safe
+from training.report.words import NOTHING, amount, number, percent, plain, real, safe
+
+KINDS = 20
+_OWN_SECTION = {"alert_rates", "kinds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int
         if target is not None
         else "Share of the rows that were flagged."
     )
-    figures.append(("Alert rate", percent(observed if observed is not None else flagged), meaning))
+    figures.append(("Alert rate", percent(observed if observed is not None else flagged), meaning + _alerts(summary)))
     if real(summary.get("scored")) is not None and real(summary.get("events")) is not None:
         rest = int(summary["events"]) - int(summary["scored"])
         text = f"After {amount(rest, 'row')} to learn from." if rest else "Every row of the file."
@@ -87,6 +90,14 @@ def key_figures(summary: Mapping[str, Any], flagged: float | None, versions: int
         for name, value, text in figures
     ]
     return "\n".join(['<dl class="figures">', *tiles, "</dl>"])
+
+
+def _alerts(summary: Mapping[str, Any]) -> str:
+    alerts, daily = real(summary.get("alerts")), real(summary.get("alerts_per_day"))
+    if alerts is None:
+        return ""
+    text = f" Noise control left {amount(int(alerts), 'alert')}"
+    return f"{text}, {number(float(f'{daily:.2g}'))} a day." if daily is not None else f"{text}."
 
 
 def _ranking(summary: Mapping[str, Any], confusion: Confusion) -> list[tuple[str, str, str]]:
@@ -138,14 +149,33 @@ def confusion_section(confusion: Confusion) -> str:
 <div>{drawn}</div></div></section>"""
 
 
+def by_kind(summary: Mapping[str, Any]) -> str:
+    """Render the share of each kind of anomaly that was flagged, the worst first; empty if kinds are not known."""
+    kinds = [kind for kind in summary.get("kinds") or [] if isinstance(kind, Mapping)]
+    if not kinds:
+        return ""
+    kinds = sorted(kinds, key=lambda kind: real(kind.get("recall")) or 0.0)
+    rows = [Bar(plain(kind.get("kind"), 30), _found(kind), real(kind.get("recall")) or 0.0) for kind in kinds[:KINDS]]
+    more = f"{amount(len(kinds) - KINDS, 'other kind')}, found more often, not shown. " * (len(kinds) > KINDS)
+    return (
+        '<section><h2>By kind of anomaly</h2><p class="note">Anomalies of each kind that were flagged, as the labels '
+        f'name the kinds. {more}</p><div class="half">{bars("kinds", "Share flagged of each kind", rows)}</div>'
+        "</section>"
+    )
+
+
+def _found(kind: Mapping[str, Any]) -> str:
+    return f"{plain(kind.get('flagged'), 12)} of {plain(kind.get('anomalies'), 12)}"
+
+
 def all_figures(summary: Mapping[str, Any]) -> str:
-    """Render the whole summary as a table, without the figures that were not measured."""
+    """Render the summary as a table, without what was not measured and what has a section of its own."""
     if not summary:
         return ""
     rows = [
         f"<tr><th>{safe(str(name).replace('_', ' '), 60)}</th><td>{safe(value, 200)}</td></tr>"
         for name, value in summary.items()
-        if value is not None
+        if value is not None and name not in _OWN_SECTION
     ]
     return "\n".join(
         ["<section><h2>All figures</h2>", '<table class="all"><tbody>', *rows, "</tbody></table></section>"]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from training.report.alert_rates import alert_rates_section
 from training.report.alerts import TopAlert, alert_cards, by_feature
 from training.report.charts import Chart, code_map
-from training.report.figures import Confusion, all_figures, confusion_section, key_figures
+from training.report.figures import Confusion, all_figures, by_kind, confusion_section, key_figures
+from training.report.missed import MissedAnomaly, missed_section
 from training.report.ranking import curve, distribution, precision_recall, ranks
 from training.report.style import page
-from training.report.timeline import alert_rate, over_time
+from training.report.timeline import Along, alert_rate, over_time
 from training.report.words import amount, percent, real, safe
 from worker.core.model.threshold import score_of
 
@@ -25,7 +27,8 @@ class Report:
     """A summary, and n scored rows.
 
     All arrays are (n,), except `code` (n, 2), each row's point in a map of the bottleneck's values. `rows` are row
-    numbers, `score` is from 0 to 100, and `versions` are the model versions that scored the rows.
+    numbers, `times` event times in ms since 1970 (None if the file has none), `score` is from 0 to 100, and `versions`
+    are the model versions that scored the rows.
     """
 
     title: str
@@ -39,22 +42,26 @@ class Report:
     code: npt.NDArray[np.float32]
     code_axes: tuple[str, str]
     alerts: list[TopAlert]
+    times: npt.NDArray[np.int64] | None = None
+    missed: list[MissedAnomaly] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         n = len(self.rows)
-        columns = (self.score, self.error, self.flagged, self.versions, self.code)
-        if any(len(column) != n for column in columns) or (self.labels is not None and len(self.labels) != n):
+        columns = (self.score, self.error, self.flagged, self.versions, self.code, self.labels, self.times)
+        if any(column is not None and len(column) != n for column in columns):
             raise ValueError(f"a report of {n} rows has columns of other lengths")
 
     def take(self, index: npt.NDArray[Any]) -> Report:
-        """Select rows by an array of indices; the summary and the alerts stay."""
+        """Select rows by an array of indices; the summary, the alerts and the missed anomalies stay."""
         labels = None if self.labels is None else self.labels[index]
+        times = None if self.times is None else self.times[index]
         return replace(
             self,
             rows=self.rows[index],
             score=self.score[index],
             error=self.error[index],
             labels=labels,
+            times=times,
             flagged=self.flagged[index],
             versions=self.versions[index],
             code=self.code[index],
@@ -80,10 +87,12 @@ def render(report: Report) -> str:
     versions = len(np.unique(report.versions))
     sections = [_headline(report, versions, confusion), key_figures(report.summary, share, versions, confusion)]
     if confusion is not None and confusion.rows:
-        sections.append(confusion_section(confusion))
+        sections += [confusion_section(confusion), by_kind(report.summary)]
+    sections.append(alert_rates_section(report.summary, labelled=confusion is not None))
     if len(drawn.rows):
         sections += [_time(drawn), _scores(drawn, confusion)]
-    sections += [_causes(drawn), alert_cards(report.alerts), all_figures(report.summary)]
+    sections += [_causes(drawn), alert_cards(report.alerts)]
+    sections += [missed_section(report.missed, confusion.missed if confusion else 0), all_figures(report.summary)]
     sections.append(
         '<footer class="note">Made by offbeat evaluate. This file loads nothing and runs no script.</footer>'
     )
@@ -114,8 +123,9 @@ def _headline(report: Report, versions: int, confusion: Confusion | None) -> str
 
 
 def _time(report: Report) -> str:
-    scores = over_time(report.rows, report.score, report.flagged, report.labels, report.versions, report.cut)
-    rate = alert_rate(report.rows, report.flagged, real(report.summary.get("alert_rate_target")))
+    along = Along.of(report.rows, report.times)
+    scores = over_time(along, report.score, report.flagged, report.labels, report.versions, report.cut)
+    rate = alert_rate(along, report.flagged, real(report.summary.get("alert_rate_target")))
     return f"<section><h2>Over time</h2>\n{_figure('Scores', scores)}\n{_figure('Alert rate', rate)}</section>"
 
 

@@ -91,6 +91,11 @@ thead th { color: var(--dim); font-weight: 500; font-size: .82rem; }
 td { font-variant-numeric: tabular-nums; }
 .n { text-align: right; padding-right: 0; white-space: nowrap; }
 .all { max-width: 36rem; }
+.wider { overflow-x: auto; }
+.half { max-width: 32rem; }
+.rates { max-width: 46rem; }
+.rates .n { padding-left: 1rem; }
+.alerts .note { margin-top: .4rem; }
 td small { color: var(--dim); }
 .n small { display: block; }
 .alerts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 2.2rem 3rem; margin-top: 1.6rem; }
@@ -102,7 +107,6 @@ td small { color: var(--dim); }
 .alerts th:nth-child(2) { width: 21%; }
 .alerts .share { width: 19%; padding-right: 0; }
 .alerts tbody th { font-weight: 500; }
-.choice { display: inline-block; max-width: 100%; margin-right: .35rem; }
 .mark { font-size: .875rem; }
 .hit { color: var(--hot); }
 summary { cursor: pointer; margin-top: 1.6rem; font-weight: 600; }

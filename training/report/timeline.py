@@ -1,13 +1,15 @@
-"""Scores and alert rate along the file, and the rows at which a new version of the model took over."""
+"""Scores and alert rate along event time or along the file, and where a new version of the model took over."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from training.report.charts import SCORES, Chart, Flags, Legend, Rows, anomalies, anomaly_legend, spread
 from training.report.svg import SIDE, Axis, Numbers, Places, across, across_at, axis, chart, line, shares, skyline, up
+from training.report.time_axis import time_axis, time_span
 from training.report.words import amount, number, percent, short
 
 BUCKETS = 720
@@ -29,30 +31,52 @@ def bucket_maxima(score: Numbers, buckets: int = BUCKETS) -> Rows:
     return np.array(maxima, np.int64)
 
 
+class Along(NamedTuple):
+    """Where n rows lie along an axis, (n,) int64 in file order: row numbers, or event times in ms since 1970."""
+
+    x: Axis
+    at: Rows
+
+    @staticmethod
+    def of(rows: Rows, times: Rows | None) -> Along:
+        """Along event time if there are times, else by row number; n >= 1."""
+        if times is not None:
+            return Along(time_axis(*time_span(times)), times)
+        return Along(axis("row number", float(rows[0]), float(rows[-1]), 5, short), rows)
+
+    @property
+    def outside(self) -> str:
+        """A sentence on the rows that lie beyond the axis; empty if there are none."""
+        beyond = int(((self.at < self.x.low) | (self.at > self.x.high)).sum())
+        return f"Rows with times far off, drawn at the edge: {beyond:,}. " * (beyond > 0)
+
+
 def over_time(
-    rows: Rows, score: Numbers, flagged: Flags, labels: Flags | None, versions: Rows, cut: float | None
+    along: Along, score: Numbers, flagged: Flags, labels: Flags | None, versions: Rows, cut: float | None
 ) -> Chart:
-    """Draw the scores by row number; all arrays (n,) in the order of the rows. `cut` is the threshold as a score."""
-    x, y = _row_axis(rows), SCORES
-    bounds, maxima = bucket_bounds(len(score), BUCKETS), bucket_maxima(score)
-    edges = _edges(rows, bounds, x)
-    switches, above, note = _switches(rows, versions, x)
-    marks = skyline(edges, up(score[maxima], y), "area") + switches
+    """Draw the scores along the rows; all arrays (n,) in file order. `cut` is the threshold as a score."""
+    x, y = along.x, SCORES
+    order = np.argsort(along.at, kind="stable")
+    at, ordered = along.at[order], score[order]
+    bounds, maxima = bucket_bounds(len(score), BUCKETS), bucket_maxima(ordered)
+    edges = _edges(at, bounds, x)
+    switches, above, note = _switches(along, versions)
+    marks = skyline(edges, up(ordered[maxima], y), "area") + switches
     legend = [("area", "highest")]
     caption = f"Grey: the highest score of each {_bucket(len(score) / len(maxima))}. "
     if len(score) > 2 * len(maxima):
-        medians = [float(np.median(score[start:end])) for start, end in pairwise(bounds.tolist())]
+        medians = [float(np.median(ordered[start:end])) for start, end in pairwise(bounds.tolist())]
         marks += line(edges[:-1], up(medians, y), "typical")
         legend.append(("typical", "median"))
         caption += "Line: its median score. "
-    caption += note
+    caption += note + along.outside
     if cut is not None:
         marks += across_at(cut, y, "cut")
         legend.append(("cut", f"threshold, {number(round(cut, 1))}"))
     if labels is not None and labels.any():
         anomalous = np.flatnonzero(labels)
         shown = spread(anomalous, LABELLED)
-        marks += anomalies("time", across(rows[shown], x), up(score[shown], y), flagged[shown])
+        marks += anomalies("time", across(along.at[shown], x), up(score[shown], y), flagged[shown])
         legend += anomaly_legend(flagged, labels)
         caption += (
             f"Every labelled anomaly is drawn ({len(anomalous):,})."
@@ -64,14 +88,15 @@ def over_time(
     return Chart(chart("time", title, caption, x, y, marks, shape="wide", above=above), caption, tuple(legend))
 
 
-def alert_rate(rows: Rows, flagged: Flags, target: float | None) -> Chart:
-    """Draw the share of flagged rows, in buckets along the rows; all arrays (n,) in the order of the rows."""
-    bounds = bucket_bounds(len(rows), min(RATE_BUCKETS, max(len(rows) // 50, 1)))
+def alert_rate(along: Along, flagged: Flags, target: float | None) -> Chart:
+    """Draw the share of flagged rows, in buckets along the rows; all arrays (n,) in file order."""
+    order = np.argsort(along.at, kind="stable")
+    bounds = bucket_bounds(len(order), min(RATE_BUCKETS, max(len(order) // 50, 1)))
     sizes = np.diff(bounds)
-    rates = np.add.reduceat(flagged.astype(np.int64), bounds[:-1]) / sizes
-    x = _row_axis(rows)
+    rates = np.add.reduceat(flagged[order].astype(np.int64), bounds[:-1]) / sizes
+    x = along.x
     y = shares(0.0, max(float(rates.max()), 1.5 * (target or 0.0), 1e-6) * 1.05, "share of rows flagged", 5)
-    marks = skyline(_edges(rows, bounds, x), up(rates, y), "area")
+    marks = skyline(_edges(along.at[order], bounds, x), up(rates, y), "area")
     legend: Legend = (("area", "flagged"),)
     if target is not None:
         marks += across_at(target, y, "cut")
@@ -83,24 +108,20 @@ def alert_rate(rows: Rows, flagged: Flags, target: float | None) -> Chart:
     return Chart(chart("rate", "Alert rate over time", caption, x, y, marks, shape="low"), caption, legend)
 
 
-def _row_axis(rows: Rows) -> Axis:
-    return axis("row number", float(rows[0]), float(rows[-1]), 5, short)
-
-
-def _edges(rows: Rows, bounds: Rows, x: Axis) -> Places:
-    return across(np.append(rows[bounds[:-1]], rows[-1]), x)
+def _edges(at: Rows, bounds: Rows, x: Axis) -> Places:
+    return across(np.append(at[bounds[:-1]], at[-1]), x)
 
 
 def _bucket(each: float) -> str:
     return "row" if each == 1 else f"bucket of about {amount(round(each), 'row')}"
 
 
-def _switches(rows: Rows, versions: Rows, x: Axis) -> tuple[str, str, str]:
+def _switches(along: Along, versions: Rows) -> tuple[str, str, str]:
     """Mark the rows at which another version begins to score; returns (marks, labels, sentence)."""
     at = np.flatnonzero(np.diff(versions, prepend=versions[0] - 1))
     if len(at) > _SWITCHES:
         return "", "", f"The model's version changes {len(at) - 1:,} times, too often to mark. "
-    places = across(rows[at], x)
+    places = across(along.at[at], along.x)
     marks = "".join([line(np.repeat(place, 2), np.array([0, SIDE]), "switch") for place in places[1:]])
     labels, last = "", -SIDE
     for place, version in zip(places.tolist(), versions[at].tolist(), strict=True):

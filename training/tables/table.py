@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from training.tables.csv_file import read_csv
 from training.tables.json_records import FieldColumns, read_array, read_lines
+from training.tables.labels import parse_labels
 from training.tables.parquet_file import read_parquet
 from worker.errors import ConfigError
-
-_TRUE = {"1", "true", "yes", "anomaly", "attack", "outlier"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +23,14 @@ class Table:
 
     `labels` (n,) bool is True for an anomaly; None if the file has no labels. A value is a str, int, finite float,
     bool, or None if missing; JSON and Parquet files may also contain lists. `notes` report oddities to the user.
+    `kinds` (n,) names the kind of each anomaly, None for a normal row; None if the labels name no kinds.
     """
 
     columns: dict[str, list[Any]]
     labels: npt.NDArray[np.bool_] | None
     rows: int
     notes: tuple[str, ...] = ()
+    kinds: list[str | None] | None = None
 
 
 def read_table(path: Path, label: str | None, leave_out: tuple[str, ...] = (), rows: int | None = None) -> Table:
@@ -62,9 +63,9 @@ def make_table(
     count = len(next(iter(columns.values()), ()))
     if not count:
         raise ConfigError(f"{where}: no rows{'' if columns else ' with fields'}")
-    labels = _parse_labels(columns[label]) if label is not None else None
+    labels, kinds = parse_labels(columns[label], label) if label is not None else (None, None)
     columns = {name: values for name, values in columns.items() if name != label and name not in leave_out}
-    return Table(columns, labels, count, notes)
+    return Table(columns, labels, count, notes, kinds)
 
 
 _Contents = tuple[dict[str, list[Any]], tuple[str, ...]]
@@ -105,12 +106,3 @@ _READERS: dict[str, Callable[[Path, int | None], _Contents]] = {
     ".ndjson": _json_lines,
     ".json": _json,
 }
-
-
-def _parse_labels(values: list[Any]) -> npt.NDArray[np.bool_]:
-    def is_anomalous(value: Any) -> bool:
-        if isinstance(value, bool | int | float):
-            return value != 0
-        return str(value).strip().lower() in _TRUE
-
-    return np.array([value is not None and is_anomalous(value) for value in values], np.bool_)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.report import Report, TopAlert
+from training.report import MissedAnomaly, Report, Surprise, TopAlert
 from training.report.style import STYLE
 from training.report.svg import SIDE
 
@@ -44,6 +44,14 @@ def alert(row: int = 3, anomalous: bool | None = True, **changes: Any) -> TopAle
         {"field": "service", "actual": "finger", "expected": [{"value": "mail", "probability": 0.62}], "share": 0.3},
     ]
     made = TopAlert(row, "host-a", "2026-01-01T00:00:00.000Z", 61.5, 1.2e-5, 9.25, anomalous, features)
+    return replace(made, **changes)
+
+
+def missed(row: int = 4, **changes: Any) -> MissedAnomaly:
+    features = [{"field": "currency", "actual": "XAU", "expected": "EUR", "share": 0.4}]
+    surprises = [Surprise("currency", 0.99, 0.98)]
+    time = "2026-01-01T00:00:00.000Z"
+    made = MissedAnomaly(row, "shop-05", time, "mismatch", 0.018, 31, 3_000, features, surprises)
     return replace(made, **changes)
 
 

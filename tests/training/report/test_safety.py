@@ -6,8 +6,8 @@ import base64
 import hashlib
 import re
 
-from tests.training.report.pages import Reader, alert, report
-from training.report import render
+from tests.training.report.pages import Reader, alert, missed, report
+from training.report import Surprise, render
 
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "section", "article", "footer", "h1", "h2", "h3", "p",
@@ -48,7 +48,11 @@ def test_hostile_text_is_shown_and_never_markup() -> None:
         for i, text in enumerate(ATTACKS)
     ]
     for text in ATTACKS:
-        hostile = report(title=text, alerts=alerts, code_axes=(text, text))
+        surprises = [Surprise(text, 0.99, 0.99), Surprise(text, 0.1, 0.1)]
+        odd = missed(entity=text, event_time=text, kind=text, surprises=surprises)
+        hostile = report(title=text, alerts=alerts, code_axes=(text, text), missed=[odd])
+        hostile.summary["kinds"] = [{"kind": text, "anomalies": text, "flagged": text, "recall": text}, text]
+        hostile.summary["alert_rates"] = [dict.fromkeys(("alert_rate", "flagged", "alerts", "recall"), text), text]
         hostile.summary.update({text: text, "kind": text, "ranked_by": text, "versions": [text, {text: text}]})
         page = render(hostile)
         read = Reader(page)
