@@ -157,7 +157,7 @@ class Trainer:
     def _fine_tune(self, champion: Champion, commits: dict[TopicPartition, Committed], now: float) -> None:
         states = self._states(commits)
         parent = self._stores.registry.bundle(champion.bundle)
-        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states])
+        corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states], parent.manifest.data)
         if len(corpus.fit) < 256 or len(corpus.calibrate) < 128:
             log.info("fine_tune_waits", fit_rows=len(corpus.fit), calibration_rows=len(corpus.calibrate))
             return
@@ -168,6 +168,7 @@ class Trainer:
             version=self._stores.registry.next_version(),
             parent=(parent, self._stores.registry.threshold(champion.threshold)),
             ranges=corpus.ranges,
+            fresh=corpus.fresh,
             seed=self._seed,
             created_at=_now(),
             ring=HistogramRing.merge(state.ring for _, state in states),

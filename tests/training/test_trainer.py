@@ -176,7 +176,7 @@ def test_no_calibration_row_was_ever_trained_on(bench: Bench) -> None:
     bench.advance_stream(6_000, offset=0)
     (_, state) = bench.trainer._states(bench.commits)[0]
     state.recent.half_life = 3_000.0
-    corpus = corpus_of(SPEC, [("t", state)])
+    corpus = corpus_of(SPEC, [("t", state)], {})
     aside = held_out(state.seed, state.recent.offsets)
     assert set(corpus.calibrate.values[0]) == set(state.recent.columns.values[0][aside])
     assert set(corpus.fit.values[0]).isdisjoint(corpus.calibrate.values[0])

@@ -31,6 +31,8 @@ from worker.core.step import Featurized, flagged_records, score
 
 MIN_WARMUP, MAX_WARMUP, WARMUP_SHARE = 32, 2_048, 0.05
 _CHUNK = 4_096
+_SOURCE = "evaluate/0"
+"""The name of the one partition, as in a bundle's ranges."""
 _CREATED = "1970-01-01T00:00:00.000Z"
 """Bundles of an evaluation carry no wall-clock time, so that two runs give the same digests."""
 
@@ -125,23 +127,32 @@ class _Run:
 
     def learn_first(self) -> None:
         began = time.perf_counter()
-        self._promote(self._train(self._columns.take(slice(0, self.at)), None))
+        first = self._columns.take(slice(0, self.at))
+        self._promote(self._train(first, None, {_SOURCE: [0, self.at - 1]}, None))
         self.outcome.learn_seconds += time.perf_counter() - began
         for start in range(0, self.at, _CHUNK):
             self._fold(start, min(self.at, start + _CHUNK))
 
     def learn(self) -> None:
         began = time.perf_counter()
-        corpus = corpus_of(self._settings.spec, [("evaluate", self._state)])
+        assert self._serving is not None
+        counted = self._serving.bundle.manifest.data
+        corpus = corpus_of(self._settings.spec, [("evaluate", self._state)], counted)
         calibrate = corpus.calibrate if len(corpus.calibrate) >= MIN_WARMUP else corpus.fit
-        trained = self._train(corpus.fit, calibrate)
+        trained = self._train(corpus.fit, calibrate, corpus.ranges, corpus.fresh)
         if trained.refusals:
             self.outcome.rejected += 1
         else:
             self._promote(trained)
         self.outcome.learn_seconds += time.perf_counter() - began
 
-    def _train(self, rows: Columns, calibrate_on: Columns | None) -> Trained:
+    def _train(
+        self,
+        rows: Columns,
+        calibrate_on: Columns | None,
+        ranges: dict[str, list[int]],
+        fresh: npt.NDArray[np.bool_] | None,
+    ) -> Trained:
         self._versions += 1
         serving = self._serving
         return train_version(
@@ -150,7 +161,8 @@ class _Run:
             calibrate_on=calibrate_on,
             version=self._versions,
             parent=(serving.bundle, serving.threshold) if serving is not None else None,
-            ranges={},
+            ranges=ranges,
+            fresh=fresh,
             seed=self._seed * 10_007,
             created_at=_CREATED,
             ring=self._state.ring,

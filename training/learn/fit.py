@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from training.learn.closed_form import fit_conditional, fit_marginal
+from training.learn.concentrated import align, count_combinations, fit_tails
 from training.learn.trim import select_trusted
 from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
 from worker.core.events.spec import FeatureSpec
+from worker.core.model.alignment import PREFIX
 from worker.core.model.autoencoder import Autoencoder, feature_errors
 from worker.core.model.conditional import Conditional
-from worker.core.model.detector import Detector
+from worker.core.model.detector import SURPRISES, Detector
 from worker.core.model.encoder import Encoded, Encoder
 from worker.core.model.kinds import KINDS
 from worker.core.model.layout import Layout
@@ -34,6 +36,9 @@ _STEPS_COLD, _STEPS_WARM, _STEPS_MOST = 600, 300, 4_000
 _RATE_COLD, _RATE_WARM, _RATE_LAST = 5e-3, 2e-3, 0.1
 _PASSES = 15
 _REPORT = 50
+BEHIND = {"combinations": 1.0, "extremes": 4.0}
+"""How many nats rarer than the error a surprise must be to count as much."""
+_NEVER = torch.tensor([[1e6, 0.0], [2e6, 0.0]], dtype=torch.float64)
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +63,8 @@ def fit(
     kind: str,
     seed: int,
     parent: Detector | None = None,
+    fresh: npt.NDArray[np.bool_] | None = None,
+    held_out: Columns | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Fit on n rows in time order.
@@ -71,6 +78,7 @@ def fit(
         raise ValueError(f"{len(columns)} rows are too few to fit on; at least {LEAST_ROWS}")
     generator = torch.Generator().manual_seed(seed)
     warm = parent is not None and parent.kind == kind
+    every = columns
     if parent is None:
         columns = _drop_worst_rows(spec, columns)
     encoder = Encoder.fit(spec, columns, parent.encoder if parent is not None else None)
@@ -86,7 +94,24 @@ def fit(
         loss = descend(network, encoder.layout, trusted, _STEPS_WARM, _RATE_WARM, generator, progress)
     tensors = {f"autoencoder.{name}": tensor.detach().clone() for name, tensor in network.state_dict().items()}
     tensors |= fit_conditional(encoder.layout, encoded) | fit_marginal(encoder.layout, encoded)
-    return Fitted(encoder, kind, tensors, loss)
+    tensors |= fit_tails(encoder.layout, encoded)
+    tensors |= count_combinations(encoder, *_countable(encoder, every, fresh), parent)
+    unseen = encoder.transform(every if held_out is None else held_out)
+    return Fitted(encoder, kind, tensors | _alignments(encoder, kind, tensors, unseen), loss)
+
+
+def _countable(encoder: Encoder, every: Columns, fresh: npt.NDArray[np.bool_] | None) -> tuple[Encoded, Encoded]:
+    encoded = encoder.transform(every)
+    return encoded if fresh is None else encoded.take(np.flatnonzero(fresh)), encoded
+
+
+def _alignments(encoder: Encoder, kind: str, tensors: dict[str, Tensor], unseen: Encoded) -> dict[str, Tensor]:
+    plain = tensors | {f"{PREFIX}{name}": _NEVER for name in SURPRISES}
+    scores = Detector(encoder, kind, plain).score(unseen)
+    fitted: dict[str, Tensor] = {}
+    for place, name in enumerate(SURPRISES):
+        fitted |= align(name, scores.errors, scores.surprises[:, place], BEHIND[name])
+    return fitted
 
 
 def descend(

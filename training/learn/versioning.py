@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 
 import numpy as np
+import numpy.typing as npt
 
 from training.learn.calibrate import calibrate
 from training.learn.fit import fit
@@ -46,18 +47,29 @@ def train_version(
     ranges: dict[str, list[int]],
     seed: int,
     created_at: str,
+    fresh: npt.NDArray[np.bool_] | None = None,
     ring: HistogramRing | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train on `rows` in time order; without `calibrate_on`, every fourth block of them is held out to calibrate on.
 
     With a `parent` it is a warm start that passes the gate; the first model of a stream has nothing to be compared
-    with. The live p-values in `ring` set the new threshold's inflation as they would move the old one's.
+    with. `fresh` (n,) bool marks the rows that are new to the parent, all by default. The live p-values in `ring` set
+    the new threshold's inflation as they would move the old one's.
     """
     if calibrate_on is None:
         rows, calibrate_on = split(rows)
     before = parent[0].detector() if parent is not None else None
-    fitted = fit(settings.spec, rows, kind=settings.model.kind, seed=seed + version, parent=before, progress=progress)
+    fitted = fit(
+        settings.spec,
+        rows,
+        kind=settings.model.kind,
+        seed=seed + version,
+        parent=before,
+        fresh=fresh,
+        held_out=calibrate_on,
+        progress=progress,
+    )
     detector = fitted.detector()
     errors = detector.errors(detector.encoder.transform(calibrate_on))
     alert_rate = settings.threshold.alert_rate

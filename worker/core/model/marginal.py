@@ -16,7 +16,7 @@ from torch import Tensor
 
 from worker.core.model.encoder import Encoded
 from worker.core.model.encoder_kernel import CELLS, cells_of_numbers
-from worker.core.model.layout import Layout
+from worker.core.model.layout import Block, Layout
 
 ARCS = 24
 """Parts of a period in the table: an hour each if the period is a day."""
@@ -37,10 +37,15 @@ def cells(layout: Layout, encoded: Encoded) -> npt.NDArray[np.int64]:
         if block.kind == "categorical":
             found[:, block.feature] = encoded.codes[:, block.code]
         elif block.kind == "cyclic":
-            turns = np.arctan2(encoded.x[:, block.start], encoded.x[:, block.start + 1]) / (2.0 * np.pi) % 1.0
-            arcs = np.minimum((turns * ARCS).astype(np.int64), ARCS - 1)
-            found[:, block.feature] = np.where(encoded.missing[:, block.feature], ARCS, arcs)
+            found[:, block.feature] = arcs_of(block, encoded)
     return found
+
+
+def arcs_of(block: Block, encoded: Encoded) -> npt.NDArray[np.int64]:
+    """(n,) int64: the arc of each value of a time, `ARCS` where it is missing."""
+    turns = np.arctan2(encoded.x[:, block.start], encoded.x[:, block.start + 1]) / (2.0 * np.pi) % 1.0
+    arcs = np.minimum((turns * ARCS).astype(np.int64), ARCS - 1)
+    return np.where(encoded.missing[:, block.feature], ARCS, arcs)
 
 
 class Marginal:
