@@ -24,10 +24,10 @@ _LOW, _MIDDLE, _HIGH = 1, 4, 7
 """Places in `_LEVELS` of the 5 %, 50 % and 95 % quantile."""
 _MIN_VALUES = 200
 """The 1 % and 99 % quantiles of fewer values are little more than single values."""
-_MIN_DISTINCT = 20
-_CLEAR, _REMEDY = 0.75, 0.4
+_MIN_DISTINCT = 10
+_CLEAR, _REMEDY, _NORMAL_ENOUGH = 0.75, 0.4, 1.0
 _POINT_MASS = 0.5
-_FAR, _FAR_REMEDY = 9.0, 0.125
+_FAR, _FAR_REMEDY = 9.0, 0.3
 
 
 def choose_transform(known: Sequence[float]) -> Literal["none", "log", "asinh"]:
@@ -36,13 +36,13 @@ def choose_transform(known: Sequence[float]) -> Literal["none", "log", "asinh"]:
     A transform is chosen only if it clearly helps, by one of two rules:
 
     - The values are clearly skewed or heavy-tailed: the distance from a normal distribution is at least 0.75 standard
-      deviations (a log-normal with sigma 0.4 has 1.25), and the transform leaves at most 0.4 of it. A log-normal keeps
-      next to nothing. An exponential or a gamma distribution keeps more than half, because its logarithm is as skewed
-      to the other side, and stays as it is.
+      deviations (a log-normal with sigma 0.4 has 1.25), and the transform leaves at most 0.4 of it and at most 1. A
+      log-normal keeps next to nothing. An exponential or a gamma distribution stays as it is: it would keep more than
+      half, because its logarithm is as skewed to the other side.
     - A tail begins far beyond the body, as if one event in a hundred is a thousand times as large: the 99.9 % quantile
-      is nine times as far from the median as the 90 % quantile, and the transform leaves at most an eighth of that.
+      is nine times as far from the median as the 90 % quantile, and the transform leaves at most 0.3 of that.
 
-    If half of the values or more equal the smallest, as in a count of retries, the others decide. Fewer than 20
+    If half of the values or more equal the smallest, as in a count of retries, the others decide. Fewer than ten
     different values are a count or a code, and stay as they are.
     """
     values = np.array(known[:_ROWS], np.float64)
@@ -56,7 +56,7 @@ def choose_transform(known: Sequence[float]) -> Literal["none", "log", "asinh"]:
         return "none"
     if len(body) >= _MIN_VALUES:
         before, after = distance_from_normal(body), distance_from_normal(apply_transform(body, transform))
-        if before >= _CLEAR and after <= _REMEDY * before:
+        if before >= _CLEAR and after <= min(_REMEDY * before, _NORMAL_ENOUGH):
             return transform
     sizes, typical = np.abs(values), np.abs(body)
     before = _tail_weight(sizes, typical)
