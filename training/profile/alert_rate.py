@@ -57,16 +57,22 @@ class Expectation:
         if flagged is None:
             return [f"{sample}; the number per day is unknown, because the events have no times to estimate it from"]
         sentences = [
-            f"{sample}, about {flagged:,.3g} a day at {self.event_rate:,.3g} events/s",
+            f"{sample}, about {_rounded(flagged)} a day at {self.event_rate:,.3g} events/s",
             "There are fewer alerts than flagged events: those of one entity within the cooldown of "
             f"{self.cooldown:g} s are one alert",
         ]
         if flagged > MANY_A_DAY:
             sentences.append(
-                f"{flagged:,.3g} a day are many: raise alerts.cooldown, read the severe ones first, and lower "
+                f"{_rounded(flagged)} a day are many: raise alerts.cooldown, read the severe ones first, and lower "
                 "alert_rate once the model has seen more of the stream"
             )
         return sentences
+
+
+def _rounded(number: float) -> str:
+    """Three digits, without an exponent: 86.4, 1,730."""
+    digits = 2 - math.floor(math.log10(number)) if number > 0 else 0
+    return f"{round(number, digits):,.{max(digits, 0)}f}"
 
 
 def describe_entities(entities: int, event_rate: float | None, cooldown: float) -> str:

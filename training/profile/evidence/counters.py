@@ -57,4 +57,4 @@ def _grows(*series: list[Any]) -> bool:
 
 
 def _is_reset(before: Any, after: Any) -> bool:
-    return bool(0 <= after <= _RESET * before)
+    return bool(0 <= after <= _RESET * before and after < before)
