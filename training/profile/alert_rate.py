@@ -58,7 +58,7 @@ class Expectation:
             return [f"{sample}; the number per day is unknown, because the events have no times to estimate it from"]
         sentences = [
             f"{sample}, about {_rounded(flagged)} a day at {self.event_rate:,.3g} events/s",
-            "There are fewer alerts than flagged events: those of one entity within the cooldown of "
+            "There are fewer alerts than flagged events: those of an entity within the cooldown of "
             f"{self.cooldown:g} s are one alert",
         ]
         if flagged > MANY_A_DAY:

@@ -35,7 +35,7 @@ def test_a_larger_sample_never_gets_a_higher_rate(rows: int, more: int) -> None:
 def test_the_expectation_is_said_in_the_sample_and_per_day() -> None:
     few = Expectation(rate=0.005, rows=20_000, event_rate=0.25, entities=20, cooldown=60.0).describe()
     assert few[0] == "0.005 of all events: about 100 flagged in a sample of 20,000, about 108 a day at 0.25 events/s"
-    assert "those of one entity within the cooldown of 60 s are one alert" in few[1] and len(few) == 2
+    assert "those of an entity within the cooldown of 60 s are one alert" in few[1] and len(few) == 2
     many = Expectation(rate=0.001, rows=50_000, event_rate=1_000.0, entities=None, cooldown=60.0).describe()
     assert many[2].startswith("86,400 a day are many: raise alerts.cooldown") and "lower alert_rate" in many[2]
     [unknown] = Expectation(rate=0.01, rows=8_000, event_rate=None, entities=None, cooldown=60.0).describe()

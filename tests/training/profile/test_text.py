@@ -69,7 +69,7 @@ def test_the_alert_rate_is_explained_in_events_a_day() -> None:
     lines = commented_yaml(made(COLUMNS, timestamps=times)).splitlines()
     assert lines[lines.index("threshold:") + 1 :][:4] == [
         "  # 0.01 of all events: about 2 flagged in a sample of 200, about 1,730 a day at 2 events/s.",
-        "  # There are fewer alerts than flagged events: those of one entity within the cooldown of 60 s are one alert.",
+        "  # There are fewer alerts than flagged events: those of an entity within the cooldown of 60 s are one alert.",
         "  # 1,730 a day are many: raise alerts.cooldown, read the severe ones first, and lower alert_rate once the "
         "model has seen more of the stream.",
         "  alert_rate: 0.01",

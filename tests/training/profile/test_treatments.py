@@ -198,7 +198,7 @@ def test_keys_with_dots_are_named_even_if_nothing_else_is_left() -> None:
     [
         (
             b'\x00\x00\x00\x00\x07{"a": 1}',
-            r"Schema Registry's header of five bytes, schema 7, which the worker rejects",
+            "header of five bytes, schema 7, which the worker rejects",
         ),
         (b"\x00\x00\x00\x00\x07\x02\x08", r"schema 7, so it is probably Avro or Protobuf"),
         (b'\xef\xbb\xbf{"a": 1}', "byte order mark, EF BB BF, which the worker rejects"),
