@@ -62,7 +62,7 @@ def test_a_file_becomes_the_configuration_that_a_user_would_write(events: Path) 
         "600 records",
         "left out: id: an identifier",
         "left out: is_fraud: leaking",
-        "left out: time: a time: the sample covers 10 minutes",
+        "left out: time: a time: the sample covers 9.98 minutes",
         "alert_rate: 0.01 of all events: about 6 flagged in a sample of 600",
     ):
         assert text in done.stderr
