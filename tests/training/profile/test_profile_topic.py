@@ -101,8 +101,9 @@ def test_records_that_are_no_json_objects_are_counted_and_one_is_named(kafka: Ka
     source = read(kafka, stream, 100)
     assert source.table.columns["n"] == [0, 1, 2]
     assert source.table.notes == (
-        "2 of 5 records are not JSON objects, for example partition 0, offset 1: not JSON: it begins with a Schema "
-        "Registry's header of five bytes, schema 1, so it is probably Avro or Protobuf, which this version does not read",
+        "2 of 5 records are not JSON objects, for example partition 0, offset 1: not JSON: it begins with a "
+        "Schema Registry's header of five bytes, schema 1, so it is probably Avro or Protobuf, which this version does "
+        "not read",
     )
     assert source.values == [value(0), value(1), value(2)]
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from training.profile.profile import Profile, Source, profile
+from training.profile.proposal import parse_settings
 from training.profile.report import summary
 from training.profile.text import commented_yaml
 from training.tables.json_records import FieldColumns, decode
 from training.tables.table import Table, make_table
+from worker.core.events.decode import Limits, decoder_for
 from worker.errors import ConfigError
 
 ROWS = 600
@@ -128,6 +130,10 @@ def test_a_time_of_day_needs_two_days_and_a_week_two_weeks() -> None:
     assert any(line.startswith("left out in part: at: the sample covers 4.16 days") for line in summary(days))
     weeks = made({"at": times(timedelta(hours=1))})
     assert [feature["period"] for feature in features(weeks, "at")] == ["day", "week"]
+    spec = parse_settings(commented_yaml(weeks)).spec
+    assert spec.names == ("x", "at", "at:week")
+    read = decoder_for("json", spec, Limits()).decode([b'{"x": 1, "at": "2026-01-05T06:00:00Z"}'])
+    assert not read.rejects and len({*map(len, read.columns.values)}) == 1
     numbers = made({"ts": [START.timestamp() + 3_600 * row for row in range(ROWS)]})
     assert [feature["period"] for feature in features(numbers, "ts")] == ["day", "week"]
 
