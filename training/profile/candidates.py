@@ -10,49 +10,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.profile.data_warnings import UNREADABLE_UNIT, epoch_unit
 from training.profile.fields import Field, words_of
 from training.tables.values import drop_missing, is_time_text
-from worker.core.events.event_time import SECONDS_BELOW, milliseconds
+from worker.core.events.event_time import SECONDS_BELOW
 
 _THING_WORDS = {
-    "id",
-    "user",
-    "username",
-    "account",
-    "customer",
-    "client",
-    "device",
-    "sensor",
-    "machine",
-    "card",
-    "merchant",
-    "node",
-    "vehicle",
-    "asset",
-    "tenant",
-    "session",
-}
+    "id", "uid", "user", "username", "account", "customer", "client", "member", "employee", "driver", "device",
+    "sensor", "machine", "meter", "card", "merchant", "shop", "store", "seller", "vendor", "node", "gateway", "server",
+    "vehicle", "asset", "site", "plant", "tenant", "session",
+}  # fmt: skip
 """Words in the names of fields that identify a thing, as a text or a number."""
 _ADDRESS_WORDS = {
-    "ip",
-    "addr",
-    "address",
-    "host",
-    "hostname",
-    "service",
-    "src",
-    "source",
-    "pod",
-    "mac",
-    "imei",
-    "entity",
-}
+    "ip", "addr", "address", "host", "hostname", "service", "src", "source", "pod", "instance", "mac", "imei", "entity",
+}  # fmt: skip
 """Words in the names of fields that identify a thing only if they hold texts."""
 _TIME_WORDS = {"time", "ts", "timestamp", "date", "datetime", "at", "when", "created", "occurred", "epoch", "utc"}
 _FROM_MS, _TO_MS = 946_684_800_000.0, 4_102_444_800_000.0
 """The years 2000 and 2100 in ms since 1970. A number outside this range is unlikely to be an event's time."""
 _MAX_MISSING = 0.05
 _MIN_EVENTS_PER_ENTITY = 2.0
+_MANY_EVENTS_PER_ENTITY = 5.0
+_NAMING_WORDS = {"name", "key", "code", "no", "nr", "number"}
+"""Last words of a path that identify what the words before them name, as in `device.name`."""
 _MIN_IN_ORDER = 0.9
 _SPREAD = (0.05, 0.95)
 
@@ -67,22 +47,34 @@ class Candidate:
 
 
 def find_entities(fields: Sequence[Field]) -> list[Candidate]:
-    """Fields with values that recur, best first. Those whose names suggest a thing as well are usable."""
+    """Fields with values that recur, best first. Those whose names suggest a thing as well are usable.
+
+    Of several usable ones, the finest with at least five events of each value comes first: finer ones, such as a
+    session of two events, have too little history.
+    """
     ranked = []
     for field in fields:
         count = sum(field.types.values())
         if not field.verdict.scalar or not field.distinct or field.distinct < 2 or field.missing > _MAX_MISSING:
             continue
-        if not set(field.types) <= {"text", "integer"} or field.kind == "cyclic":
+        if not set(field.types) <= {"text", "integer"} or field.kind == "cyclic" or field.is_time:
             continue
-        words = words_of(field.name)
-        good_name = words[-1:] != [] and words[-1] in _THING_WORDS
-        if "text" in field.types:
-            good_name = not (_THING_WORDS | _ADDRESS_WORDS).isdisjoint(words)
-        if count / field.distinct >= _MIN_EVENTS_PER_ENTITY and (good_name or "text" in field.types):
-            basis = f"{field.distinct:,} values, {count / field.distinct:,.1f} events each"
-            ranked.append((good_name, field.distinct, Candidate(field.name, basis, good_name)))
-    return [candidate for *_, candidate in sorted(ranked, key=lambda entry: (-entry[0], -entry[1]))]
+        each = count / field.distinct
+        good_name = _names_thing(field)
+        if each >= _MIN_EVENTS_PER_ENTITY and (good_name or "text" in field.types):
+            basis = f"{field.distinct:,} values, {each:,.1f} events each"
+            many = each >= _MANY_EVENTS_PER_ENTITY
+            ranked.append((good_name, many, field.distinct, Candidate(field.name, basis, good_name)))
+    return [candidate for *_, candidate in sorted(ranked, key=lambda entry: [-int(part) for part in entry[:3]])]
+
+
+def _names_thing(field: Field) -> bool:
+    words = words_of(field.name)
+    if words[-1:] and words[-1] in _NAMING_WORDS:
+        words = words[:-1] or words_of(field.name.rpartition(".")[0])
+    if "text" in field.types:
+        return not (_THING_WORDS | _ADDRESS_WORDS).isdisjoint(words)
+    return words != [] and words[-1] in _THING_WORDS
 
 
 def find_times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) -> list[Candidate]:
@@ -113,6 +105,9 @@ def _basis(known: list[Any], field: Field) -> tuple[str, bool]:
     if _is_plausible(known) and (good_name or _is_in_order(known)):
         seconds = max(known) < SECONDS_BELOW
         return f"{'seconds' if seconds else 'milliseconds'} since 1970", True
+    unit = epoch_unit(known)
+    if unit and (good_name or field.is_counter):
+        return f"{unit} since 1970, {UNREADABLE_UNIT}", False
     return ("only grows; its unit is unknown", False) if "clock" in field.verdict.reason else ("", False)
 
 
@@ -127,11 +122,6 @@ def _is_plausible(known: list[Any]) -> bool:
 def _is_in_order(known: list[Any]) -> bool:
     pairs = len(known) - 1
     return pairs >= 1 and sum(before <= after for before, after in pairwise(known)) >= _MIN_IN_ORDER * pairs
-
-
-def parse_times(values: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """The times of n events as (n,) float64 ms since 1970, NaN where missing. Raises ValueError for an invalid time."""
-    return np.array([np.nan if value is None else milliseconds(value) for value in values], np.float64)
 
 
 def estimate_event_rate(

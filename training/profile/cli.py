@@ -112,9 +112,13 @@ def _stream_name(text: str) -> str:
 
 def _from_file(file: Path, rows: int, label: str | None) -> Source:
     from training.profile.profile import Source
+    from training.profile.proposal import TRIED_RECORDS
+    from training.tables.json_records import read_first_lines
     from training.tables.table import read_table
 
-    return Source(file.name, read_table(file, label, rows=rows))
+    return Source(
+        file.name, read_table(file, label, rows=rows), values=read_first_lines(file, min(rows, TRIED_RECORDS))
+    )
 
 
 def _from_topic(
@@ -136,14 +140,14 @@ def _write(source: Source, stream: str, output: Path | None, as_json: bool, cons
 
     from training.profile.profile import profile
     from training.profile.proposal import parse_settings
-    from training.profile.report import describe_alert_rate, document, fields_table, one_line
+    from training.profile.report import document, fields_table, one_line, summary
     from training.profile.text import commented_yaml
 
     result = profile(source, stream)
     text = commented_yaml(result)
     parse_settings(text)
     console.print(fields_table(result))
-    for line in (*map(str, result.warnings), f"alert_rate: {describe_alert_rate(result)}"):
+    for line in summary(result):
         console.print(Text(one_line(line)), soft_wrap=True)
     if output is not None:
         try:

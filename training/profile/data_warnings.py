@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
+from training.profile.evidence.counters import looks_like_counter
+from training.profile.evidence.shifts import find_shift
+from training.profile.evidence.texts import find_case_variants, is_blank, is_number_text, show
 from training.tables.values import is_time_text
 
+UNREADABLE_UNIT = "which the worker refuses as a time: let the producer write seconds, milliseconds or ISO 8601"
 UNIQUE_VALUES = 50
 """In a small sample, this many values may all be different by accident."""
-_FREE_TEXT_WORDS = 3.0
-_GROWTH_MIN_VALUES = 32
-_GROWTH_SHARE = 0.9
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+FREE_TEXT_WORDS = 3.0
 _YEARS_MS = (946_684_800_000, 4_102_444_800_000)
 """The years 2000 and 2100 in milliseconds since 1970."""
 
@@ -43,10 +43,11 @@ def find_warnings(
         return [DataWarning("missing", "always missing", name)]
     if counts is None:
         return [DataWarning("lists", "lists are not supported", name)]
-    warnings = [("constant", "constant in this sample")] if len(counts) == 1 else []
+    warnings = [("constant", "constant in this sample, so that any other value is unusual")] if len(counts) == 1 else []
     kinds = {"number" if kind == "integer" else kind for kind in types}
     if len(kinds) > 1:
         warnings.append(("mixed", f"mixed types: {', '.join(f'{count:,} {kind}' for kind, count in types.items())}"))
+        warnings += _blank_warnings(known)
     elif kinds == {"text"}:
         warnings += _text_warnings(known, counts)
     elif kinds == {"number"}:
@@ -57,39 +58,48 @@ def find_warnings(
 def _text_warnings(known: list[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
     if is_time_text(known):
         whole_days = all(len(value) == 10 for value in known)
-        return [("dates", "dates without a time of day: use `period: week`, not `day`")] if whole_days else []
+        return [("dates", "dates without a time of day")] if whole_days else []
     words = sum(len(value.split()) for value in known) / len(known)
-    if len(counts) > max(UNIQUE_VALUES, len(known) // 2) and words >= _FREE_TEXT_WORDS:
+    if len(counts) > max(UNIQUE_VALUES, len(known) // 2) and words >= FREE_TEXT_WORDS:
         return [("free-text", f"free text, {words:.0f} words on average")]
     warnings = [("unique", "an identifier: no value repeats")] if len(counts) == len(known) > UNIQUE_VALUES else []
-    if all(map(_NUMBER.fullmatch, counts)):  # type: ignore[arg-type]
-        warnings.append(("number-text", "numbers written as text: they are treated as categories"))
+    if all(is_number_text(level) or is_blank(level) for level in counts) and any(map(is_number_text, counts)):
+        warnings.append(("number-text", "numbers written as text, which the worker reads as categories"))
+    warnings += _blank_warnings(known)
+    variants = find_case_variants(counts)
+    if variants and len(counts) < UNIQUE_VALUES:
+        warnings.append(("case", f"levels that differ only in case are different to the model: {show(variants)}"))
     return warnings
 
 
+def _blank_warnings(known: list[Any]) -> list[tuple[str, str]]:
+    blanks = sum(map(is_blank, known))
+    if not 0 < blanks < len(known):
+        return []
+    share = blanks / len(known)
+    return [("blanks", f"{share:.1%} are blanks, such as '', '-' or 'NaN': to the worker a text, not a missing value")]
+
+
 def _number_warnings(known: list[Any], types: Counter[str], counts: Counter[str | None]) -> list[tuple[str, str]]:
-    if _grows(known, len(counts)):
-        warnings = [
-            (
-                "counter",
-                "grows steadily, like a clock or a counter: it will leave the range that the model has seen",
-            )
-        ]
-        first, last = _YEARS_MS
-        if any(first * finer <= min(known) and max(known) <= last * finer for finer in (1_000, 1_000_000)):
-            warnings.append(
-                ("unit", "perhaps micro- or nanoseconds since 1970; times must be in seconds or milliseconds")
-            )
+    if looks_like_counter(known):
+        warnings = [("counter", "grows steadily, like a clock or a counter: it will leave the range seen so far")]
+        unit = epoch_unit(known)
+        if unit:
+            warnings.append(("unit", f"{unit} since 1970, {UNREADABLE_UNIT}"))
         return warnings
+    shift = find_shift(known) if len(counts) > 1 else None
+    if shift is not None:
+        before, after = shift
+        text = f"its values change for good within the sample, from a median of {before:.4g} to {after:.4g}: another "
+        return [("shift", f"{text}unit, a new version, or a trend; a model of the past will take what follows as odd")]
     if set(types) == {"integer"} and len(counts) == len(known) > UNIQUE_VALUES:
         return [("unique", "perhaps an identifier: whole numbers, none of which repeats")]
     return []
 
 
-def _grows(known: list[Any], distinct: int) -> bool:
-    """Whether the total rise is nearly all of the total change from value to value."""
-    if distinct < _GROWTH_MIN_VALUES:
-        return False
-    # Summed as Python numbers, because a float64 cannot resolve nanoseconds since 1970.
-    change = sum(abs(after - before) for before, after in pairwise(known))
-    return bool(change > 0 and known[-1] - known[0] >= _GROWTH_SHARE * change)
+def epoch_unit(known: Sequence[Any]) -> str:
+    """`microseconds` or `nanoseconds` if all of the numbers (n,) are times from 2000 to 2100 in it; empty if not."""
+    first, last = _YEARS_MS
+    units = {"microseconds": 1_000, "nanoseconds": 1_000_000}
+    least, most = min(known), max(known)
+    return next((unit for unit, finer in units.items() if first * finer <= least and most <= last * finer), "")

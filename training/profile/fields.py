@@ -42,16 +42,23 @@ class Field:
         return any(warning.code == "counter" for warning in self.warnings)
 
     @property
+    def is_time(self) -> bool:
+        """Whether its values are ISO 8601 texts."""
+        return any(feature["kind"] == "cyclic" for feature in (*self.verdict.features, *self.verdict.later))
+
+    @property
     def is_identifier(self) -> bool:
         """Whether the values are unique integers and the name says that they identify something."""
         unique = set(self.types) == {"integer"} and self.distinct == self.types["integer"] > UNIQUE_VALUES
         return unique and not _IDENTIFIER_WORDS.isdisjoint(words_of(self.name))
 
     @property
-    def readable_as(self) -> dict[str, str] | None:
+    def readable_as(self) -> dict[str, Any] | None:
         """The feature to configure if the user wants this field despite the verdict; None if it cannot be read."""
         if not self.types or not self.verdict.scalar:
             return None
+        if self.verdict.later:
+            return self.verdict.later[0]
         kinds = set(self.types)
         numbers = kinds <= {"integer", "number"}
         return {

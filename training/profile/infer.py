@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
+from training.profile.data_warnings import FREE_TEXT_WORDS, UNIQUE_VALUES
+from training.profile.evidence.periods import choose_periods, parse_times
+from training.profile.evidence.texts import find_unreadable_numbers
+from training.profile.evidence.transforms import choose_transform
 from training.tables.table import Table
 from training.tables.values import drop_missing, is_time_text, types_of
 from worker.core.events.columns import category
@@ -25,13 +27,9 @@ _MAX_NAME = 256
 _CLOCK_ROWS = 32
 _CLOCK_DISTINCT = 0.95
 _UNIQUE_DISTINCT = 0.9
-_UNIQUE_VALUES = 50
 _MAX_LEVELS = 100_000
 _HASH_LEVELS = 64
-_MIN_TAIL_RATIO = 3.0
-_MIN_TAIL_VALUE = 100.0
-_TAIL_ROWS = 20_000
-"""Rows that decide on a transform. More rows of a long file would only find more reasons for one."""
+_DATE_LENGTH = 10
 _UNREADABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 """Characters that the worker's decoder does not accept in a key."""
 
@@ -40,18 +38,25 @@ _UNREADABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 class Verdict:
     """A feature as it stands in a configuration, or None and the reason why the column cannot be one.
 
-    `scalar` is False if the worker could not read the field at all, not even as entity or time.
+    `scalar` is False if the worker could not read the field at all, not even as entity or time. `more` are further
+    features of the same field. `later` are those that the user may add under the condition that `reason` names.
     """
 
     feature: dict[str, Any] | None
     reason: str = ""
     scalar: bool = True
+    more: tuple[dict[str, Any], ...] = ()
+    later: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def features(self) -> list[dict[str, Any]]:
+        return [] if self.feature is None else [self.feature, *self.more]
 
 
 def infer_features(table: Table, head: int | None = None) -> list[dict[str, Any]]:
     """Infer at most 500 features. Raises ConfigError with a reason for each column if none can be a feature."""
     verdicts = classify_columns(table.columns, head)
-    features = [verdict.feature for verdict in verdicts.values() if verdict.feature is not None]
+    features = [feature for verdict in verdicts.values() for feature in verdict.features]
     if not features:
         reasons = "; ".join(f"{name[:100]}: {verdict.reason}" for name, verdict in verdicts.items())
         raise ConfigError(f"no column can be a feature: {reasons or 'there are no columns'}")
@@ -82,16 +87,33 @@ def _classify(name: str, values: Sequence[Any], head: int | None) -> Verdict:
     if types <= {"integer", "number"}:
         if _is_clock(first):
             return Verdict(None, "a clock or a counter: it only grows")
-        return Verdict({"field": name, "kind": "numeric", **_transform(first)})
+        transform = choose_transform(first)
+        return Verdict({"field": name, "kind": "numeric"} | ({"transform": transform} if transform != "none" else {}))
     if types == {"text"} and is_time_text(known):
-        return Verdict({"field": name, "kind": "cyclic", "period": "day"})
-    return _categorical(name, first)
+        return judge_time(name, first)
+    unreadable = find_unreadable_numbers(known, first)
+    return Verdict(None, unreadable) if unreadable else _categorical(name, first)
+
+
+def judge_time(name: str, known: Sequence[Any]) -> Verdict:
+    """The time of day and the day of the week of a time, if its known values (n,) cover enough of them.
+
+    Values are ISO 8601 texts, or numbers in seconds or milliseconds since 1970. Raises ValueError for any other.
+    """
+    whole_days = all(isinstance(value, str) and len(value) == _DATE_LENGTH for value in known)
+    chosen, later, reason = choose_periods(name, parse_times(known), whole_days=whole_days)
+    if not chosen:
+        return Verdict(None, f"a time: {reason}", later=tuple(later))
+    return Verdict(chosen[0], reason, more=tuple(chosen[1:]), later=tuple(later))
 
 
 def _categorical(name: str, known: list[Any]) -> Verdict:
     distinct = len(set(map(category, known)))
-    if distinct > _UNIQUE_VALUES and distinct > _UNIQUE_DISTINCT * len(known):
-        return Verdict(None, "an identifier or free text: its values hardly ever repeat")
+    if distinct > UNIQUE_VALUES and distinct > _UNIQUE_DISTINCT * len(known):
+        words = sum(len(str(value).split()) for value in known) / len(known)
+        if words >= FREE_TEXT_WORDS:
+            return Verdict(None, f"free text, {words:.0f} words on average: its values hardly ever repeat")
+        return Verdict(None, "an identifier: its values hardly ever repeat")
     encoding = {"encoding": "hash", "levels": _HASH_LEVELS} if distinct > _MAX_LEVELS else {}
     return Verdict({"field": name, "kind": "categorical", **encoding})
 
@@ -100,20 +122,6 @@ def _is_clock(known: list[Any]) -> bool:
     if len(known) < _CLOCK_ROWS or len(set(known)) <= _CLOCK_DISTINCT * len(known):
         return False
     return all(before <= after for before, after in pairwise(known))
-
-
-def _transform(known: list[Any]) -> dict[str, str]:
-    """`log` if the upper tail is far longer than the body of the distribution; `asinh` if some values are negative."""
-    values = np.array(known[:_TAIL_ROWS], np.float64)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return {}
-    signed = bool(values.min() < 0)
-    sizes = np.sort(np.abs(values))
-    middle, high, top = (float(sizes[int(q * (len(sizes) - 1))]) for q in (0.5, 0.9, 0.999))
-    if not (top - middle > _MIN_TAIL_RATIO * 3 * max(high - middle, 1e-12) and top > _MIN_TAIL_VALUE):
-        return {}
-    return {"transform": "asinh" if signed else "log"}
 
 
 def find_clashes(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:

@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.profile.candidates import Candidate, estimate_event_rate, find_entities, find_times, parse_times
+from training.profile.alert_rate import Expectation, suggest_alert_rate
+from training.profile.candidates import Candidate, estimate_event_rate, find_entities, find_times
 from training.profile.data_warnings import DataWarning
+from training.profile.evidence.noise import find_noise
+from training.profile.evidence.periods import parse_times
+from training.profile.evidence.structure import describe_change_events, find_null_objects
 from training.profile.fields import Field, describe_field
 from training.profile.infer import MAX_FEATURES, Verdict, classify_columns, find_clashes
 from training.profile.leaks import find_duplicates, leaks_labels, looks_like_label
-from training.profile.proposal import DAY_S, build_configuration, suggest_alert_rate, try_decoding
+from training.profile.proposal import build_configuration, try_decoding
+from training.profile.treatment import Roles, revise
 from training.tables.table import Table
+from worker.config.sections import AlertSettings
+from worker.core.events.columns import category
 from worker.errors import ConfigError
+
+_MAX_NOTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,15 @@ class Profile:
     configuration: dict[str, Any]
 
     @property
-    def flagged_per_day(self) -> float | None:
-        return None if self.event_rate is None else self.event_rate * DAY_S * self.alert_rate
+    def expectation(self) -> Expectation:
+        """What the proposed alert rate leads to."""
+        entities = next((field.distinct for field in self.fields if field.name == self.entity), None)
+        cooldown = float(AlertSettings.model_fields["cooldown"].default)
+        return Expectation(self.alert_rate, self.source.table.rows, self.event_rate, entities, cooldown)
+
+    @property
+    def left_out(self) -> list[Field]:
+        return [field for field in self.fields if field.verdict.feature is None]
 
 
 def profile(source: Source, stream: str) -> Profile:
@@ -74,17 +90,26 @@ def profile(source: Source, stream: str) -> Profile:
     time = next((candidate.field for candidate in times if candidate.usable), None)
     entities = [candidate for candidate in find_entities(eligible) if candidate.field != time]
     entity = next((candidate.field for candidate in entities if candidate.usable and not source.keyed), None)
-    fields = [_finish(field, leaks.get(field.name), entity, time) for field in described.values()]
-    fields, surplus = _limit_features(fields)
-    features = [field.verdict.feature for field in fields if field.verdict.feature is not None]
+    known_times = parse_times(columns[time]) if time is not None else source.timestamps
+    roles = Roles(
+        entity,
+        time,
+        None if entity is None else list(map(category, columns[entity])),
+        known_times,
+        frozenset(candidate.field for candidate in times if candidate.usable or described[candidate.field].is_time),
+        leaks,
+        find_null_objects(columns),
+    )
+    fields, surplus = _limit_features([revise(field, columns[field.name], roles) for field in described.values()])
+    features = [feature for field in fields for feature in field.verdict.features]
     if not features:
-        reasons = "; ".join(f"{field.name[:100]}: {field.verdict.reason}" for field in fields)
+        notes = source.table.notes[:_MAX_NOTES]
+        reasons = "; ".join([*(f"{field.name[:100]}: {field.verdict.reason}" for field in fields), *notes])
         raise ConfigError(f"{source.name}: no field can be a feature: {reasons}")
-    event_rate = _event_rate(source, time)
-    alert_rate = suggest_alert_rate(event_rate)
+    alert_rate = suggest_alert_rate(source.table.rows)
     kafka = (source.bootstrap, source.topic, source.properties)
     proposed = build_configuration(stream, kafka, {"entity": entity, "time": time}, features, alert_rate)
-    warnings = [*_collect_warnings(fields, described, source.table), *surplus]
+    warnings = [*_collect_warnings(fields, described, source.table), *_find_noise(fields, columns, entity), *surplus]
     warnings += try_decoding(proposed, source.table, source.values)
     return Profile(
         source=source,
@@ -95,7 +120,7 @@ def profile(source: Source, stream: str) -> Profile:
         entity=entity,
         times=tuple(times),
         time=time,
-        event_rate=event_rate,
+        event_rate=None if known_times is None else estimate_event_rate(known_times, source.partitions),
         alert_rate=alert_rate,
         configuration=proposed,
     )
@@ -106,7 +131,20 @@ def _collect_warnings(fields: list[Field], described: Mapping[str, Field], table
     warnings += find_duplicates(table.columns, described)
     for name, reason in find_clashes(table.columns).items():
         warnings.append(DataWarning("clash", f"{reason}; the worker rejects one of the two", name))
+    change_events = describe_change_events(table.columns)
+    if change_events:
+        warnings.append(DataWarning("change-events", change_events))
+    used = [field.name for field in fields if field.verdict.feature is not None]
+    if len(used) == 1:
+        warnings.append(DataWarning("one-feature", f"{used[0]} is the only feature; offbeat judges fields together"))
     return warnings + [DataWarning("sample", note) for note in table.notes]
+
+
+def _find_noise(fields: list[Field], columns: Mapping[str, Sequence[Any]], entity: str | None) -> list[DataWarning]:
+    """A warning for each feature that seems to be noise. The entity is none: it tells whose event it is."""
+    kinds = {field.name: field.kind for field in fields if field.kind in ("numeric", "categorical", "boolean")}
+    text = "varies evenly and with no other feature, as a random port or hash does: it tells nothing, leave it out"
+    return [DataWarning("noise", text, name) for name in find_noise(columns, kinds) if name != entity]
 
 
 def _find_leaks(described: Mapping[str, Field], table: Table) -> dict[str, str]:
@@ -120,26 +158,6 @@ def _find_leaks(described: Mapping[str, Field], table: Table) -> dict[str, str]:
     return leaks
 
 
-def _finish(field: Field, leak: str | None, entity: str | None, time: str | None) -> Field:
-    """Revise the verdict on a field once entity and time are known.
-
-    The worker cannot read a field as a number and as entity or time at once: a time becomes the time of day, and a
-    numeric entity is no feature.
-    """
-    if leak is not None:
-        warnings = (*field.warnings, DataWarning("leaking", leak, field.name))
-        return replace(field, verdict=Verdict(None, leak), warnings=warnings)
-    if field.name == time:
-        return replace(field, verdict=Verdict({"field": time, "kind": "cyclic", "period": "day"}), warnings=())
-    if field.name == entity and field.kind == "numeric":
-        return replace(field, verdict=Verdict(None, "the entity"))
-    if field.kind == "numeric" and field.is_counter:
-        return replace(field, verdict=Verdict(None, "a clock or a counter: it grows steadily"))
-    if field.kind == "numeric" and field.is_identifier:
-        return replace(field, verdict=Verdict(None, "an identifier, by its name: no value repeats"))
-    return field
-
-
 def _limit_features(fields: list[Field]) -> tuple[list[Field], list[DataWarning]]:
     """Keep the first 500 features, and warn if there are more."""
     names = [field.name for field in fields if field.verdict.feature is not None]
@@ -149,8 +167,3 @@ def _limit_features(fields: list[Field]) -> tuple[list[Field], list[DataWarning]
     verdict = Verdict(None, f"beyond the first {MAX_FEATURES} features")
     limited = [replace(field, verdict=verdict) if field.name in surplus else field for field in fields]
     return limited, [DataWarning("many", f"{len(names)} fields could be features; only the first {MAX_FEATURES} are")]
-
-
-def _event_rate(source: Source, time: str | None) -> float | None:
-    times = parse_times(source.table.columns[time]) if time is not None else source.timestamps
-    return None if times is None else estimate_event_rate(times, source.partitions)

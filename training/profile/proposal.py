@@ -19,21 +19,6 @@ from worker.config.settings import Settings
 from worker.core.events.decode import Limits, decoder_for
 
 TRIED_RECORDS = 1_000
-DAY_S = 86_400
-ALERT_RATE = 0.001
-_MAX_FLAGGED_PER_DAY = 100.0
-_RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
-
-
-def suggest_alert_rate(events_per_second: float | None) -> float:
-    """The highest of the rates 0.00001, 0.00002, 0.00005 … 0.01 that flags at most 100 events a day.
-
-    Returns the default if the event rate is unknown. The result is a share of events.
-    """
-    if events_per_second is None:
-        return ALERT_RATE
-    limit = _MAX_FLAGGED_PER_DAY / (events_per_second * DAY_S)
-    return max((rate for rate in _RATES if rate <= limit), default=_RATES[0])
 
 
 def build_configuration(

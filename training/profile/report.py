@@ -12,18 +12,14 @@ from training.profile.candidates import Candidate
 from training.profile.profile import Profile
 
 
-def describe_alert_rate(profile: Profile) -> str:
-    """The suggested alert rate in words, and how many flagged events a day it means."""
-    flagged = profile.flagged_per_day
-    if profile.event_rate is None or flagged is None:
-        return (
-            f"{profile.alert_rate:g} of all events; the number per day is unknown, because the events have no times to "
-            "estimate their rate from"
-        )
-    return (
-        f"{profile.alert_rate:g} of all events: about {flagged:,.3g} flagged events a day, at "
-        f"{profile.event_rate:,.3g} events/s; flagged events of one entity within the cooldown are one alert"
-    )
+def summary(profile: Profile) -> list[str]:
+    """What was left out and why, the warnings about the other fields, and the alerts to expect, one line each."""
+    lines = [f"left out: {field.name}: {field.verdict.reason}" for field in profile.left_out]
+    used = [field for field in profile.fields if field.verdict.feature is not None]
+    lines += [f"left out in part: {field.name}: {field.verdict.reason}" for field in used if field.verdict.reason]
+    gone = {field.name for field in profile.left_out}
+    lines += [f"warning: {warning}" for warning in profile.warnings if warning.field not in gone]
+    return [*lines, f"alert_rate: {'. '.join(profile.expectation.describe())}."]
 
 
 def document(profile: Profile) -> dict[str, Any]:
@@ -40,6 +36,7 @@ def document(profile: Profile) -> dict[str, Any]:
                 "distinct": field.distinct,
                 "transform": (field.verdict.feature or {}).get("transform", "none"),
                 "feature": field.verdict.feature,
+                "more_features": list(field.verdict.more),
                 "left_out": field.verdict.reason or None,
                 "values": field.summary,
                 "warnings": [warning.code for warning in field.warnings],
@@ -55,7 +52,7 @@ def document(profile: Profile) -> dict[str, Any]:
             "time_candidates": [_candidate(candidate) for candidate in profile.times],
             "alert_rate": profile.alert_rate,
             "events_per_second": profile.event_rate,
-            "flagged_per_day": profile.flagged_per_day,
+            "flagged_per_day": profile.expectation.flagged_per_day,
         },
         "configuration": profile.configuration,
     }

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
+from training.profile.alert_rate import describe_entities
 from training.profile.candidates import Candidate
 from training.profile.fields import Field
 from training.profile.profile import Profile
-from training.profile.report import describe_alert_rate, one_line
+from training.profile.report import one_line
 from worker.config.refused_properties import is_secret
 
 
@@ -24,21 +25,23 @@ def commented_yaml(profile: Profile) -> str:
         *_block({"stream": proposed["stream"]}),
         *_block({"kafka": proposed["kafka"]}),
         *_secrets(profile),
+        _comment("redis: an assumption, which nothing in the sample can tell. Change it to the address of your Redis."),
         *_block({"redis": proposed["redis"]}),
         *_role_comments("entity", profile.entities, profile.entity, no_entity),
+        *_entity_comment(profile),
         *_role_comments("time", profile.times, profile.time, no_time),
         *_block({"event": proposed["event"]}),
         "features:",
     ]
     features = [field for field in profile.fields if field.verdict.feature is not None]
-    lines += [f"  - {_flow(field.verdict.feature)}  {_comment(_describe(field))}" for field in features]
-    others = [field for field in profile.fields if field.verdict.feature is None]
-    lines += ["  # Left out:"] if others else []
-    for field in others:
+    for field in features:
+        lines += [f"  - {_flow(feature)}  {_comment(_describe(field))}" for feature in field.verdict.features]
+    lines += ["  # Left out:"] if profile.left_out else []
+    for field in profile.left_out:
         feature = field.readable_as or {"field": field.name}
         reason = "; ".join(dict.fromkeys((field.verdict.reason, field.summary)))
         lines.append(f"  # - {_flow(feature)}  {_comment(reason)}")
-    lines += ["threshold:", f"  {_comment(describe_alert_rate(profile))}"]
+    lines += ["threshold:", *(f"  {_comment(f'{sentence}.')}" for sentence in profile.expectation.describe())]
     lines += [f"  alert_rate: {_flow(profile.alert_rate)}"]
     lines += ["# Warnings:"] if profile.warnings else []
     lines += [_comment(f"  {warning}") for warning in profile.warnings]
@@ -53,6 +56,14 @@ def _role_comments(role: str, candidates: tuple[Candidate, ...], chosen: str | N
     return lines
 
 
+def _entity_comment(profile: Profile) -> list[str]:
+    expectation = profile.expectation
+    if expectation.entities is None:
+        return []
+    text = describe_entities(expectation.entities, expectation.event_rate, expectation.cooldown)
+    return [_comment(f"entity: {text}.")]
+
+
 def _secrets(profile: Profile) -> list[str]:
     names = [name for name in profile.source.properties if is_secret(name)]
     return [
@@ -63,7 +74,8 @@ def _secrets(profile: Profile) -> list[str]:
 
 def _describe(field: Field) -> str:
     missing = [f"{field.missing:.1%} missing"] if field.missing else []
-    return "; ".join([field.summary, *missing, *(warning.text for warning in field.warnings)])
+    reason = [field.verdict.reason] if field.verdict.reason else []
+    return "; ".join([field.summary, *missing, *(warning.text for warning in field.warnings), *reason])
 
 
 class _Dumper(yaml.SafeDumper):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from training.tables.foreign_bytes import describe_prefix
 from worker.errors import ConfigError
 
 _MAX_DEPTH = 64
@@ -40,8 +43,8 @@ class FieldColumns:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(
-            f"{path!r} is left out: a dotted path cannot name it, because a path walks nested objects, and its keys "
-            "must not be empty or contain a dot"
+            f"{path!r} is left out: its key is empty or has a dot in it, and a dot in a configuration leads into an "
+            "object; let the producer nest it or name it without a dot"
             for path in self._unreachable
         )
 
@@ -82,7 +85,7 @@ def decode(raw: bytes) -> dict[str, Any]:
         except UnicodeDecodeError:
             raise ValueError("not UTF-8") from None
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise ValueError(f"not JSON: {error}") from None
+            raise ValueError(f"not JSON: {describe_prefix(raw) or error}") from None
     if not isinstance(record, dict):
         raise ValueError(f"not a JSON object but {_json_type(record)}")
     return record
@@ -107,6 +110,15 @@ def read_lines(lines: Iterable[bytes], where: str, rows: int | None) -> FieldCol
         except (ValueError, ConfigError) as error:
             raise ConfigError(f"{where}: line {number}: {error}") from None
     return fields
+
+
+def read_first_lines(path: Path, rows: int) -> list[bytes]:
+    """The bytes of the first records of a file of JSON lines, as a producer would send them; empty for other files."""
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        return []
+    with path.open("rb") as file:
+        lines = (line.removeprefix(b"\xef\xbb\xbf").strip() for line in file)
+        return list(islice(filter(None, lines), rows))
 
 
 def read_array(raw: bytes, where: str, rows: int | None) -> FieldColumns:

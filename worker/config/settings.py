@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     def _check_features(self) -> Self:
         seen = set()
         for i, feature in enumerate(self.features):
-            identity = (feature.field, feature.kind, getattr(feature, "half_life", None))
+            identity = (feature.field, feature.kind, getattr(feature, "half_life", getattr(feature, "period", None)))
             if identity in seen:
                 raise ValueError(f"features.{i}: {feature.field!r} as {feature.kind} is there twice")
             seen.add(identity)

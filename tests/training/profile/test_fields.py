@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.profile.candidates import estimate_event_rate, find_entities, find_times, parse_times
+from training.profile.candidates import estimate_event_rate, find_entities, find_times
+from training.profile.data_warnings import UNREADABLE_UNIT
+from training.profile.evidence.periods import parse_times
 from training.profile.fields import Field, describe_field, words_of
 from training.profile.infer import classify_columns
 from training.profile.leaks import find_duplicates, leaks_labels, looks_like_label
@@ -191,6 +193,7 @@ def test_times_are_iso_or_plausible_numbers() -> None:
         ("iso", "ISO 8601", True),
         ("grows", "milliseconds since 1970", True),
         ("time", "only grows; its unit is unknown", False),
+        ("timestamp_us", "microseconds since 1970, " + UNREADABLE_UNIT, False),
         ("day", "dates, without a time of day", False),
         ("since_1990", "only grows; its unit is unknown", False),
     ]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.profile.profile import Profile, Source, profile
-from training.profile.proposal import parse_settings, suggest_alert_rate
+from training.profile.proposal import parse_settings
 from training.profile.report import document
 from training.profile.text import commented_yaml
 from training.tables.json_records import build_event
@@ -38,17 +38,9 @@ def codes(result: Profile) -> set[tuple[str | None, str]]:
 
 def test_without_times_the_number_of_alerts_is_reported_as_unknown() -> None:
     result = profile_columns({"a": [0.5, 1.0] * 50})
-    assert (result.event_rate, result.flagged_per_day, result.alert_rate) == (None, None, 0.001)
+    assert (result.event_rate, result.expectation.flagged_per_day) == (None, None)
     assert "the number per day is unknown" in commented_yaml(result)
     assert document(result)["suggestions"]["flagged_per_day"] is None
-
-
-@pytest.mark.parametrize(
-    ("per_day", "expected"),
-    [(100, 0.01), (9_999, 0.01), (10_001, 0.005), (1e6, 1e-4), (4.9e6, 2e-5), (1e12, 1e-5)],
-)
-def test_suggested_rates_flag_at_most_100_events_a_day_within_their_bounds(per_day: float, expected: float) -> None:
-    assert suggest_alert_rate(per_day / 86_400) == expected
 
 
 def test_roles_never_contradict_features() -> None:
@@ -63,7 +55,7 @@ def test_roles_never_contradict_features() -> None:
         }
     )
     assert (result.time, result.entity) == ("ts", "user_id")
-    assert kinds(result) == {"ts": "cyclic", "user_id": "none", "other_ts": "numeric", "x": "numeric"}
+    assert kinds(result) == {"ts": "none", "user_id": "none", "other_ts": "none", "x": "numeric"}
     assert ("ts", "counter") not in codes(result)  # a time is expected to grow
     parse_settings(commented_yaml(result))
 

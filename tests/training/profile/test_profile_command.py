@@ -46,19 +46,25 @@ def test_a_file_becomes_the_configuration_that_a_user_would_write(events: Path) 
         "redis": {"url": "redis://localhost:6379/0"},
         "event": {"entity": "src.ip", "time": "time"},
         "features": [
-            {"field": "time", "kind": "cyclic", "period": "day"},
             {"field": "src.ip", "kind": "categorical"},
             {"field": "src.bytes", "kind": "numeric", "transform": "log"},
             {"field": "protocol", "kind": "categorical"},
             {"field": "ok", "kind": "boolean"},
         ],
-        # One event a second makes 86,400 a day: 0.001 of them are 86, and 0.002 would be more than 100.
-        "threshold": {"alert_rate": 0.001},
+        "threshold": {"alert_rate": 0.01},
     }
-    assert "about 86.4 flagged events a day, at 1 events/s" in done.stdout
+    assert "about 864 a day at 1 events/s" in done.stdout
     assert "# - {field: id, kind: categorical}" in done.stdout
     assert "# - {field: is_fraud, kind: boolean}  # leaking" in done.stdout
-    for text in ("src.bytes", "600 records", "unique", "leaking"):
+    assert "# redis: an assumption" in done.stdout
+    for text in (
+        "src.bytes",
+        "600 records",
+        "left out: id: an identifier",
+        "left out: is_fraud: leaking",
+        "left out: time: a time: the sample covers 9.98 minutes",
+        "alert_rate: 0.01 of all events: about 6 flagged in a sample of 600",
+    ):
         assert text in done.stderr
     decoder = decoder_for("json", parse_settings(done.stdout).spec, Limits())
     decoded = decoder.decode(events.read_bytes().splitlines())
@@ -81,19 +87,26 @@ def test_json_is_one_document_and_its_configuration_loads(events: Path, tmp_path
     suggestions = result["suggestions"]
     assert (suggestions["stream"], suggestions["entity"], suggestions["time"]) == ("named", "src.ip", "time")
     assert suggestions["events_per_second"] == pytest.approx(1.0)
-    assert suggestions["flagged_per_day"] == pytest.approx(86.4)
+    assert suggestions["flagged_per_day"] == pytest.approx(864.0)
     assert parse_settings(json.dumps(result["configuration"])) == parse_settings(output.read_text("utf-8"))
     assert parse_settings(output.read_text("utf-8")).stream == "named"
 
 
-def test_fields_that_are_values_and_objects_are_reported_as_dead_letters(tmp_path: Path) -> None:
+def test_fields_of_an_object_that_is_often_null_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"src": null, "x": 1.5}\n{"src": {"ip": "a"}, "x": 2.5}\n{"src": {"ip": "b"}, "x": 1.5}\n')
     result = json.loads(offbeat("profile", str(path), "--json").stdout)
     assert [w["text"] for w in result["warnings"] if w["code"] == "clash"] == [
         "src is null in some events and an object with src.ip in others; the worker rejects one of the two"
     ]
+    assert [feature["field"] for feature in result["configuration"]["features"]] == ["x"]
+    [left_out] = [field["left_out"] for field in result["fields"] if field["field"] == "src.ip"]
+    assert left_out.startswith("src is null or absent in 33.3% of the events, and the worker rejects")
+    path.write_text('{"src": 5, "x": 1.5}\n{"src": {"ip": "a"}, "x": 2.5}\n{"src": {"ip": "b"}, "x": 1.5}\n')
+    result = json.loads(offbeat("profile", str(path), "--json").stdout)
     assert [feature["field"] for feature in result["configuration"]["features"]] == ["x", "src.ip"]
+    [dead] = [w["text"] for w in result["warnings"] if w["code"] == "dead-letters"]
+    assert dead.startswith("1 of 3 records would become dead letters")
 
 
 def test_help_has_examples_and_loads_nothing_heavy() -> None:

@@ -32,7 +32,7 @@ def test_each_feature_has_a_comment_and_other_fields_are_comments() -> None:
     assert lines[0] == "# Proposed by `offbeat profile` from 200 records of x.csv."
     assert "  - {field: x, kind: numeric}  # 0 … 4, median 2; 25.0% missing" in lines
     assert lines[lines.index("  # Left out:") + 1 :][:3] == [
-        "  # - {field: id, kind: categorical}  # an identifier or free text: its values hardly ever repeat; "
+        "  # - {field: id, kind: categorical}  # an identifier: its values hardly ever repeat; "
         "200 values, most often 'id0' (0%)",
         "  # - {field: empty}  # always missing",
         "  # - {field: tags}  # lists are not supported; lists",
@@ -67,8 +67,10 @@ def test_a_line_break_in_a_name_does_not_end_a_comment() -> None:
 def test_the_alert_rate_is_explained_in_events_a_day() -> None:
     times = 1_767_225_600_000 + 500.0 * np.arange(ROWS)
     lines = commented_yaml(made(COLUMNS, timestamps=times)).splitlines()
-    assert lines[lines.index("threshold:") + 1 :][:2] == [
-        "  # 0.0005 of all events: about 86.4 flagged events a day, at 2 events/s; flagged events of one entity within "
-        "the cooldown are one alert",
-        "  alert_rate: 0.0005",
+    assert lines[lines.index("threshold:") + 1 :][:4] == [
+        "  # 0.01 of all events: about 2 flagged in a sample of 200, about 1,730 a day at 2 events/s.",
+        "  # There are fewer alerts than flagged events: those of an entity within the cooldown of 60 s are one alert.",
+        "  # 1,730 a day are many: raise alerts.cooldown, read the severe ones first, and lower alert_rate once the "
+        "model has seen more of the stream.",
+        "  alert_rate: 0.01",
     ]

@@ -184,10 +184,14 @@ class FeatureSpec(BaseModel):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """One name per column: its field, with the kind appended where the same field is used twice."""
+        """One name per column: its field, with the kind, or the period, appended where the same field is used twice."""
         names: list[str] = []
         for column in self.columns:
-            names.append(column.field if column.field not in names else f"{column.field}:{column.kind}")
+            names.append(
+                column.field
+                if column.field not in names
+                else f"{column.field}:{getattr(column, 'period', column.kind)}"
+            )
         return tuple(names)
 
 
