@@ -40,13 +40,18 @@ _LEVEL_PRIOR = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The counts of `rows` x `columns` cells, from the cell `first` on; `right` is -1 for a table of one feature."""
+    """The counts of `rows` x `columns` cells, from the cell `first` on; `right` is -1 for a table of one feature.
+
+    `both` says whether the column is surprising beside the row as well. A time of day is not: a stream that has not
+    covered its period yet would be surprising all the time.
+    """
 
     left: int
     right: int
     first: int
     rows: int
     columns: int
+    both: bool
 
 
 def tables_of(layout: Layout) -> list[Table]:
@@ -59,7 +64,8 @@ def tables_of(layout: Layout) -> list[Table]:
     for left, right in [*((f, -1) for f in levels), *pairs]:
         rows, columns = sizes[left], sizes[right] if right >= 0 else 1
         if rows * columns <= CELLS_MOST and first + rows * columns <= CELLS_IN_ALL:
-            tables.append(Table(left, right, first, rows, columns))
+            both = right >= 0 and layout.blocks[right].kind != "cyclic"
+            tables.append(Table(left, right, first, rows, columns, both))
             first += rows * columns
     return tables
 
@@ -158,7 +164,7 @@ def _surprises(counts: npt.NDArray[np.float64], table: Table) -> npt.NDArray[np.
         return None
     directions = [
         ranked
-        for each in (joint, joint.T)
+        for each in ((joint, joint.T) if table.both else (joint,))
         if _dependence(each) > _LEAST_DEPENDENCE
         for ranked in [_ranked(each) if each is joint else _ranked(each).T]
     ]
