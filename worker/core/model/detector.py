@@ -100,7 +100,7 @@ class Detector:
         self._layers = convert(self.network.dense_layers(), encoder.layout.inputs, len(encoder.layout.value_columns))
 
     def _load_network(self, kind: str) -> Autoencoder:
-        network = KINDS[kind](self.encoder.layout)
+        network = KINDS[kind](self.encoder.layout, torch.Generator())
         weights = {
             name.removeprefix(_AUTOENCODER): tensor
             for name, tensor in self.tensors.items()

@@ -23,7 +23,7 @@ PART_MOST = 50.0
 LEAST_PROBABILITY = 0.005
 LEAST = 1e-3
 """The least error of a member, in nats per feature: below it, all rows are equally normal."""
-LOGIT_BOUND = 30.0
+LOGIT_BOUND = 80.0
 _MOST, _RAREST, _HALF, _NONE = np.float32(PART_MOST), np.float32(LEAST_PROBABILITY), np.float32(0.5), np.float32(0.0)
 _ONE, _UNSEEN_RARITY = np.float32(1.0), np.float32(1_000.0)
 
