@@ -110,7 +110,7 @@ def _alignments(encoder: Encoder, kind: str, tensors: dict[str, Tensor], unseen:
     scores = Detector(encoder, kind, plain).score(unseen)
     fitted: dict[str, Tensor] = {}
     for place, name in enumerate(SURPRISES):
-        fitted |= align(name, scores.errors, scores.surprises[:, place], BEHIND[name])
+        fitted |= align(name, scores.errors, scores.surprises[place], BEHIND[name])
     return fitted
 
 

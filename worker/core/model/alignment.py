@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from worker.core.model.surprise_kernel import lift
+
 PREFIX = "alignment."
 
 
@@ -26,10 +28,10 @@ class Alignment:
         found = points.numpy().astype(np.float64)
         if not np.isfinite(found).all() or (np.diff(found[:, 0]) <= 0).any() or (np.diff(found[:, 1]) < 0).any():
             raise ValueError(f"{PREFIX}{name}: not finite and rising")
-        self._surprise, self._log_error = found.T.copy()
+        self._surprise, self._log_error = found[:, 0].copy(), found[:, 1].copy()
 
     def errors(self, surprises: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n,) float32 nats to (n,) float32 errors that are as rare; 0 for the common ones, below the first point."""
-        logs = np.interp(surprises.astype(np.float64), self._surprise, self._log_error, left=-np.inf)
-        errors: npt.NDArray[np.float32] = np.exp(logs).astype(np.float32)
+        errors = np.empty(len(surprises), np.float32)
+        lift(np.ascontiguousarray(surprises), self._surprise, self._log_error, errors)
         return errors

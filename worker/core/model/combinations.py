@@ -21,11 +21,22 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from worker.core.model.combination_kernel import FIRST, LEFT, RIGHT, ROWS, SIDE, bin_numbers, largest
 from worker.core.model.encoder import Encoded, Encoder
 from worker.core.model.layout import Layout
 from worker.core.model.marginal import ARCS, arcs_of
 from worker.core.model.scaling import Scaling
+from worker.core.model.surprise_kernel import (
+    ARC,
+    FIRST,
+    LEFT,
+    LEVEL,
+    NUMBER,
+    RIGHT,
+    ROWS,
+    SIDE,
+    bin_numbers,
+    largest,
+)
 
 COUNTS, EDGES = "combinations.counts", "combinations.edges"
 BIN_SHARES = (0.002, 0.01, 0.03, *(i / 16 for i in range(1, 16)), 0.97, 0.99, 0.998)
@@ -78,11 +89,7 @@ def cells(encoder: Encoder, edges: npt.NDArray[np.float64], encoded: Encoded) ->
     """(n, F) int64: the level, bin or arc of each value. `edges` (K, 21) of the numbers, in transformed units."""
     layout = encoder.layout
     found = np.empty((len(encoded.x), layout.features), np.int64)
-    scaled = np.empty_like(edges, np.float32)
-    for row, feature in enumerate(layout.numeric_features.tolist()):
-        scaling = encoder.transforms[feature]
-        assert isinstance(scaling, Scaling)
-        scaled[row] = (edges[row] - scaling.centre) / scaling.spread
+    scaled = scale_edges(encoder, edges)
     bin_numbers(encoded.x, encoded.missing, layout.numeric_features, layout.numeric_starts, scaled, found)
     for block in layout.blocks:
         if block.kind == "categorical":
@@ -90,6 +97,33 @@ def cells(encoder: Encoder, edges: npt.NDArray[np.float64], encoded: Encoded) ->
         elif block.kind == "cyclic":
             found[:, block.feature] = arcs_of(block, encoded)
     return found
+
+
+def scale_edges(encoder: Encoder, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """(K, 21) edges in transformed units to units of x."""
+    scaled = np.empty(edges.shape, np.float32)
+    for row, feature in enumerate(encoder.layout.numeric_features.tolist()):
+        scaling = encoder.transforms[feature]
+        assert isinstance(scaling, Scaling)
+        scaled[row] = (edges[row] - scaling.centre) / scaling.spread
+    return scaled
+
+
+def _used_features(layout: Layout, tables: list[Table]) -> tuple[list[int], npt.NDArray[np.int64]]:
+    """The times among the features in these tables, and all of these features as `largest` takes them, (U, 3)."""
+    features = sorted({feature for table in tables for feature in (table.left, table.right) if feature >= 0})
+    times = [feature for feature in features if layout.blocks[feature].kind == "cyclic"]
+    numbers = layout.numeric_features.tolist()
+    used = []
+    for feature in features:
+        block = layout.blocks[feature]
+        if block.kind == "categorical":
+            used.append((feature, LEVEL, block.code))
+        elif block.kind == "cyclic":
+            used.append((feature, ARC, times.index(feature)))
+        else:
+            used.append((feature, NUMBER, numbers.index(feature)))
+    return times, np.array(used, np.int64).reshape(-1, 3)
 
 
 class Combinations:
@@ -111,6 +145,9 @@ class Combinations:
         for place, (table, _) in zip(self._places, self._served, strict=True):
             place[[LEFT, RIGHT, FIRST, ROWS, SIDE]] = table.left, table.right, first, table.rows, table.columns
             first += table.rows * table.columns
+        self._times, self._used = _used_features(layout, [table for table, _ in self._served])
+        starts = layout.numeric_starts[:, None].astype(np.float32)
+        self._edges_in_x = np.hstack((scale_edges(encoder, self.edges), starts))
         parts = [surprise.ravel() for _, surprise in self._served]
         self._surprise = np.concatenate([*parts, np.zeros(1)]).astype(np.float32)
 
@@ -122,7 +159,20 @@ class Combinations:
         """(n,) float32 nats: the largest surprise of each row's tables, 0 without tables."""
         found = np.zeros(len(encoded.x), np.float32)
         if self._served:
-            largest(self.cells(encoded), self._places, self._surprise, found)
+            arcs = [arcs_of(self._encoder.layout.blocks[feature], encoded) for feature in self._times]
+            of_rows = np.stack(arcs, 1) if arcs else np.empty((len(found), 0), np.int64)
+            largest(
+                encoded.x,
+                encoded.missing,
+                encoded.codes,
+                of_rows,
+                self._used,
+                self._edges_in_x,
+                self._places,
+                self._surprise,
+                np.empty(self._encoder.layout.features, np.int64),
+                found,
+            )
         return found
 
     def blame(self, encoded: Encoded) -> npt.NDArray[np.float32]:

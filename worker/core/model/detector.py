@@ -48,17 +48,17 @@ class Scores(NamedTuple):
     """The scores of n rows, and the arrays that explain them; all arrays are float32.
 
     `errors` (n,) are positive and finite. `members` (n, 3) are the errors of the `MEMBERS` in that order, and
-    `feature_errors` (3, n, F) are theirs by feature, in nats. `surprises` (n, 2) are the `SURPRISES` in nats, and
-    `equivalents` (n, 3) the errors that count: that of the members together, and those that are as rare as the
-    surprises. `code` (n, code width) is the autoencoder's, `encoded` are the rows, and `residuals` (at least n rows,
-    own columns padded) those of the conditional mean.
+    `feature_errors` (3, n, F) are theirs by feature, in nats. `surprises` are the `SURPRISES` in nats, two times (n,),
+    and `equivalents` the errors that count, three times (n,): that of the members together, and those that are as rare
+    as the surprises. `code` (n, code width) is the autoencoder's, `encoded` are the rows, and `residuals` (at least n
+    rows, own columns padded) those of the conditional mean.
     """
 
     errors: npt.NDArray[np.float32]
     members: npt.NDArray[np.float32]
     feature_errors: npt.NDArray[np.float32]
-    surprises: npt.NDArray[np.float32]
-    equivalents: npt.NDArray[np.float32]
+    surprises: tuple[npt.NDArray[np.float32], ...]
+    equivalents: tuple[npt.NDArray[np.float32], ...]
     code: npt.NDArray[np.float32]
     encoded: Encoded
     residuals: npt.NDArray[np.float32]
@@ -127,11 +127,11 @@ class Detector:
         feature_errors[2] = self.marginal.feature_errors(encoded)
         members, mean = np.empty((n, len(MEMBERS)), np.float32), np.empty(n, np.float32)
         fuse(feature_errors, encoded.missing, self._features, _EXPONENTS, members, mean)
-        surprises = np.stack((self.combinations.surprises(encoded), self.extremes.surprises(encoded)), 1)
-        aligned = [align.errors(each) for align, each in zip(self._alignments, surprises.T, strict=True)]
-        equivalents = np.stack((mean, *aligned), 1)
+        surprises = (self.combinations.surprises(encoded), self.extremes.surprises(encoded))
+        equivalents = (mean, *(align.errors(each) for align, each in zip(self._alignments, surprises, strict=True)))
+        errors = np.maximum(np.maximum(*equivalents[:2]), equivalents[2])
         code = code[:n, : self.network.code_width]
-        return Scores(equivalents.max(1), members, feature_errors, surprises, equivalents, code, encoded, residuals)
+        return Scores(errors, members, feature_errors, surprises, equivalents, code, encoded, residuals)
 
     def explain(self, scores: Scores, rows: npt.NDArray[np.intp]) -> Explanation:
         """Explain the errors of some of the scored rows: `rows` (m,) are their places in `scores`.
@@ -145,7 +145,7 @@ class Detector:
         furthest[far < -_CLOSE] = 0.0
         blames = np.stack((np.tensordot(BLAME, each, 1), self.combinations.blame(encoded), furthest))
         blames /= np.maximum(blames.sum(2, keepdims=True), 1e-9)
-        weights = (scores.equivalents[rows] / scores.errors[rows, None]) ** 2
+        weights = np.stack([(each[rows] / scores.errors[rows]) ** 2 for each in scores.equivalents], 1)
         shares = np.einsum("mw,wmf->mf", weights / weights.sum(1, keepdims=True), blames)
         shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
         expected = encoded.x[:, self._own] - scores.residuals[rows, : len(self._own)]

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from worker.core.model.encoder import Encoded
 from worker.core.model.layout import Layout
+from worker.core.model.surprise_kernel import furthest
 
 TABLE = "extremes.tails"
 START, RARE = 0.05, 0.005
 """A tail begins at the first of these shares, and its rate is read between the two."""
 MOST = 60.0
+_AT_START = np.float32(-np.log(START))
 
 
 class Extremes:
@@ -36,19 +38,24 @@ class Extremes:
         if not (np.isfinite(self._tails).all() and (self._tails[:, [1, 3]] > 0).all()):
             raise ValueError(f"{TABLE}: not finite, or not falling")
         self._numbers, self._starts = numbers, layout.numeric_starts
+        self._steepness = self._tails.copy()
+        self._steepness[:, [1, 3]] = 1.0 / self._tails[:, [1, 3]]
         self._features = layout.features
 
     def feature_surprises(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n, F) float32 nats, from 0 to `MOST`; 0 in the body of a number's values and for all that is no number."""
         found = np.zeros((len(encoded.x), self._features), np.float32)
         x = encoded.x[:, self._starts]
-        low, per_low, high, per_high = self._tails.T
-        beyond = np.maximum((low - x) / per_low, (x - high) / per_high)
-        surprise = np.where(beyond > 0, np.minimum(beyond - np.float32(np.log(START)), np.float32(MOST)), 0)
+        low, low_steep, high, high_steep = self._steepness.T
+        beyond = np.maximum((low - x) * low_steep, (x - high) * high_steep)
+        surprise = np.where(beyond > 0, np.minimum(beyond + _AT_START, np.float32(MOST)), 0)
         found[:, self._numbers] = np.where(encoded.missing[:, self._numbers], 0, surprise)
         return found
 
     def surprises(self, encoded: Encoded) -> npt.NDArray[np.float32]:
         """(n,) float32 nats: that of each row's furthest number."""
-        furthest: npt.NDArray[np.float32] = self.feature_surprises(encoded).max(1, initial=0.0)
-        return furthest
+        found = np.empty(len(encoded.x), np.float32)
+        furthest(
+            encoded.x, encoded.missing, self._numbers, self._starts, self._steepness, _AT_START, np.float32(MOST), found
+        )
+        return found
