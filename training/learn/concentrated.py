@@ -23,6 +23,10 @@ _OUTSIDE_MOST = 0.3
 """With more than this share of the new rows beyond one of its outermost edges, a number has drifted out of its bins."""
 _NATS = np.array([1.6, 2.3, 3.0, 3.5, 4.0, 4.6, 5.3, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0, 16.0, 20.0, 25.0])
 _LEAST_ROWS = 5.0
+_TIED = 1e-6
+NEVER = 1e6
+"""A surprise that no row has: an alignment that begins here never counts."""
+_PER_NAT = (0.02, 1.0)
 _TAIL = 0.05
 _TAIL_LEAST = 20
 
@@ -117,21 +121,21 @@ def align(
     A surprise counts as `behind` nats more common than it is: what answers to one value alone must be rarer, because a
     row has many values.
     """
-    logs, nats = np.log(errors.astype(np.float64)), np.log(surprises.astype(np.float64) + 1.0)
-    points = [
-        (float(np.exp(_at(nats, level, most=1.0))) - 1.0, _at(logs, max(level - behind, 0.0), most=1.0))
-        for level in _NATS.tolist()
-    ]
-    rising = [points[0]]
-    for point in points[1:]:
-        if point[0] > rising[-1][0] + 1e-6:
-            rising.append((point[0], max(point[1], rising[-1][1])))
-    if len(rising) == 1:
-        rising.append((rising[0][0] + 60.0, rising[0][1]))
-    return {PREFIX + name: torch.tensor(rising, dtype=torch.float64)}
+    logs, values = np.log(errors.astype(np.float64)), np.log(surprises.astype(np.float64) + 1.0)
+    points: list[tuple[float, float]] = []
+    for level in _NATS.tolist():
+        value = _at(values, level)
+        # Where many rows share a surprise, it is as common as all of them.
+        nats = min(level, -float(np.log((values >= value - _TIED).mean() + 1e-9)))
+        point = float(np.exp(value)) - 1.0, _at(logs, max(nats - behind, 0.0))
+        if nats >= _NATS[0] - 0.1 and (not points or point[0] > points[-1][0] + _TIED):
+            points.append((point[0], max(point[1], points[-1][1]) if points else point[1]))
+    if len(points) < 2:
+        points = [(NEVER, 0.0), (2.0 * NEVER, 0.0)]
+    return {PREFIX + name: torch.tensor(points, dtype=torch.float64)}
 
 
-def _at(values: npt.NDArray[np.float64], nats: float, most: float) -> float:
+def _at(values: npt.NDArray[np.float64], nats: float) -> float:
     """The value that a share exp(-nats) of (n,) values reaches. Where fewer than five would, it goes on linearly: an
     exponential tail, with the median excess of the largest 5 %, which a few anomalies among them hardly move.
     """
@@ -141,5 +145,5 @@ def _at(values: npt.NDArray[np.float64], nats: float, most: float) -> float:
         return float(np.quantile(values, 1.0 - float(np.exp(-nats))))
     ordered = np.sort(values)
     tail = ordered[-max(int(_TAIL * n), min(_TAIL_LEAST, n - 1)) - 1 :]
-    per_nat = float(np.clip((np.median(tail) - tail[0]) / np.log(2.0), 0.02, most))
+    per_nat = float(np.clip((np.median(tail) - tail[0]) / np.log(2.0), *_PER_NAT))
     return float(np.quantile(values, 1.0 - _LEAST_ROWS / n)) + per_nat * (nats - deepest)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from training.learn.closed_form import fit_conditional, fit_marginal
-from training.learn.concentrated import align, count_combinations, fit_tails
+from training.learn.concentrated import NEVER, align, count_combinations, fit_tails
 from training.learn.trim import select_trusted
 from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
@@ -36,9 +36,9 @@ _STEPS_COLD, _STEPS_WARM, _STEPS_MOST = 600, 300, 4_000
 _RATE_COLD, _RATE_WARM, _RATE_LAST = 5e-3, 2e-3, 0.1
 _PASSES = 15
 _REPORT = 50
-BEHIND = {"combinations": 1.0, "extremes": 4.0}
+BEHIND = {"combinations": 0.0, "extremes": 4.0}
 """How many nats rarer than the error a surprise must be to count as much."""
-_NEVER = torch.tensor([[1e6, 0.0], [2e6, 0.0]], dtype=torch.float64)
+_NEVER = torch.tensor([[NEVER, 0.0], [2.0 * NEVER, 0.0]], dtype=torch.float64)
 
 Progress = Callable[[int, int], None]
 
