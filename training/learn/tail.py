@@ -9,6 +9,8 @@ from worker.core.model.tail import Tail
 
 _LEAST_EXCESSES = 10
 _SHAPE_MOST = 0.9
+_UPPER_MOST = 0.95
+_ONE_SIDED_95 = 1.645
 
 
 def fit_tail(errors: npt.NDArray[np.float64], start_share: float) -> Tail | None:
@@ -32,4 +34,20 @@ def fit_tail(errors: npt.NDArray[np.float64], start_share: float) -> Tail | None
         return None
     # The paper's k is the shape with its sign changed. A shape below -0.5 would end the tail abruptly.
     shape = min(max(2.0 - b0 / denominator, -0.5), _SHAPE_MOST)
-    return Tail(start=start, shape=shape, scale=max(b0 * (1.0 - shape), 1e-9), share=k / len(errors))
+    return Tail(
+        start=start,
+        shape=shape,
+        scale=max(b0 * (1.0 - shape), 1e-9),
+        share=k / len(errors),
+        upper_shape=min(shape + _ONE_SIDED_95 * _shape_error(shape, k), _UPPER_MOST),
+    )
+
+
+def _shape_error(shape: float, k: int) -> float:
+    """The standard error of a shape that was fitted to k excesses: the asymptotic one of the paper, equation 9.
+
+    It has no finite value from a shape of 0.5 on, so that of maximum likelihood, (1 + shape) / sqrt(k), is its least.
+    """
+    h = -min(shape, 0.4)
+    moments = (1 + h) * (2 + h) ** 2 * (1 + h + 2 * h**2) / ((1 + 2 * h) * (3 + 2 * h)) if h < 0.5 else 0.0
+    return float(np.sqrt(max(moments, (1 + shape) ** 2) / k))

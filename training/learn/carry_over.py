@@ -1,0 +1,49 @@
+"""Carries what live events have shown of the champion's cut over to the next version's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from training.learn.calibrate import calibrate, with_inflation
+from worker.core.model.threshold import Threshold
+
+_OVERLAP_ROWS = 30
+
+
+def carry_over(
+    threshold: Threshold,
+    errors: npt.NDArray[np.float32],
+    champion: Threshold,
+    champion_errors: npt.NDArray[np.float32],
+) -> Threshold:
+    """The new version's threshold, corrected by how the champion's would look if calibrated on the same rows.
+
+    `errors` and `champion_errors` (n,) float32 are those of the same held-out rows, under the new version and under the
+    champion. By chance, or since the stream moves, these rows may have more or fewer large errors than live events
+    have. The champion's cut is known from live events, so what the rows alone would say of it shows by which factor
+    they mislead. The new cut is corrected by that factor to the power of the correlation, between 0 and 1, of being
+    among the largest errors of the one and of the other: what errors they do not share, they do not share the factor of.
+    This is the regression estimator of survey sampling (Cochran, "Sampling techniques", 3rd edition, 1977, chapter 7).
+    """
+    rate = threshold.alert_rate
+    alone = calibrate(champion_errors, bundle="", alert_rate=rate, created_at="")
+    said = float(alone.held_out_p(np.array([champion.cut], np.float32))[0])
+    said = min(max(said, 1e-9), 1.0 - 1e-9)
+    shared = _correlation(errors, champion_errors, max(rate, min(_OVERLAP_ROWS / len(errors), 0.25)))
+    inflation = (rate * (1.0 - said) / (said * (1.0 - rate))) ** shared
+    variance = shared**2 / champion.evidence + (1.0 - shared**2) / threshold.evidence
+    carried = threshold.model_copy(
+        update={"evidence": max(1.0 / variance, 1e-6), "live_n": champion.live_n, "inflation": 1.0}
+    )
+    return with_inflation(carried, math.exp(float(np.clip(math.log(inflation), -5.0, 5.0))))
+
+
+def _correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], share: float) -> float:
+    """The correlation of being among the largest `share` of (n,) and of (n,) errors of the same rows; at least 0."""
+    first, second = (errors > np.quantile(errors, 1.0 - share) for errors in (one, other))
+    if not first.any() or not second.any() or first.all() or second.all():
+        return 0.0
+    return float(max(np.corrcoef(first, second)[0, 1], 0.0))
