@@ -143,7 +143,15 @@ def build(
         housekeeping=Housekeeping(
             source,
             assignment,
-            HealthSampler(source, assignment, feed, telemetry, settings.state.snapshot_every, _wall_ms),
+            HealthSampler(
+                source,
+                assignment,
+                feed,
+                telemetry,
+                settings.state.snapshot_every,
+                _wall_ms,
+                settings.threshold.alert_rate,
+            ),
             Watchdog(source, assignment, telemetry),
             audit,
             telemetry,

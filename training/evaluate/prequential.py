@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.learn.corpus import corpus_of
+from training.learn.live_counts import LiveCounts
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
@@ -110,6 +111,7 @@ class _Run:
             np.empty(n, np.int64),
         )
         self._state = PartitionState(settings.spec, f"evaluate-{seed}", 0, 0, 0)
+        self._live = LiveCounts()
         self._versions = 0
         self._serving: Trained | None = None
         self._model: ServingModel | None = None
@@ -144,7 +146,7 @@ class _Run:
             ranges={},
             seed=self._seed * 10_007,
             created_at=_CREATED,
-            ring=self._state.ring,
+            live=self._live.fresh([("evaluate", self._state)], self._state.versions.bundle) if serving else None,
         )
 
     def _promote(self, trained: Trained) -> None:
@@ -152,6 +154,7 @@ class _Run:
         self._serving = trained
         self._model = ServingModel.of(versions, trained.bundle, trained.threshold, Signatures(None, None))
         self._state.adopt(versions)
+        self._live.begin([("evaluate", self._state)], versions.bundle)
         self.outcome.served[self._model.version] = (self._model.detector, trained.threshold)
 
     def score_until(self, stop: int, progress: Progress | None) -> None:

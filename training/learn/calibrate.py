@@ -13,7 +13,7 @@ from worker.core.model.tail import Tail
 from worker.core.model.threshold import Provenance, Threshold, inflate
 
 TAIL_SHARE = 0.05
-TAIL_ERRORS = 50
+TAIL_ERRORS = 100
 WITHIN = 1.5
 """The largest factor between a cut and the calibrated one."""
 _LEAST_ERRORS = 32
@@ -100,7 +100,7 @@ def _cut(counts: npt.NDArray[np.int64], tail: Tail | None, alert_rate: float) ->
 
 
 def _tail_share(n: int, alert_rate: float) -> float:
-    """The share of the errors in the Pareto tail: at most 5 %, at least 50 errors and half the alert rate.
+    """The share of the errors in the Pareto tail: at most 5 %, at least 100 errors and half the alert rate.
 
     So the tail begins beyond the cut if the errors suffice. A fit over more of them would let a few contaminated errors
     bend the cut.

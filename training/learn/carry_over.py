@@ -11,6 +11,8 @@ from training.learn.calibrate import calibrate, with_inflation
 from worker.core.model.threshold import Threshold
 
 _OVERLAP_ROWS = 30
+_MOST = 1.0
+"""The largest logarithm of the factor. Beyond it the extrapolated tail is to blame, not the rows."""
 
 
 def carry_over(
@@ -25,7 +27,7 @@ def carry_over(
     champion. By chance, or since the stream moves, these rows may have more or fewer large errors than live events
     have. The champion's cut is known from live events, so what the rows alone would say of it shows by which factor
     they mislead. The new cut is corrected by that factor to the power of the correlation, between 0 and 1, of being
-    among the largest errors of the one and of the other: what errors they do not share, they do not share the factor of.
+    among the largest errors of the one and of the other: chance that the two do not share cannot be corrected.
     This is the regression estimator of survey sampling (Cochran, "Sampling techniques", 3rd edition, 1977, chapter 7).
     """
     rate = threshold.alert_rate
@@ -33,12 +35,13 @@ def carry_over(
     said = float(alone.held_out_p(np.array([champion.cut], np.float32))[0])
     said = min(max(said, 1e-9), 1.0 - 1e-9)
     shared = _correlation(errors, champion_errors, max(rate, min(_OVERLAP_ROWS / len(errors), 0.25)))
-    inflation = (rate * (1.0 - said) / (said * (1.0 - rate))) ** shared
+    factor = math.log(rate * (1.0 - said) / (said * (1.0 - rate)))
+    inflation = math.exp(shared * min(max(factor, -_MOST), _MOST))
     variance = shared**2 / champion.evidence + (1.0 - shared**2) / threshold.evidence
     carried = threshold.model_copy(
         update={"evidence": max(1.0 / variance, 1e-6), "live_n": champion.live_n, "inflation": 1.0}
     )
-    return with_inflation(carried, math.exp(float(np.clip(math.log(inflation), -5.0, 5.0))))
+    return with_inflation(carried, inflation)
 
 
 def _correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], share: float) -> float:

@@ -22,9 +22,9 @@ _DUE_SHARE = 0.1
 def follow(threshold: Threshold, live: npt.NDArray[np.int64]) -> Threshold:
     """The threshold after `live` events under its bundle, which no earlier step has counted.
 
-    `live` is (BUCKETS,) int64, a histogram of their held-out p-values. The share beyond the cut is taken to have a gamma
-    distribution whose mean is the alert rate and whose weight, in expected events, is the `evidence` so far; live
-    events update it as Poisson counts (Gelman et al., "Bayesian data analysis", 3rd edition, 2013, section 2.6). The
+    `live` is (BUCKETS,) int64, a histogram of their held-out p-values. The share beyond the cut has a gamma
+    distribution with the alert rate as its mean and the `evidence` so far as its weight in expected events; live events
+    update it as Poisson counts (Gelman et al., "Bayesian data analysis", 3rd edition, 2013, section 2.6). The
     inflation follows its mean, by at most a factor `STEP` or one standard error if that is more. There is no step if
     the same events would then miss the alert rate by more, as where many errors are equal.
     """
@@ -62,7 +62,7 @@ def move_threshold(
     threshold: Threshold, live: npt.NDArray[np.int64], *, created_at: str, offsets: dict[str, int]
 ) -> Threshold:
     """The next version of a threshold, after `follow`; `offsets` are those up to which live p-values were counted."""
-    n, rate = int(live.sum()), threshold.alert_rate
+    n = int(live.sum())
     provenance = Provenance(kind="merged", created_at=created_at, reason="", offsets=offsets)
     moved = follow(threshold.model_copy(update={"provenance": provenance}), live)
     reason = f"{n} live events; they reach the alert rate {moved.inflation:.3g} times as often as held-out rows"
