@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from worker.config.settings import Settings
 from worker.partitions.assigned import AssignedPartition, Assignment, Phase
 from worker.partitions.model_feed import ModelFeed
 from worker.ports.log import Source
@@ -20,7 +21,7 @@ log = structlog.get_logger()
 
 
 class HealthSampler:
-    """Samples once a second, in the loop's thread. `snapshot_every` in seconds and `alert_rate` are as configured."""
+    """Samples once a second, in the loop's thread."""
 
     def __init__(
         self,
@@ -28,17 +29,16 @@ class HealthSampler:
         assignment: Assignment,
         feed: ModelFeed,
         telemetry: Telemetry,
-        snapshot_every: float,
+        settings: Settings,
         wall_ms: Callable[[], int],
-        alert_rate: float | None = None,
     ) -> None:
         self._source = source
         self._assignment = assignment
         self._feed = feed
         self._telemetry = telemetry
-        self._stale_s = snapshot_every + STALE_AFTER_S
+        self._stale_s = settings.state.snapshot_every + STALE_AFTER_S
         self._wall_ms = wall_ms
-        self._alert_rate = alert_rate
+        self._alert_rate = settings.threshold.alert_rate
         self._other_rate_since: float | None = None
         self._other_rate = ""
         self._caught_up = 0
@@ -84,7 +84,7 @@ class HealthSampler:
     def _check_alert_rate(self, now: float) -> None:
         """Notice, and log once, that the threshold which serves was made for another alert rate and stays."""
         model = self._feed.latest
-        if model is None or self._alert_rate is None or model.threshold.alert_rate == self._alert_rate:
+        if model is None or model.threshold.alert_rate == self._alert_rate:
             self._other_rate_since, self._other_rate = None, ""
             return
         if self._other_rate_since is None:
