@@ -1,4 +1,4 @@
-"""A changed `alert_rate` takes effect when the trainer starts with it; without one, the worker says that it has none."""
+"""A changed `alert_rate` takes effect when the trainer starts with it; without one, the worker warns."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ def test_a_fit_by_hand() -> None:
 
     b0 = (2046 - 2) / 10 = 204.4. With the weights 1.035 - j / 10, b1 = (1.035 * 2046 - 1843.4 - 0.97) / 10 = 27.324.
     The shape is 2 - b0 / (b0 - 2 b1) = 0.635077 alone. Its variance is 3.2116 / 10 (at the shape 0.4, the largest
-    with a usable formula), that of the prior around 0.2 is 0.04: (0.635077 / 0.32116 + 0.2 / 0.04) / (1 / 0.32116 + 1 / 0.04)
-    is 0.248186, and the scale b0 (1 - shape) = 153.671.
+    with a usable formula), that of the prior around 0.2 is 0.04: (0.635077 / 0.32116 + 0.2 / 0.04) / (1 / 0.32116
+    + 1 / 0.04) is 0.248186, and the scale b0 (1 - shape) = 153.671.
     """
     tail = fit_tail(np.array([0.0] * 90 + [2.0**j for j in range(1, 11)]), 0.1)
     assert tail is not None
