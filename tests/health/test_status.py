@@ -198,7 +198,7 @@ def test_a_threshold_at_its_bound_is_said() -> None:
     bench = Bench().with_model(at_bound=True)
     bench.telemetry.set_model(SimpleNamespace(version=3, created_ms=0, threshold=bench.feed.latest.threshold))  # type: ignore[arg-type]
     assert bench.status.status()["model"]["drift"] == "the errors drift"
-    assert bench.metric("threshold_at_bound") == {("flows",): 1}
+    assert bench.metric("threshold_at_bound") == {(): 1}
     assert Bench().with_model().status.status()["model"]["drift"] is None
 
 
