@@ -11,6 +11,8 @@ from training.learn.calibrate import calibrate, with_inflation
 from worker.core.model.threshold import Threshold
 
 _OVERLAP_ROWS = 30
+CHANCE = 1.0
+"""Standard errors of the calibration that count as chance, where it calls for a higher cut than live events do."""
 _MOST = 1.0
 """The largest logarithm of the factor. Beyond it the extrapolated tail is to blame, not the rows."""
 
@@ -32,16 +34,21 @@ def carry_over(
     """
     rate = threshold.alert_rate
     alone = calibrate(champion_errors, bundle="", alert_rate=rate, created_at="")
-    said = float(alone.held_out_p(np.array([champion.cut], np.float32))[0])
+    # Where the champion's cut is on its way to: the share beyond that one is the alert rate, as far as is known.
+    cut = with_inflation(champion, champion.target).cut
+    said = float(alone.held_out_p(np.array([cut], np.float32))[0])
     said = min(max(said, 1e-9), 1.0 - 1e-9)
     shared = _correlation(errors, champion_errors, max(rate, min(_OVERLAP_ROWS / len(errors), 0.25)))
     factor = math.log(rate * (1.0 - said) / (said * (1.0 - rate)))
-    inflation = math.exp(shared * min(max(factor, -_MOST), _MOST))
+    # Rows with more large errors than chance explains show the stream's latest: the cut is not lowered against them.
+    factor = min(max(factor, -min(_MOST, CHANCE / math.sqrt(alone.evidence))), _MOST)
+    inflation = math.exp(shared * factor + (1.0 - shared) * math.log(champion.target))
     variance = shared**2 / champion.evidence + (1.0 - shared**2) / threshold.evidence
     carried = threshold.model_copy(
         update={"evidence": max(1.0 / variance, 1e-6), "live_n": champion.live_n, "inflation": 1.0}
     )
-    return with_inflation(carried, inflation)
+    carried = with_inflation(carried, inflation)
+    return carried.model_copy(update={"target": carried.inflation})
 
 
 def _correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], share: float) -> float:

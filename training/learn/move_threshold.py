@@ -15,6 +15,10 @@ STEP = 1.25
 """The largest factor between the inflations of successive thresholds, unless the cut is still less well known."""
 EVIDENCE_MOST = 60.0
 """Evidence beyond this many expected events is forgotten, so that a threshold can follow a stream that changes."""
+SURPRISE = 2.5
+"""Standard errors by which live events may exceed the alert rate before older evidence loses weight."""
+MOST_AT_ONCE = 4.0
+"""The largest factor between successive targets: one burst says little about how many there will be."""
 LIVE_MOST = 10_000_000
 _DUE_SHARE = 0.1
 
@@ -25,7 +29,8 @@ def follow(threshold: Threshold, live: npt.NDArray[np.int64]) -> Threshold:
     `live` is (BUCKETS,) int64, a histogram of their held-out p-values. The share beyond the cut has a gamma
     distribution with the alert rate as its mean and the `evidence` so far as its weight in expected events; live events
     update it as Poisson counts (Gelman et al., "Bayesian data analysis", 3rd edition, 2013, section 2.6). The
-    inflation follows its mean, by at most a factor `STEP` or one standard error if that is more. There is no step if
+    `target` is moved by its mean, and the inflation towards that by at most a factor `STEP`, or one standard error if
+    that is more: after a burst the cut goes on rising, so that bursts count in the share flagged. The target stays if
     the same events would then miss the alert rate by more, as where many errors are equal.
     """
     n, rate, weight = int(live.sum()), threshold.alert_rate, threshold.evidence
@@ -38,13 +43,19 @@ def follow(threshold: Threshold, live: npt.NDArray[np.int64]) -> Threshold:
         level = float(inflate(np.array([rate]), 1.0 / inflation)[0])
         return (weight + float(np.interp(level, edges(), below))) / (weight + n * rate)
 
-    before = threshold.inflation
+    before = threshold.target
+    found, expected = miss(before) * (weight + n * rate) - weight, n * rate
+    surprise = (found - expected) / math.sqrt(expected + expected**2 / weight)
+    if surprise > SURPRISE:  # the stream has changed: what was known before says less
+        weight *= (SURPRISE / surprise) ** 2
+    target = before * float(np.clip(miss(before), 1.0 / MOST_AT_ONCE, MOST_AT_ONCE))
+    if (miss(target) - 1.0) * (miss(before) - 1.0) < 0 and abs(math.log(miss(target))) > abs(math.log(miss(before))):
+        target = before
+    weight = threshold.evidence
     most = max(STEP, math.exp(1.0 / math.sqrt(weight)))
-    after = before * float(np.clip(miss(before), 1.0 / most, most))
-    if (miss(after) - 1.0) * (miss(before) - 1.0) < 0 and abs(math.log(miss(after))) > abs(math.log(miss(before))):
-        after = before
-    moved = with_inflation(threshold, after)
+    moved = with_inflation(threshold, float(np.clip(target, threshold.inflation / most, threshold.inflation * most)))
     update: dict[str, float | int] = {"evidence": min(weight + n * rate, max(weight, EVIDENCE_MOST))}
+    update["target"] = moved.inflation if moved.provenance.at_bound else target
     if not moved.provenance.at_bound:
         # Those below the training cut, so that anomalies do not count; declustered as the calibration errors were.
         ordinary = n - float(np.interp(TRAINING_P, edges(), below))

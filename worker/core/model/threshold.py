@@ -20,7 +20,7 @@ from worker.core.model.tail import Tail
 
 Severity = Literal["critical", "major", "minor", "warning"]
 TRAINING_P = 0.05
-_ADDED = {"evidence", "live_n", "upper_shape", "at_bound"}
+_ADDED = {"target", "evidence", "live_n", "upper_shape", "at_bound"}
 _SEVERITIES: tuple[tuple[float, Severity], ...] = ((75.0, "critical"), (50.0, "major"), (25.0, "minor"))
 
 
@@ -48,6 +48,7 @@ class Threshold(BaseModel):
 
     `inflation` corrects for live events having larger errors than held-out ones, as on a stream that drifts: the odds
     of a held-out p-value are multiplied by it (1: no correction).
+    `target` is the inflation that live events call for, which `inflation` approaches in bounded steps.
     `evidence` says how well the cut is known, as the number of events expected beyond it in the rows that it rests on.
     `n` is the number of calibration errors after declustering, and `live_n` that of live events, under this bundle and
     those before it, whose p-values bore the calibration out. No p-value is smaller than 1 / (20 (n + live_n)), since
@@ -63,6 +64,7 @@ class Threshold(BaseModel):
     histogram: tuple[tuple[int, int], ...]
     tail: Tail | None
     inflation: float = Field(default=1.0, gt=0)
+    target: float = Field(default=1.0, gt=0)
     evidence: float = Field(default=10.0, gt=0)
     live_n: int = Field(default=0, ge=0)
     parent: str | None = None
