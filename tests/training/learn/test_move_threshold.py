@@ -177,3 +177,13 @@ def test_an_absurd_event_is_critical_after_the_first_minutes_of_a_fast_stream() 
     assert severities == ["major", "critical", "critical"]
     plain = np.array([current.cut * 1.01], np.float32)
     assert severity_of(float(score_of(current.p_values(plain))[0])) == "minor"
+
+
+def test_after_a_burst_the_cut_goes_on_rising_towards_its_target() -> None:
+    threshold = calibrate_at(errors(20_000, 1), 0.01)
+    burst = move(threshold, 2.0, 2_000)
+    assert burst.inflation == pytest.approx(STEP, rel=1e-3)
+    assert burst.target > 2 * burst.inflation
+    quiet = move(burst, 1.0, 200)
+    assert quiet.inflation == pytest.approx(STEP**2, rel=1e-3)
+    assert quiet.target < burst.target
