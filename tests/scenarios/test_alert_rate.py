@@ -31,7 +31,8 @@ def test_a_changed_alert_rate_takes_effect_at_once(
         assert "alert_rate" in status["degraded"]
         assert process.stop() == 0
     with worker(setup, "trained", tmp_path, trainer=True) as process:
-        deadline = time.monotonic() + 60
+        process.wait_for("trainer_started", seconds=120.0)
+        deadline = time.monotonic() + 30
         while (model := json.loads(process.get("api/status")[1])["model"])["alert_rate"] != 0.002:
             assert time.monotonic() < deadline, process.tail()
             time.sleep(0.2)
