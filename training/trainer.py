@@ -14,11 +14,12 @@ import structlog
 
 from training.learn.cold_start import cold_columns
 from training.learn.corpus import corpus_of
-from training.learn.move_threshold import move_threshold
+from training.learn.live_counts import LiveCounts
+from training.learn.move_threshold import change_rate, is_due, move_threshold
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
-from worker.core.model.histogram import HistogramRing
+from worker.core.model.threshold import Threshold
 from worker.core.state.capture import restore_state
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
 from worker.core.state.partition_state import PartitionState
@@ -31,7 +32,7 @@ LEASE_S = 15.0
 _TRAINING_TABLES = frozenset({"recent", "lasting"})
 """The tables of a partition's state that training needs. Incidents and entities may be large and are not read."""
 TICK_S = 1.0
-FOLLOW_S = 10.0
+FOLLOW_S = 5.0
 REJECTED_PAUSE = 2.0
 """The pause after a rejected challenger, as a multiple of `fine_tune.at_most_every`."""
 
@@ -72,6 +73,8 @@ class Trainer:
         self._not_before = 0.0
         self._trained_offset = 0
         self._follow_at = 0.0
+        self._live = LiveCounts()
+        self._threshold: tuple[str, Threshold] | None = None
         self._cold_rows = 0
         self._cold_since = monotonic()
 
@@ -98,6 +101,11 @@ class Trainer:
         if champion is None:
             self._cold_start()
             return
+        if champion.token > (self._token or 0):  # an operator's: what this trainer writes would be fenced
+            self._drop_lease()
+            return
+        if self._apply_alert_rate(champion):
+            return
         now = self._monotonic()
         commits = self._stores.commits()
         offset = sum(commit.offset or 0 for commit in commits.values())
@@ -122,6 +130,17 @@ class Trainer:
         if self._token is not None:
             log.info("lease_acquired", token=self._token)
         return self._token is not None
+
+    def _drop_lease(self) -> None:
+        """The next tick takes the lease anew, with a larger token."""
+        self._stores.lease.release()
+        self._token = None
+
+    def _serving_threshold(self, champion: Champion) -> Threshold:
+        """The champion's threshold, read once."""
+        if self._threshold is None or self._threshold[0] != champion.threshold:
+            self._threshold = (champion.threshold, self._stores.registry.threshold(champion.threshold))
+        return self._threshold[1]
 
     def _due(self, now: float, offset: int) -> bool:
         rule = self._settings.fine_tune
@@ -157,6 +176,7 @@ class Trainer:
     def _fine_tune(self, champion: Champion, commits: dict[TopicPartition, Committed], now: float) -> None:
         states = self._states(commits)
         parent = self._stores.registry.bundle(champion.bundle)
+        threshold = self._serving_threshold(champion)
         corpus = corpus_of(self._spec, [(source.topic, state) for source, state in states], parent.manifest.data)
         if len(corpus.fit) < 256 or len(corpus.calibrate) < 128:
             log.info("fine_tune_waits", fit_rows=len(corpus.fit), calibration_rows=len(corpus.calibrate))
@@ -166,12 +186,12 @@ class Trainer:
             corpus.fit,
             calibrate_on=corpus.calibrate,
             version=self._stores.registry.next_version(),
-            parent=(parent, self._stores.registry.threshold(champion.threshold)),
+            parent=(parent, threshold),
             ranges=corpus.ranges,
             fresh=corpus.fresh,
             seed=self._seed,
             created_at=_now(),
-            ring=HistogramRing.merge(state.ring for _, state in states),
+            live=self._live.fresh(states, champion.bundle),
         )
         if trained.refusals:
             self._stores.registry.put_bundle(trained.bundle)  # kept for inspection
@@ -190,31 +210,54 @@ class Trainer:
         )
         if not registry.promote(self._spec.spec_hash, champion):
             log.warning("promotion_fenced", token=self._token, effect="superseded by another trainer or an operator")
-            self._token = None
+            self._drop_lease()
             return False
         figures = {name: round(value, 4) for name, value in trained.bundle.manifest.metrics.items()}
         log.info(event, version=champion.version, bundle=champion.bundle, cut=trained.threshold.cut, **figures)
         return True
 
+    # The threshold of the version that serves.
+
+    def _apply_alert_rate(self, champion: Champion) -> bool:
+        """If the threshold that serves was made for another alert rate than the configured one, replace it."""
+        current, rate = self._serving_threshold(champion), self._settings.threshold.alert_rate
+        if current.alert_rate == rate:
+            return False
+        self._replace_threshold(champion, change_rate(current, rate, created_at=_now()), "alert_rate_changed")
+        return True
+
     def _move_threshold(self, champion: Champion, commits: dict[TopicPartition, Committed]) -> None:
         """Move the threshold by a bounded step towards the p-values that live events have shown."""
-        current = self._stores.registry.threshold(champion.threshold)
-        ring = HistogramRing.merge(state.ring for _, state in self._states(commits))
-        offsets = {f"{source.topic}/{source.partition}": commit.offset or 0 for source, commit in commits.items()}
-        moved = move_threshold(current, ring, created_at=_now(), offsets=offsets)
-        if moved is None:
+        current = self._serving_threshold(champion)
+        states = self._states(commits, frozenset())
+        first = champion.version == 1 and current.parent is None
+        self._live.begin(states, champion.bundle, first=first)
+        live = self._live.fresh(states, champion.bundle)
+        if not is_due(current, live):
             return
-        self._stores.registry.put_threshold(moved)
-        assert self._token is not None
-        promoted = Champion(champion.bundle, moved.digest(), champion.version, self._token)
-        if self._stores.registry.promote(self._spec.spec_hash, promoted):
-            reason = moved.provenance.reason
-            log.info("threshold_moved", version=champion.version, cut=moved.cut, was=current.cut, reason=reason)
-        else:
-            self._token = None
+        offsets = {f"{source.topic}/{source.partition}": commit.offset or 0 for source, commit in commits.items()}
+        moved = move_threshold(current, live, created_at=_now(), offsets=offsets)
+        if self._replace_threshold(champion, moved, "threshold_moved"):
+            self._live.take(states, champion.bundle)
 
-    def _states(self, commits: dict[TopicPartition, Committed]) -> list[tuple[TopicPartition, PartitionState]]:
-        """Load each partition's state from the newest usable snapshot that its commit names.
+    def _replace_threshold(self, champion: Champion, threshold: Threshold, event: str) -> bool:
+        registry, was = self._stores.registry, self._serving_threshold(champion).cut
+        registry.put_threshold(threshold)
+        assert self._token is not None
+        promoted = Champion(champion.bundle, threshold.digest(), champion.version, self._token)
+        if not registry.promote(self._spec.spec_hash, promoted):
+            self._drop_lease()
+            return False
+        provenance = threshold.provenance
+        report = log.warning if provenance.at_bound else log.info
+        figures = {"cut": threshold.cut, "was": was, "at_bound": provenance.at_bound}
+        report(event, version=champion.version, reason=provenance.reason, **figures)
+        return True
+
+    def _states(
+        self, commits: dict[TopicPartition, Committed], tables: frozenset[str] = _TRAINING_TABLES
+    ) -> list[tuple[TopicPartition, PartitionState]]:
+        """Load each partition's state, with these tables, from the newest usable snapshot that its commit names.
 
         A partition whose commit names no such snapshot is left out.
         """
@@ -227,7 +270,7 @@ class Trainer:
             for base in reversed(metadata.bases if metadata else ()):
                 if base.snapshot == EMPTY:
                     continue
-                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot, _TRAINING_TABLES)
+                snapshot = self._stores.snapshots.get(source.topic, source.partition, base.snapshot, tables)
                 if snapshot is not None and snapshot.spec_hash == self._spec.spec_hash:
                     states.append((source, restore_state(snapshot, self._spec, 0, self._settings.bounds)))
                     break

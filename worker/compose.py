@@ -143,7 +143,7 @@ def build(
         housekeeping=Housekeeping(
             source,
             assignment,
-            HealthSampler(source, assignment, feed, telemetry, settings.state.snapshot_every, _wall_ms),
+            HealthSampler(source, assignment, feed, telemetry, settings, _wall_ms),
             Watchdog(source, assignment, telemetry),
             audit,
             telemetry,

@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from worker.config.settings import Settings
+from worker.core.model.threshold import Provenance, Threshold
 from worker.core.state.commit_metadata import CommitMetadata
 from worker.core.state.partition_state import PartitionState
 from worker.core.state.snapshot import Snapshot
-from worker.health.degradation import STALE_AFTER_S, HealthSampler
+from worker.health.degradation import RATE_GRACE_S, STALE_AFTER_S, HealthSampler
 from worker.health.metrics import metrics
 from worker.health.status import TURN_S, Status
 from worker.partitions.assigned import AssignedPartition, Assignment, Phase, Placed
@@ -37,9 +38,10 @@ class Bench:
         self.telemetry = Telemetry("flows", monotonic=lambda: self.now)
         self.feed = SimpleNamespace(latest=None, reachable=True, refused=None)
         self.last_turn = self.now
-        settings = Settings(stream="flows", features=[{"field": "a", "kind": "numeric"}])  # type: ignore[arg-type]
+        plain = {"stream": "flows", "features": [{"field": "a", "kind": "numeric"}], "threshold": {"alert_rate": 0.01}}
+        settings = Settings.model_validate({**plain, "state": {"snapshot_every": EVERY_S}})
         feed = cast(ModelFeed, self.feed)
-        self.sampler = HealthSampler(source, self.assignment, feed, self.telemetry, EVERY_S, lambda: WALL_MS)
+        self.sampler = HealthSampler(source, self.assignment, feed, self.telemetry, settings, lambda: WALL_MS)
         self.status = Status(settings, self.assignment, lambda: self.last_turn, feed, self.telemetry, lambda: self.now)
         for assigned in self.assignment:
             self.place(assigned, Phase.LIVE)
@@ -70,9 +72,10 @@ class Bench:
         self.sampler.sample(self.now)
         return self
 
-    def with_model(self) -> Bench:
-        threshold = SimpleNamespace(
-            cut=1.0, n=9, alert_rate=0.01, provenance=SimpleNamespace(model_dump=lambda: {"kind": "merged"})
+    def with_model(self, alert_rate: float = 0.01, *, at_bound: bool = False) -> Bench:
+        provenance = Provenance(kind="merged", created_at="x", reason="the errors drift", at_bound=at_bound)
+        threshold = Threshold(
+            bundle="b", alert_rate=alert_rate, cut=1.0, n=9, histogram=((640, 9),), tail=None, provenance=provenance
         )
         versions = SimpleNamespace(bundle="b", threshold="t")
         self.feed.latest = SimpleNamespace(version=3, kind="denoising", versions=versions, threshold=threshold)
@@ -189,3 +192,22 @@ def test_every_reason_for_being_degraded_is_named(bench: Bench) -> None:
     }
     assert set(bench.metric("degraded")) == {("redis",), ("champion",), ("snapshots",), ("kafka",)}
     assert json.loads(json.dumps(bench.status.status()))["degraded"] == bench.telemetry.health.degraded
+
+
+def test_a_threshold_at_its_bound_is_said() -> None:
+    bench = Bench().with_model(at_bound=True)
+    bench.telemetry.set_model(SimpleNamespace(version=3, created_ms=0, threshold=bench.feed.latest.threshold))  # type: ignore[arg-type]
+    assert bench.status.status()["model"]["drift"] == "the errors drift"
+    assert bench.metric("threshold_at_bound") == {(): 1}
+    assert Bench().with_model().status.status()["model"]["drift"] is None
+
+
+def test_another_alert_rate_that_stays_is_degraded_and_names_both() -> None:
+    bench = Bench().with_model(alert_rate=0.02).sample()
+    assert "alert_rate" not in bench.telemetry.health.degraded
+    bench.sample(RATE_GRACE_S)
+    assert "is for 0.02, threshold.alert_rate is 0.01" in bench.telemetry.health.degraded["alert_rate"]
+    model = bench.status.status()["model"]
+    assert (model["alert_rate"], model["alert_rate_configured"]) == (0.02, 0.01)
+    bench.with_model().sample(1.0)
+    assert "alert_rate" not in bench.telemetry.health.degraded

@@ -97,9 +97,7 @@ class Pod:
             housekeeping=Housekeeping(
                 self.source,
                 self.assignment,
-                HealthSampler(
-                    self.source, self.assignment, self.feed, telemetry, SETTINGS.state.snapshot_every, wall_ms
-                ),
+                HealthSampler(self.source, self.assignment, self.feed, telemetry, SETTINGS, wall_ms),
                 Watchdog(self.source, self.assignment, telemetry),
                 self.audit,
                 telemetry,

@@ -34,7 +34,7 @@ class Bench:
     """A trainer with a clock that the test sets, and the stores that it reads and writes."""
 
     def __init__(self, redis_url: str, stream: str, folder: Path) -> None:
-        path = folder / "c.yaml"
+        path = self.path = folder / "c.yaml"
         plain = {
             "stream": stream,
             "features": [feature.model_dump() for feature in SPEC.features],
@@ -184,3 +184,32 @@ def test_no_calibration_row_was_ever_trained_on(bench: Bench) -> None:
     lasting = set(corpus.fit.values[0]) - recent
     assert 0 < len(lasting) <= 600
     assert corpus.ranges == {"t/0": [0, 5_999]}
+
+
+def test_a_changed_alert_rate_takes_effect_at_the_start_and_after_a_rollback(bench: Bench) -> None:
+    bench.add_samples(2_048)
+    bench.trainer.tick()
+    first = bench.registry.champion(SPEC.spec_hash)
+    assert first is not None
+    before = bench.registry.threshold(first.threshold)
+    plain = yaml.safe_load(bench.path.read_text())
+    plain["threshold"]["alert_rate"] = 0.005
+    bench.path.write_text(yaml.safe_dump(plain))
+    bench.settings = load(bench.path, {})
+    bench.trainer._stores.lease.release()  # the old trainer stops
+    bench.trainer = bench.new_trainer()
+    bench.trainer.tick()
+    champion = bench.registry.champion(SPEC.spec_hash)
+    assert champion is not None and champion.bundle == first.bundle
+    after = bench.registry.threshold(champion.threshold)
+    assert after.provenance.kind == "operator"
+    assert after.provenance.reason == "alert_rate changed from 0.02 to 0.005"
+    assert after.parent == first.threshold
+    assert after.alert_rate == 0.005 and after.cut > before.cut
+    operators = type(first)(first.bundle, first.threshold, first.version, bench.registry.next_token())
+    assert bench.registry.promote(SPEC.spec_hash, operators)
+    bench.trainer.tick()  # notices the operator's token, and gives the lease up
+    bench.trainer.tick()
+    again = bench.registry.champion(SPEC.spec_hash)
+    assert again is not None and again.token > operators.token
+    assert bench.registry.threshold(again.threshold).alert_rate == 0.005

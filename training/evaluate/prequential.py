@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from training.evaluate.noise_control import Arrivals
 from training.learn.corpus import corpus_of
+from training.learn.live_counts import LiveCounts
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
@@ -121,6 +122,7 @@ class _Run:
         )
         cooldown_ms = int(settings.alerts.cooldown * 1000)
         self._state = PartitionState(settings.spec, f"evaluate-{seed}", 0, 0, cooldown_ms)
+        self._live = LiveCounts()
         self._versions = 0
         self._serving: Trained | None = None
         self._model: ServingModel | None = None
@@ -165,7 +167,7 @@ class _Run:
             fresh=fresh,
             seed=self._seed * 10_007,
             created_at=_CREATED,
-            ring=self._state.ring,
+            live=self._live.fresh([("evaluate", self._state)], self._state.versions.bundle) if serving else None,
         )
 
     def _promote(self, trained: Trained) -> None:
@@ -173,6 +175,7 @@ class _Run:
         self._serving = trained
         self._model = ServingModel.of(versions, trained.bundle, trained.threshold, Signatures(None, None))
         self._state.adopt(versions)
+        self._live.begin([("evaluate", self._state)], versions.bundle)
         self.outcome.served[self._model.version] = (self._model.detector, trained.threshold)
 
     def score_until(self, stop: int, progress: Progress | None) -> None:

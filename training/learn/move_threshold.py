@@ -2,59 +2,95 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from training.learn.calibrate import with_inflation
-from worker.core.model.histogram import BUCKETS, HistogramRing, edges
-from worker.core.model.threshold import Provenance, Threshold
+import numpy as np
+import numpy.typing as npt
+
+from training.learn.calibrate import evidence_at, with_inflation
+from worker.core.model.histogram import edges
+from worker.core.model.threshold import TRAINING_P, Provenance, Threshold, inflate
 
 STEP = 1.25
-"""The largest factor between the inflations of successive thresholds."""
-LEAST_CHANGE = 0.01
-LEAST_EXPECTED = 30.0
-_PRIOR = 10.0
-"""The weight of the assumption that live events are as calibrated, in expected events."""
+"""The largest factor between the inflations of successive thresholds, unless the cut is still less well known."""
+EVIDENCE_MOST = 60.0
+"""Evidence beyond this many expected events is forgotten, so that a threshold can follow a stream that changes."""
+SURPRISE = 2.5
+"""Standard errors by which live events may exceed the alert rate before older evidence loses weight."""
+MOST_AT_ONCE = 4.0
+"""The largest factor between successive targets: one burst says little about how many there will be."""
+LIVE_MOST = 10_000_000
+_DUE_SHARE = 0.1
 
 
-def live_inflation(ring: HistogramRing, alert_rate: float, before: float) -> float:
-    """The inflation that live events call for, at most a factor `STEP` away from the one `before`.
+def follow(threshold: Threshold, live: npt.NDArray[np.int64]) -> Threshold:
+    """The threshold after `live` events under its bundle, which no earlier step has counted.
 
-    It is the ratio of the live events whose held-out p-value is at most the alert rate to the number expected. As many
-    of the newest hours are counted as it takes to expect 30. If all of them are too few, the smallest level at which 30
-    are expected is used instead of the alert rate. Without any live events the result is `before`.
-    The level adapts to its observed coverage as in Gibbs and Candès, "Adaptive conformal inference under distribution
-    shift", NeurIPS 2021, but in bounded steps.
+    `live` is (BUCKETS,) int64, a histogram of their held-out p-values. The share beyond the cut has a gamma
+    distribution with the alert rate as its mean and the `evidence` so far as its weight in expected events; live events
+    update it as Poisson counts (Gelman et al., "Bayesian data analysis", 3rd edition, 2013, section 2.6). The
+    `target` is moved by its mean, and the inflation towards that by at most a factor `STEP`, or one standard error if
+    that is more: after a burst the cut goes on rising, so that bursts count in the share flagged. The target stays if
+    the same events would then miss the alert rate by more, as where many errors are equal.
     """
-    counts, n = np.zeros(BUCKETS, np.int64), 0
-    for hour in sorted(ring.hours, reverse=True):
-        counts = counts + ring.hours[hour]
-        n = int(counts.sum())
-        if n * alert_rate >= LEAST_EXPECTED:
-            break
+    n, rate, weight = int(live.sum()), threshold.alert_rate, threshold.evidence
     if not n:
-        return before
-    level = min(max(alert_rate, LEAST_EXPECTED / n), 0.5)
-    below = float(np.interp(level, edges(), np.concatenate(([0], np.cumsum(counts)))))
-    found = (below + _PRIOR) / (n * level + _PRIOR)
-    return float(np.clip(found, before / STEP, before * STEP))
+        return threshold
+    below = np.concatenate(([0], np.cumsum(live)))
+
+    def miss(inflation: float) -> float:
+        """The factor by which these events, and the evidence before them, miss the alert rate at this inflation."""
+        level = float(inflate(np.array([rate]), 1.0 / inflation)[0])
+        return (weight + float(np.interp(level, edges(), below))) / (weight + n * rate)
+
+    before = threshold.target
+    found, expected = miss(before) * (weight + n * rate) - weight, n * rate
+    surprise = (found - expected) / math.sqrt(expected + expected**2 / weight)
+    if surprise > SURPRISE:  # the stream has changed: what was known before says less
+        weight *= (SURPRISE / surprise) ** 2
+    target = before * float(np.clip(miss(before), 1.0 / MOST_AT_ONCE, MOST_AT_ONCE))
+    if (miss(target) - 1.0) * (miss(before) - 1.0) < 0 and abs(math.log(miss(target))) > abs(math.log(miss(before))):
+        target = before
+    weight = threshold.evidence
+    most = max(STEP, math.exp(1.0 / math.sqrt(weight)))
+    moved = with_inflation(threshold, float(np.clip(target, threshold.inflation / most, threshold.inflation * most)))
+    update: dict[str, float | int] = {"evidence": min(weight + n * rate, max(weight, EVIDENCE_MOST))}
+    update["target"] = moved.inflation if moved.provenance.at_bound else target
+    if not moved.provenance.at_bound:
+        # Those below the training cut, so that anomalies do not count; declustered as the calibration errors were.
+        ordinary = n - float(np.interp(TRAINING_P, edges(), below))
+        share = threshold.n / int(threshold.counts().sum())
+        update["live_n"] = min(threshold.live_n + int(share * ordinary), LIVE_MOST)
+    return moved.model_copy(update=update)
+
+
+def is_due(threshold: Threshold, live: npt.NDArray[np.int64]) -> bool:
+    """Whether these live events are enough for a step: those expected beyond the cut add a tenth to the evidence."""
+    return int(live.sum()) * threshold.alert_rate >= max(1.0, _DUE_SHARE * threshold.evidence)
 
 
 def move_threshold(
-    threshold: Threshold, ring: HistogramRing, *, created_at: str, offsets: dict[str, int]
-) -> Threshold | None:
-    """The next threshold, a bounded step towards the live p-values in `ring`; None if no step is due.
-
-    No step is due while fewer than 30 events are expected beyond the cut, or if the cut would change by less than 1 %.
-    The cut stays within a factor 1.5 of the calibrated one: a threshold that follows a drift further would hide it.
-    `offsets` are those up to which `ring` has counted.
-    """
-    if int(ring.total().sum()) * threshold.alert_rate < LEAST_EXPECTED:
-        return None
-    found = live_inflation(ring, threshold.alert_rate, threshold.inflation)
-    moved = with_inflation(threshold, found)
-    if abs(moved.cut / threshold.cut - 1.0) < LEAST_CHANGE:
-        return None
-    bound = "; at the bound of the bundle's calibration: the errors drift" if moved.inflation != found else ""
-    reason = f"live events reach the alert rate {found:.3g} times as often as held-out ones{bound}"
-    provenance = Provenance(kind="merged", created_at=created_at, reason=reason, offsets=offsets)
+    threshold: Threshold, live: npt.NDArray[np.int64], *, created_at: str, offsets: dict[str, int]
+) -> Threshold:
+    """The next version of a threshold, after `follow`; `offsets` are those up to which live p-values were counted."""
+    n = int(live.sum())
+    provenance = Provenance(kind="merged", created_at=created_at, reason="", offsets=offsets)
+    moved = follow(threshold.model_copy(update={"provenance": provenance}), live)
+    reason = f"{n} live events; they reach the alert rate {moved.inflation:.3g} times as often as held-out rows"
+    provenance = moved.provenance.model_copy(update={"reason": reason + moved.provenance.reason})
     return moved.model_copy(update={"parent": threshold.digest(), "provenance": provenance})
+
+
+def change_rate(threshold: Threshold, alert_rate: float, *, created_at: str) -> Threshold:
+    """The same calibration with its cut at another alert rate; what live events have shown stays."""
+    reason = f"alert_rate changed from {threshold.alert_rate:g} to {alert_rate:g}"
+    scaled = threshold.evidence * alert_rate / threshold.alert_rate
+    changed = threshold.model_copy(
+        update={
+            "alert_rate": alert_rate,
+            "evidence": max(evidence_at(threshold.n, threshold.tail, alert_rate), min(scaled, EVIDENCE_MOST)),
+            "parent": threshold.digest(),
+            "provenance": Provenance(kind="operator", created_at=created_at, reason=reason),
+        }
+    )
+    return with_inflation(changed, threshold.inflation)

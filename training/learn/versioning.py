@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from training.learn.calibrate import calibrate
+from training.learn.carry_over import carry_over
 from training.learn.fit import fit
 from training.learn.gate import compare
-from training.learn.move_threshold import live_inflation
+from training.learn.move_threshold import follow
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.model.bundle import Bundle, pack
 from worker.core.model.detector import Detector
-from worker.core.model.histogram import HistogramRing
 from worker.core.model.threshold import Threshold
 
 CALIBRATE_EVERY = 4
@@ -48,14 +48,14 @@ def train_version(
     seed: int,
     created_at: str,
     fresh: npt.NDArray[np.bool_] | None = None,
-    ring: HistogramRing | None = None,
+    live: npt.NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train on `rows` in time order; without `calibrate_on`, every fourth block of them is held out to calibrate on.
 
     With a `parent` it is a warm start that passes the gate; the first model of a stream has nothing to be compared
-    with. `fresh` (n,) bool marks the rows that are new to the parent, all by default. The live p-values in `ring` set
-    the new threshold's inflation as they would move the old one's.
+    with. `fresh` (n,) bool marks the rows that are new to the parent, all by default. `live`, as in `follow`, first
+    moves the parent's threshold; what is known of that is carried over to the new one.
     """
     if calibrate_on is None:
         rows, calibrate_on = split(rows)
@@ -79,8 +79,10 @@ def train_version(
         alert_rate=alert_rate,
         created_at=created_at,
         parent=parent[1].digest() if parent else None,
-        inflation=live_inflation(ring, alert_rate, parent[1].inflation) if parent and ring else 1.0,
     )
+    if parent is not None and before is not None:
+        champion = follow(parent[1], live) if live is not None else parent[1]
+        threshold = carry_over(threshold, errors, champion, before.errors(before.encoder.transform(calibrate_on)))
     refusals, metrics = _gate(parent, before, detector, threshold, calibrate_on)
     bundle = pack(
         version=version,

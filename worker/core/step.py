@@ -111,6 +111,7 @@ def flagged_records(
     """The rows above the threshold, in offset order, with the evidence for each."""
     flagged = np.flatnonzero(rows.flagged)
     p_values = model.threshold.p_values(rows.errors[flagged])
+    best = model.threshold.best_p(rows.errors[flagged])
     return [
         Flagged(
             entity=entity_of(decoded.names.at(row), key(int(featurized.index[row]))),
@@ -122,11 +123,12 @@ def flagged_records(
                 p_value=p_value,
                 error=float(rows.errors[row]),
                 threshold=model.threshold.cut,
-                calibration_n=model.threshold.n,
+                calibration_n=model.threshold.calibration_n,
                 version=model.version,
                 kind=model.kind,
                 backfill=0 <= int(featurized.timestamps[row]) < model.created_ms,
+                best_p=best_p,
             ),
         )
-        for row, p_value in zip(flagged.tolist(), p_values.tolist(), strict=True)
+        for row, p_value, best_p in zip(flagged.tolist(), p_values.tolist(), best.tolist(), strict=True)
     ]

@@ -95,6 +95,8 @@ def _model(now: Telemetry) -> Iterator[Metric]:
         yield _gauge("bundle_version", "Version of the bundle that serves", model.version)
         yield _gauge("bundle_age_seconds", "Age of the bundle that serves", age)
         yield _gauge("threshold", "Reconstruction error above which events are flagged", model.threshold.cut)
+        text = "1 while the errors drift so far that the threshold is held at its bound: alert_rate is not met"
+        yield _gauge("threshold_at_bound", text, int(model.threshold.provenance.at_bound))
         rates.append((("target",), model.threshold.alert_rate))
     yield _gauges(
         "alert_rate_ratio",

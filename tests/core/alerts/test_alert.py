@@ -28,7 +28,7 @@ from worker.core.state.incidents import Evidence, Flagged, Incidents
 
 T0 = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 ORIGIN = Origin("flows", "sha256:ab", "flows-in", "kW3x", 3)
-EVIDENCE = Evidence(3.1e-06, 41.25, 9.75, 41_200, 12, "denoising", False)
+EVIDENCE = Evidence(3.1e-06, 41.25, 9.75, 41_200, 12, "denoising", False, 4.5e-09)
 EVENT = {"src": {"ip": "10.0.0.7", "port": 443}, "bytes": 9_100_000, "note": None}
 BYTES = Contribution(field="bytes", actual=9_100_000.0, expected=3_120.5, share=0.71)
 
@@ -61,6 +61,7 @@ def test_an_open_alert_is_the_json_of_the_design_in_its_order() -> None:
         "score": pytest.approx(68.858, abs=1e-3),  # -12.5 log10 3.1e-6
         "severity": "major",
         "p_value": 3.1e-06,
+        "p_value_best": 4.5e-09,
         "calibration_n": 41_200,
         "reconstruction_error": 41.25,
         "threshold": 9.75,

@@ -1,4 +1,4 @@
-"""Calibration: p-values that are uniform, cuts that meet the alert rate, steps that stay bounded."""
+"""Calibration: p-values that are uniform, and cuts that meet the alert rate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.learn.calibrate import WITHIN, calibrate
-from training.learn.move_threshold import STEP, live_inflation, move_threshold
-from worker.core.model.histogram import BUCKETS, HistogramRing
+from training.learn.calibrate import calibrate
 from worker.core.model.threshold import Threshold, score_of
 
 
@@ -69,64 +67,38 @@ def test_contamination_raises_the_cut_no_further_than_its_share() -> None:
 
 def test_runs_of_large_errors_count_once() -> None:
     values = errors(2_000, 1)
-    values[100:180] = np.linspace(50.0, 60.0, 80, dtype=np.float32)
-    # The tail holds the largest 2.5 %: fifty errors, all of them in the run.
-    assert calibrate_at(values, 0.01).n == 2_000 - 49
+    values[100:220] = np.linspace(50.0, 60.0, 120, dtype=np.float32)
+    # The tail holds the largest 5 %: a hundred errors, all of them at the end of the run.
+    assert calibrate_at(values, 0.01).n == 2_000 - 99
+
+
+@pytest.mark.parametrize(("size", "rate"), [(2_000, 0.001), (2_000, 0.01), (512, 0.002)])
+def test_the_evidence_is_the_inverse_variance_of_the_share_beyond_the_cut(size: int, rate: float) -> None:
+    held_out = np.sort(errors(400_000, 999))
+    beyond = []
+    for seed in range(60):
+        cut = calibrate_at(errors(size, seed), rate).cut
+        beyond.append(max(len(held_out) - int(np.searchsorted(held_out, cut)), 1) / len(held_out))
+    evidence = calibrate_at(errors(size, 0), rate).evidence
+    assert 0.4 < evidence * np.var(np.log(beyond)) < 2.5
+
+
+@pytest.mark.parametrize("size", [512, 2_000, 20_000])
+@pytest.mark.parametrize("shape", [0.0, 0.2, 0.35])
+def test_p_beyond_the_rows_is_an_upper_limit_in_nine_of_ten_calibrations(size: int, shape: float) -> None:
+    rng, true_p = np.random.default_rng(size), 1e-6
+    far = np.array([-np.log(true_p) if shape == 0 else (true_p**-shape - 1) / shape], np.float32) + 1
+    covered, best = [], []
+    for _ in range(100):
+        u = rng.uniform(size=size)
+        sample = 1 + (-np.log(u) if shape == 0 else (u**-shape - 1) / shape)
+        threshold = calibrate_at(sample.astype(np.float32), 0.001).model_copy(update={"live_n": 10**9})
+        covered.append(threshold.p_values(far)[0] >= true_p)
+        best.append(threshold.best_p(far)[0] <= threshold.p_values(far)[0])
+    assert np.mean(covered) >= 0.85  # 95 % as calculated; the asymptotic deviation is a little too small at shape 0.35
+    assert all(best)
 
 
 def test_too_few_errors_are_refused() -> None:
     with pytest.raises(ValueError, match="31 errors are too few"):
         calibrate_at(errors(31, 0), 0.01)
-
-
-def ring_of(threshold: Threshold, live: np.ndarray[tuple[int], np.dtype[np.float32]], hour: int = 0) -> HistogramRing:
-    return HistogramRing({hour: np.bincount(threshold.p_buckets(live), minlength=BUCKETS)})
-
-
-def follow_factor(current: Threshold, factor: float) -> Threshold | None:
-    ring = ring_of(current, (errors(50_000, 8) * factor).astype(np.float32))
-    return move_threshold(current, ring, created_at="2026-01-01T01:00:00Z", offsets={"t/0": 5})
-
-
-def test_the_threshold_follows_by_steps_and_stops_at_its_bound() -> None:
-    anchor = calibrate_at(errors(20_000, 1), 0.01)
-    current, inflations = anchor, [anchor.inflation]
-    while (after := follow_factor(current, 4.0)) is not None:
-        current = after
-        inflations.append(current.inflation)
-    steps = np.array(inflations[1:]) / np.array(inflations[:-1])
-    assert steps.max() <= STEP + 1e-9
-    assert current.cut == pytest.approx(anchor.cut * WITHIN, rel=0.02)
-    assert "at the bound" in current.provenance.reason
-    assert current.parent is not None
-
-
-def test_p_at_a_moved_cut_is_still_the_alert_rate() -> None:
-    after = follow_factor(calibrate_at(errors(20_000, 1), 0.01), 4.0)
-    assert after is not None
-    assert after.p_values(np.array([after.cut], np.float32))[0] == pytest.approx(0.01, rel=0.25)
-
-
-def test_live_events_that_are_harder_than_held_out_ones_meet_the_alert_rate_in_the_end() -> None:
-    current = calibrate_at(errors(20_000, 1), 0.01)
-    live = (errors(50_000, 8) * 1.15).astype(np.float32)
-    assert current.flag(live).mean() > 0.014
-    while (after := follow_factor(current, 1.15)) is not None:
-        current = after
-    assert current.flag(live).mean() == pytest.approx(0.01, rel=0.1)
-
-
-def test_only_as_many_of_the_newest_hours_count_as_needed() -> None:
-    current = calibrate_at(errors(20_000, 1), 0.01)
-    old = ring_of(current, (errors(50_000, 8) * 4.0).astype(np.float32), hour=1)
-    new = ring_of(current, errors(50_000, 9), hour=2)
-    assert live_inflation(HistogramRing.merge([old, new]), 0.01, 1.0) == pytest.approx(1.0, abs=0.15)
-    assert live_inflation(old, 0.01, 1.0) == pytest.approx(STEP)
-    assert live_inflation(HistogramRing(), 0.01, 1.2) == 1.2
-
-
-def test_no_step_without_enough_counts_or_without_a_change() -> None:
-    anchor = calibrate_at(errors(20_000, 1), 0.01)
-    few = ring_of(anchor, (errors(900, 2) * 4).astype(np.float32))
-    assert move_threshold(anchor, few, created_at="x", offsets={}) is None
-    assert follow_factor(anchor, 1.0) is None

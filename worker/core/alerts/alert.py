@@ -71,6 +71,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     the incident's worst record, while `record` is the one that opened it. `expires_at` is when the incident closes, in
     event time, if no further record of the entity is flagged. `flagged` is the number of the incident's flagged records
     so far, including those that were held back.
+
+    `p_value` is the one-sided 95 % upper confidence limit of the fitted tail, and at least 1 / (20 `calibration_n`).
+    `p_value_best` is the best estimate without these two: the further the two are apart, the less certain is the score.
+    It is null in the `closed` alert of an incident that an earlier release opened.
     """
 
     alert_id: str
@@ -85,6 +89,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     score: Annotated[float, Meta(ge=0, le=100)]
     severity: Severity
     p_value: Annotated[float, Meta(gt=0, le=1)]
+    p_value_best: Probability | None
     calibration_n: Annotated[int, Meta(gt=0)]
     reconstruction_error: Annotated[float, Meta(ge=0)]
     threshold: Annotated[float, Meta(ge=0)]

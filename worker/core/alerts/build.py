@@ -81,6 +81,7 @@ def _alert(
         score=score,
         severity=severity_of(score),
         p_value=evidence.p_value,
+        p_value_best=evidence.best_p,
         calibration_n=evidence.calibration_n,
         reconstruction_error=evidence.error,
         threshold=evidence.threshold,

@@ -19,6 +19,8 @@ _LOWEST = 2.0**-20
 _OCTAVES = 40
 BUCKETS = _OCTAVES * 32
 RING_HOURS = 24
+_FINE_BITS = 4
+FINE = 1 << _FINE_BITS
 _OFFSET = int(np.float32(_LOWEST).view(np.int32)) >> _SHIFT
 
 
@@ -27,6 +29,20 @@ def bucket_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     bits = np.ascontiguousarray(values, np.float32).view(np.int32) >> _SHIFT
     buckets: npt.NDArray[np.int64] = np.clip(bits - _OFFSET, 0, BUCKETS - 1).astype(np.int64)
     return buckets
+
+
+def fine_bucket_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """As `bucket_of`, with each bucket cut into `FINE` (values (n,) to indices (n,) below BUCKETS * FINE)."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.int32) >> (_SHIFT - _FINE_BITS)
+    fine: npt.NDArray[np.int64] = np.clip(bits - (_OFFSET << _FINE_BITS), 0, BUCKETS * FINE - 1).astype(np.int64)
+    return fine
+
+
+def fine_middles() -> npt.NDArray[np.float32]:
+    """(BUCKETS * FINE,) float32: a value in the middle of each bucket of `fine_bucket_of`."""
+    step = _SHIFT - _FINE_BITS
+    bits = ((np.arange(BUCKETS * FINE, dtype=np.int64) + (_OFFSET << _FINE_BITS)) << step) + (1 << (step - 1))
+    return bits.astype(np.int32).view(np.float32)
 
 
 def count(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

@@ -15,16 +15,20 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.core.model.digest import digest_of
-from worker.core.model.histogram import BUCKETS, bucket_of, edges
+from worker.core.model.histogram import BUCKETS, bucket_of, edges, fine_bucket_of, fine_middles
 from worker.core.model.tail import Tail
 
 Severity = Literal["critical", "major", "minor", "warning"]
 TRAINING_P = 0.05
+_ADDED = {"target", "evidence", "live_n", "upper_shape", "at_bound"}
 _SEVERITIES: tuple[tuple[float, Severity], ...] = ((75.0, "critical"), (50.0, "major"), (25.0, "minor"))
 
 
 class Provenance(BaseModel):
-    """How a threshold came about. `offsets`, by "topic/partition", are those up to which live p-values were counted."""
+    """How a threshold came about. `offsets`, by "topic/partition", are those up to which live p-values were counted.
+
+    `at_bound` says that live events call for a cut further from the calibrated one than is allowed: the errors drift.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +36,7 @@ class Provenance(BaseModel):
     created_at: str
     reason: str
     offsets: dict[str, int] = {}
+    at_bound: bool = False
 
 
 class Threshold(BaseModel):
@@ -43,8 +48,11 @@ class Threshold(BaseModel):
 
     `inflation` corrects for live events having larger errors than held-out ones, as on a stream that drifts: the odds
     of a held-out p-value are multiplied by it (1: no correction).
-    `n` is the number of calibration errors after declustering. No p-value is smaller than 1 / (20 n), since n
-    observations cannot tell smaller probabilities apart.
+    `target` is the inflation that live events call for, which `inflation` approaches in bounded steps.
+    `evidence` says how well the cut is known, as the number of events expected beyond it in the rows that it rests on.
+    `n` is the number of calibration errors after declustering, and `live_n` that of live events, under this bundle and
+    those before it, whose p-values bore the calibration out. No p-value is smaller than 1 / (20 (n + live_n)), since
+    that many observations cannot tell smaller probabilities apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,6 +64,9 @@ class Threshold(BaseModel):
     histogram: tuple[tuple[int, int], ...]
     tail: Tail | None
     inflation: float = Field(default=1.0, gt=0)
+    target: float = Field(default=1.0, gt=0)
+    evidence: float = Field(default=10.0, gt=0)
+    live_n: int = Field(default=0, ge=0)
     parent: str | None = None
     provenance: Provenance
 
@@ -64,7 +75,13 @@ class Threshold(BaseModel):
         return digest_of(self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+        """The same bytes as earlier releases wrote, as long as the fields added since have their defaults."""
+        plain = self.model_dump(mode="json")
+        for part, added in ((plain, Threshold), (plain["tail"], Tail), (plain["provenance"], Provenance)):
+            for name in _ADDED.intersection(part or ()):
+                if part[name] == added.model_fields[name].default:
+                    del part[name]
+        return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
     def counts(self) -> npt.NDArray[np.int64]:
         """The histogram as (BUCKETS,) int64."""
@@ -74,9 +91,14 @@ class Threshold(BaseModel):
         return counts
 
     @property
+    def calibration_n(self) -> int:
+        """The number of observations behind the p-values."""
+        return self.n + self.live_n
+
+    @property
     def floor(self) -> float:
         """The smallest p-value."""
-        return 1.0 / (20.0 * self.n)
+        return 1.0 / (20.0 * self.calibration_n)
 
     # `model_copy` copies what these have cached: they may depend on the histogram and the tail alone.
 
@@ -87,33 +109,43 @@ class Threshold(BaseModel):
         return np.concatenate((np.cumsum(counts[::-1])[::-1], [0])) / max(int(counts.sum()), 1)
 
     def p_values(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n,) float32 errors to (n,) float64 in [floor, 1]; a larger error never has a larger p-value."""
-        return np.clip(inflate(self.held_out_p(errors), self.inflation), self.floor, 1.0)
+        """(n,) float32 errors to (n,) float64 in [floor, 1]; a larger error never has a larger p-value.
+
+        In the tail these are upper confidence limits: the fit is extrapolated as far as it is known.
+        """
+        return np.clip(inflate(self._held_out_p(errors, upper=True), self.inflation), self.floor, 1.0)
+
+    def best_p(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """(n,) float32 errors to (n,) float64 in [0, 1], the best estimates: neither an upper limit nor a floor."""
+        return inflate(self.held_out_p(errors), self.inflation)
 
     def held_out_p(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n,) float32 errors to (n,) float64 in [0, 1], without inflation and floor.
+        """(n,) float32 errors to (n,) float64 in [0, 1], the best estimates without inflation.
 
         Interpolated in the histogram, and from the Pareto distribution in the tail.
         """
+        return self._held_out_p(errors, upper=False)
+
+    def _held_out_p(self, errors: npt.NDArray[np.float32], *, upper: bool) -> npt.NDArray[np.float64]:
         x = np.asarray(errors, np.float64)
         p = np.interp(x, edges(), self._survival)
         if self.tail is not None:
             beyond = x > self.tail.start
-            p[beyond] = np.minimum(self.tail.survival(x[beyond]), self.tail.share)
+            survival = self.tail.upper_survival if upper else self.tail.survival
+            p[beyond] = np.minimum(survival(x[beyond]), self.tail.share)
             p[~beyond] = np.maximum(p[~beyond], self.tail.share)
         return p
 
     @cached_property
     def _p_buckets(self) -> npt.NDArray[np.int64]:
-        grid = edges()
-        return bucket_of(self.held_out_p(np.sqrt(grid[:-1] * grid[1:]).astype(np.float32)).astype(np.float32))
+        return bucket_of(self.held_out_p(fine_middles()).astype(np.float32))
 
     def p_buckets(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """(n,) float32 errors to the (n,) int64 histogram buckets of their held-out p-values.
 
-        Looked up by error bucket, so a p-value is exact up to the width of one.
+        Looked up by error in steps of 0.1 to 0.2 %: a bucket of 2 to 3 % may hold most of a light tail.
         """
-        found: npt.NDArray[np.int64] = self._p_buckets[bucket_of(errors)]
+        found: npt.NDArray[np.int64] = self._p_buckets[fine_bucket_of(errors)]
         return found
 
     def flag(self, errors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

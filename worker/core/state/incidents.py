@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,8 @@ is longer.
 class Evidence(NamedTuple):
     """Why a record was flagged: its p-value and error, the threshold, the calibration's size, and the bundle.
 
-    `backfill` says that the record is older than the bundle.
+    `backfill` says that the record is older than the bundle. `best_p` is the best estimate of the p-value; None in the
+    state of an earlier release.
     """
 
     p_value: float
@@ -36,6 +37,7 @@ class Evidence(NamedTuple):
     version: int
     kind: str
     backfill: bool
+    best_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +220,9 @@ class Incidents:
         for raw in segments:
             try:
                 rows = msgspec.msgpack.decode(raw, type=list[_Row])
+                found |= {entity: Incident(*plain, _evidence(peak)) for entity, plain, peak in rows}
             except msgspec.MsgspecError as error:
                 raise ValueError(f"not incidents: {error}") from error
-            found |= {entity: Incident(*plain, Evidence(*peak)) for entity, plain, peak in rows}
         alive = [
             (entity, incident)
             for entity, incident in found.items()
@@ -240,7 +242,14 @@ _COLUMNS = (
     "last_offset",
 )
 _PLAIN = attrgetter(*_COLUMNS)
-_Row = tuple[str | None, tuple[int, int, int, int, int, int, int], tuple[float, float, float, int, int, str, bool]]
+_Peak = tuple[float, float, float, int, int, str, bool, float | None]
+_OLD_LENGTH = 7
+_Row = tuple[str | None, tuple[int, int, int, int, int, int, int], list[Any]]
+
+
+def _evidence(peak: list[Any]) -> Evidence:
+    """From its captured form; that of an earlier release has no `best_p`. Raises msgspec.ValidationError."""
+    return Evidence(*msgspec.convert(peak if len(peak) > _OLD_LENGTH else [*peak, None], _Peak))
 
 
 def _worse(evidence: Evidence, than: Evidence) -> bool:
