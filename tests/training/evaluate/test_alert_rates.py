@@ -8,7 +8,7 @@ import pytest
 from tests.training.evaluate.scored import evaluation
 from training.evaluate.alert_rates import RATES, at_rates, flagged_at, threshold_at
 from training.evaluate.noise_control import published
-from training.learn.calibrate import calibrate
+from training.learn.calibrate import calibrate, with_inflation
 from worker.core.model.threshold import Threshold
 
 
@@ -23,7 +23,7 @@ def test_a_threshold_at_another_rate_is_what_calibration_would_make_of_the_same_
     errors = np.random.default_rng(0).gamma(2.0, 1.0, 4_000).astype(np.float32)
 
     def made(rate: float) -> Threshold:
-        return calibrate(errors, bundle="b", alert_rate=rate, created_at="", inflation=1.3)
+        return with_inflation(calibrate(errors, bundle="b", alert_rate=rate, created_at=""), 1.3)
 
     moved = threshold_at(made(0.01), 0.002)
     assert moved.alert_rate == 0.002
