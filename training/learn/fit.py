@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from training.learn.closed_form import fit_conditional, fit_marginal
-from training.learn.concentrated import NEVER, align, count_combinations, fit_tails
+from training.learn.count_combinations import Counted, count_combinations
+from training.learn.surprises import NEVER, align, fit_tails
 from training.learn.trim import select_trusted
 from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
@@ -95,14 +96,11 @@ def fit(
     tensors = {f"autoencoder.{name}": tensor.detach().clone() for name, tensor in network.state_dict().items()}
     tensors |= fit_conditional(encoder.layout, encoded) | fit_marginal(encoder.layout, encoded)
     tensors |= fit_tails(encoder.layout, encoded)
-    tensors |= count_combinations(encoder, *_countable(encoder, every, fresh), parent)
-    unseen = encoder.transform(every if held_out is None else held_out)
+    rows = encoder.transform(every)
+    counted = Counted(parent.encoder, parent.tensors) if parent is not None else None
+    tensors |= count_combinations(encoder, rows, rows if fresh is None else rows.take(np.flatnonzero(fresh)), counted)
+    unseen = rows if held_out is None else encoder.transform(held_out)
     return Fitted(encoder, kind, tensors | _alignments(encoder, kind, tensors, unseen), loss)
-
-
-def _countable(encoder: Encoder, every: Columns, fresh: npt.NDArray[np.bool_] | None) -> tuple[Encoded, Encoded]:
-    encoded = encoder.transform(every)
-    return encoded if fresh is None else encoded.take(np.flatnonzero(fresh)), encoded
 
 
 def _alignments(encoder: Encoder, kind: str, tensors: dict[str, Tensor], unseen: Encoded) -> dict[str, Tensor]:
