@@ -45,3 +45,23 @@ def scored_rows(columns: Columns, offsets: npt.NDArray[np.int64], seed: int = 0)
     times = offsets * 1_000
     buckets = bucket_of(errors / np.float32(10))
     return ScoredRows(offsets, EventTimes(times, times, 0), columns, errors, buckets, errors > 9.5, errors < 9.0)
+
+
+SHIPMENTS = FeatureSpec.model_validate(
+    {
+        "features": [
+            {"field": "carrier", "kind": "categorical"},
+            {"field": "zone", "kind": "categorical"},
+            {"field": "price", "kind": "numeric"},
+        ]
+    }
+)
+
+
+def shipments(n: int, seed: int = 0) -> Columns:
+    """Carrier a goes to zones 0 and 1 at about 10, carrier b to zones 2 and 3 at about 50."""
+    rng = np.random.default_rng(seed)
+    b = rng.random(n) < 0.4
+    zone = rng.integers(0, 2, n) + 2 * b
+    price = np.where(b, 50.0, 10.0) + rng.normal(0, 1, n)
+    return Columns((objects(np.where(b, "b", "a").tolist()), objects([str(z) for z in zone]), price))

@@ -9,31 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.examples import SPEC, rows
+from tests.core.examples import SHIPMENTS as PAIR
+from tests.core.examples import SPEC, rows, shipments
 from training.learn.count_combinations import Counted, count_combinations
 from worker.core.events.columns import Columns, objects
 from worker.core.events.spec import FeatureSpec
 from worker.core.model.combinations import BIN_SHARES, COUNTS, EDGES, Combinations, tables_of
 from worker.core.model.encoder import Encoder
-
-PAIR = FeatureSpec.model_validate(
-    {
-        "features": [
-            {"field": "carrier", "kind": "categorical"},
-            {"field": "zone", "kind": "categorical"},
-            {"field": "price", "kind": "numeric"},
-        ]
-    }
-)
-
-
-def shipments(n: int, seed: int = 0) -> Columns:
-    """Carrier a goes to zones 0 and 1 at about 10, carrier b to zones 2 and 3 at about 50."""
-    rng = np.random.default_rng(seed)
-    b = rng.random(n) < 0.4
-    zone = rng.integers(0, 2, n) + 2 * b
-    price = np.where(b, 50.0, 10.0) + rng.normal(0, 1, n)
-    return Columns((objects(np.where(b, "b", "a").tolist()), objects([str(z) for z in zone]), price))
 
 
 def fitted(columns: Columns, spec: FeatureSpec = PAIR) -> tuple[Encoder, Combinations]:

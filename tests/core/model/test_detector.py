@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.examples import SPEC, rows
+from tests.core.examples import SHIPMENTS, SPEC, rows, shipments
 from training.learn.fit import fit
 from worker.core.events.columns import Columns, objects
+from worker.core.events.spec import FeatureSpec
 from worker.core.model.autoencoder import feature_errors
 from worker.core.model.detector import EXPONENTS, Detector, Explanation
 from worker.core.model.encoder import Encoded
@@ -119,6 +120,29 @@ def test_the_changed_feature_is_the_one_that_stands_out() -> None:
     columns.values[1][:] *= 200.0
     why, _ = explain(columns)
     assert (why.per_feature.argmax(1) == 1).mean() > 0.9
+
+
+def test_a_mismatch_of_known_levels_is_flagged_and_blamed_on_the_level_that_is_off() -> None:
+    detector = fit(SHIPMENTS, shipments(4_000), kind="denoising", seed=0, held_out=shipments(2_000, seed=1)).detector()
+    columns = shipments(50, seed=2)
+    carriers = columns.values[0].tolist()
+    columns.values[1][:] = ["3" if carrier == "a" else "0" for carrier in carriers]
+    why, errors = explain(columns, detector)
+    normal = detector.errors(detector.encoder.transform(shipments(2_000, seed=3)))
+    assert (errors > np.quantile(normal, 0.999)).all()
+    first, second = np.argsort(-why.per_feature, axis=1)[:, :2].T
+    assert (first == 1).mean() > 0.75
+    assert ((first == 1) | (second == 1)).all()
+
+
+def test_one_number_far_out_among_many_is_flagged_and_blamed() -> None:
+    spec = FeatureSpec.model_validate({"features": [{"field": f"n{i}", "kind": "numeric"} for i in range(40)]})
+    past, held_out, later = (np.random.default_rng(seed).normal(0, 1, (40, 2_000)) for seed in range(3))
+    later[7, :20] = 9.0
+    detector = fit(spec, Columns(tuple(past)), kind="denoising", seed=0, held_out=Columns(tuple(held_out))).detector()
+    why, errors = explain(Columns(tuple(later)), detector)
+    assert (errors[:20] > np.quantile(errors[20:], 0.999)).all()
+    assert (why.per_feature[:20].argmax(1) == 7).all()
 
 
 def test_weights_of_another_shape_are_refused() -> None:
