@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The labels (n,), the errors (n,) and the members' errors (n, 3) of the scored rows."""
+    """The labels (n,), the errors (n,) and the errors that it is made of (n, 5) of the scored rows."""
 
     case: Case
     labels: npt.NDArray[np.bool_]

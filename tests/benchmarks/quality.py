@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from tests.benchmarks.aside import ASIDE
 from tests.benchmarks.labelled import ELEVEN, TEN, Case, Result, all_of, baselines_of, quality
-from worker.core.model.detector import EXPONENTS, MEMBERS
+from worker.core.model.detector import EXPONENTS, MEMBERS, SURPRISES
 from worker.core.model.kinds import KINDS
 
 GROUPS = {"eleven": ELEVEN, "ten": TEN, "aside": ASIDE}
@@ -44,7 +45,7 @@ def main() -> None:
     figures = {}
     for kind in kinds:
         mine = [result for result in results if result.case.kind == kind]
-        figures[kind] = {name: figures_of(mine, sets, exponents) for name, exponents in variants(kind).items()}
+        figures[kind] = {name: figures_of(mine, sets, variant) for name, variant in variants(kind).items()}
         for name, found in figures[kind].items():
             print(row(name, found, groups), flush=True)
     beside = {name: np.array([[found[name]] for found in by_set]) for name in by_set[0]}
@@ -75,26 +76,40 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def variants(kind: str) -> dict[str, tuple[float, ...]]:
-    """The exponents of the members in each variant, by its name."""
-    whole: dict[str, tuple[float, ...]] = {f"**{kind}, with companions**": EXPONENTS, f"{kind} alone": (1.0, 0.0, 0.0)}
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Which errors count: the exponents of the members, and whether each of the surprises does."""
+
+    exponents: tuple[float, ...] = EXPONENTS
+    surprises: tuple[bool, ...] = (True, True)
+
+
+def variants(kind: str) -> dict[str, Variant]:
+    """The variants by name, the product's own first."""
+    nothing = (False, False)
+    whole = {
+        f"**{kind}, with companions**": Variant(),
+        f"{kind} alone": Variant((1.0, 0.0, 0.0), nothing),
+    }
     if kind != "denoising":
         return whole
-    alone: dict[str, tuple[float, ...]] = {
-        f"{name} alone": tuple(float(name == other) for other in MEMBERS) for name in MEMBERS[1:]
+    alone = {
+        f"{name} alone": Variant(tuple(float(name == other) for other in MEMBERS), nothing) for name in MEMBERS[1:]
     }
-    without: dict[str, tuple[float, ...]] = {
-        f"without {name}": tuple(0.0 if name == other else e for other, e in zip(MEMBERS, EXPONENTS, strict=True))
+    without = {
+        f"without {name}": Variant(
+            tuple(0.0 if name == other else e for other, e in zip(MEMBERS, EXPONENTS, strict=True))
+        )
         for name in MEMBERS
     }
-    equal: dict[str, tuple[float, ...]] = {"equal exponents": (1 / 3,) * 3}
-    return whole | alone | without | equal
+    blind = {f"without {name}": Variant(surprises=tuple(name != other for other in SURPRISES)) for name in SURPRISES}
+    return whole | alone | without | blind | {"equal exponents": Variant((1 / 3,) * 3)}
 
 
-def figures_of(results: list[Result], sets: list[str], exponents: tuple[float, ...]) -> Figures:
+def figures_of(results: list[Result], sets: list[str], variant: Variant) -> Figures:
     """The quality of a variant on each set with each seed."""
     return np.array(
-        [[quality(r.labels, fuse(r.members, exponents)) for r in results if r.case.name == which] for which in sets]
+        [[quality(r.labels, fuse(r.members, variant)) for r in results if r.case.name == which] for which in sets]
     )
 
 
@@ -150,9 +165,12 @@ def print_speed(results: list[Result], jobs: int) -> None:
     )
 
 
-def fuse(members: npt.NDArray[np.float32], exponents: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """The log of the weighted geometric mean of (n, members) errors, (n,) float64."""
-    scores: npt.NDArray[np.float64] = np.log(members.astype(np.float64)) @ np.array(exponents)
+def fuse(members: npt.NDArray[np.float32], variant: Variant) -> npt.NDArray[np.float64]:
+    """The log of the error, (n,) float64, from (n, 5) members and errors as rare as the surprises."""
+    logs, weights = np.log(np.maximum(members.astype(np.float64), 1e-9)), np.array(variant.exponents)
+    count = len(weights)
+    counted = [logs[:, count + place] for place, counts in enumerate(variant.surprises) if counts]
+    scores: npt.NDArray[np.float64] = np.max([logs[:, :count] @ (weights / weights.sum()), *counted], axis=0)
     return scores
 
 

@@ -23,7 +23,7 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoded
 from worker.core.events.entity_names import AttributeNames
-from worker.core.model.detector import Detector
+from worker.core.model.detector import MEMBERS, SURPRISES, Detector
 from worker.core.model.serving_model import ServingModel, Signatures, Versions
 from worker.core.model.threshold import Threshold
 from worker.core.state.incidents import IncidentChange
@@ -45,7 +45,8 @@ Progress = Callable[[int, int, int], None]
 class Outcome:
     """The scores of n rows, those from row `first` on, and their arrivals.
 
-    `error` (n,) float32; `members` (n, 3) float32, the errors of the three members that it combines; `p_value` (n,)
+    `error` (n,) float32; `members` (n, 5) float32, the errors that it is made of: those of the
+    three members, and those that are as rare as the two surprises; `p_value` (n,)
     float64; `flagged` (n,) bool; `alerted` (n,) bool, the flagged rows that the worker would have published as alerts;
     `version` (n,) int64, the version that scored each row. `served` holds detector and threshold of each version that
     served. `rejected` counts the challengers that the gate rejected.
@@ -113,7 +114,7 @@ class _Run:
         self.outcome = Outcome(
             warmup,
             np.empty(n, np.float32),
-            np.empty((n, 3), np.float32),
+            np.empty((n, len(MEMBERS) + len(SURPRISES)), np.float32),
             np.empty(n),
             np.empty(n, np.bool_),
             np.zeros(n, np.bool_),
@@ -207,7 +208,8 @@ class _Run:
         _, scores, rows = score(self._model, featurized)
         first = self.outcome.first
         if start >= first:
-            self.outcome.members[start - first : stop - first] = scores.members
+            place = slice(start - first, stop - first)
+            self.outcome.members[place] = np.column_stack((scores.members, *scores.equivalents[1:]))
             self._alert(self._model, featurized, rows, arrived)
         else:
             self._state.fold(rows, ())
