@@ -98,7 +98,7 @@ def change_spec(plain: Plain) -> None:
     [
         (change_spec, "the feature spec is not the one"),
         (lambda plain: plain.update(spec_hash="sha256:0"), "the feature spec is not the one"),
-        (lambda plain: plain.update(format=1), "written in format 1; this release reads 2: train a new model"),
+        (lambda plain: plain.update(format=1), "written in format 1; this release reads 3: train a new model"),
         (lambda plain: plain.update(extra=1), "manifest: extra"),
         (lambda plain: plain.pop("seed"), "manifest: seed"),
         (lambda plain: plain.update(version="three"), "manifest: version"),

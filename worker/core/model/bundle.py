@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing models or rollin
     from worker.core.model.encoder import Encoder
 
 MAX_BYTES = 256_000_000
-FORMAT = 2
+FORMAT = 3
 
 
 class BundleError(ValueError):
@@ -39,7 +39,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     version: int
     kind: str
     spec: FeatureSpec
