@@ -26,7 +26,7 @@ from training.tables.table import Table, read_table
 KDD = Path(__file__).parent / "kdd99_rare_L.parquet"
 KDD_LABEL = "attack"
 KDD_NOT_FEATURES = ("label",)
-_START_S = 60.0
+_START_S = 180.0
 _IDLE_S = 45.0
 _BUSY_S = 240.0
 """How much longer than asked for the demo may take where the trainer is slow."""

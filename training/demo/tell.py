@@ -74,21 +74,18 @@ def tell_troubles(
 ) -> list[str]:
     """Why there were few versions, or why more or less was flagged than told; empty if all was well.
 
-    `events` is the number of events in the data. `refused` are the gate's reasons for the challengers that it refused, `waited` the seconds that the stream waited
-    for the trainer, and `given_up` how often it went on without a new version.
+    `events` is the number of events in the data, `refused` are the gate's reasons for the challengers that it refused,
+    `waited` the seconds that the stream waited for the trainer, and `given_up` how often it went on without a version.
     """
     troubles = []
     if findings.scored < events:
-        troubles.append(
-            f"Only {findings.scored:,} of {events:,} events were scored in the time given: the machine was too busy, or "
-            f"--rate too low for --duration."
-        )
+        troubles.append(f"Only {findings.scored:,} of {events:,} events were scored in the time that the demo takes.")
     expected = findings.scored // EVENTS_PER_VERSION
     longest = max(findings.stretches, key=lambda stretch: stretch.scored, default=Stretch(0, 0, 0))
     if longest.scored > 2 * EVENTS_PER_VERSION:
         why = [f"the trainer was too slow, and {given_up} times the demo went on without it"] if given_up else []
         if refused:
-            why.append(f"the gate refused {len(refused)} challengers, the last one because of its {refused[-1]}")
+            why.append(f"the gate refused {len(refused)} challengers (the last one: {refused[-1]})")
         troubles.append(
             f"Few versions came: {fine_tunes} fine-tunes where {expected} were possible, and version {longest.version} "
             f"served {longest.scored:,} events. The reason: {'; '.join(why) or 'the log must say'}."
