@@ -14,13 +14,13 @@ import yaml
 from training.demo.configuration import ALERT_RATE, configure
 from training.demo.findings import find
 from training.demo.pace import Pace
+from training.demo.processes import Processes
 from training.demo.services import broker, redis, unique_stream
 from training.demo.show import Screen
 from training.demo.stream import Player
 from training.demo.tell import Nouns, tell_findings, tell_troubles
 from training.demo.versions import Versions
 from training.demo.watch import Watcher, measure
-from training.demo.worker_process import WorkerProcess
 from training.tables.table import Table, read_table
 
 KDD = Path(__file__).parent / "kdd99_rare_L.parquet"
@@ -60,7 +60,7 @@ class _Run:
     table: Table
     player: Player
     watcher: Watcher
-    worker: WorkerProcess
+    processes: Processes
     versions: Versions
     log: Path
 
@@ -99,10 +99,10 @@ def run_demo(options: Options) -> dict[str, Any]:
         player = Player(bootstrap, topics["events"], table, rate, pace)
         watcher = Watcher(bootstrap, topics["alerts"], topics["scores"], player, table.rows)
         stack.callback(watcher.close)
-        worker = stack.enter_context(WorkerProcess(config, log))
-        run = _Run(options, screen, table, player, watcher, worker, Versions(pace), log)
-        worker.await_assignment(_START_S)
-        screen.say(f"status page: {worker.page}   log: {log}")
+        processes = stack.enter_context(Processes(config, log))
+        run = _Run(options, screen, table, player, watcher, processes, Versions(pace), log)
+        processes.await_assignment(_START_S)
+        screen.say(f"status page: {processes.page}   log: {log}")
         seconds = _follow(run)
         summary = _summarise(run, seconds)
         _stay(run)
@@ -123,11 +123,11 @@ def _follow(run: _Run) -> float:
         if scored > before:
             last_progress = now
         _show_alerts(run)
-        for event in run.worker.new_log_events():
+        for event in run.processes.new_log_events():
             versions.take(event, player.rows, scored)
             run.screen.version(event)
         wait_shown = _show_wait(run, now, wait_shown)
-        run.worker.check()
+        run.processes.check()
         out_of_time = options.rate is not None and now - began > options.duration and not player.finished.is_set()
         if out_of_time:
             player.stop()
@@ -187,17 +187,17 @@ def _summarise(run: _Run, seconds: float) -> dict[str, Any]:
     run.screen.summary(figures, tell_findings(findings, ALERT_RATE, nouns), troubles)
     stretches = [[one.version, one.scored, one.flagged] for one in findings.stretches]
     details = {"kinds": findings.kinds, "versions": stretches, "troubles": troubles}
-    return {**figures, **details, "page": run.worker.page, "log": str(run.log)}
+    return {**figures, **details, "page": run.processes.page, "log": str(run.log)}
 
 
 def _stay(run: _Run) -> None:
     """Say where the page and the log are, and with `stay` keep the page up until Ctrl-C."""
     if not run.options.stay:
-        run.screen.say(f"log: {run.log}   the page at {run.worker.page} closes now; --stay keeps it up")
+        run.screen.say(f"log: {run.log}   the page at {run.processes.page} closes now; --stay keeps it up")
         return
-    run.screen.say(f"log: {run.log}   page: {run.worker.page}, until Ctrl-C")
+    run.screen.say(f"log: {run.log}   page: {run.processes.page}, until Ctrl-C")
     try:
-        while run.worker.alive:
+        while run.processes.alive:
             time.sleep(0.2)
     except KeyboardInterrupt:
         return
