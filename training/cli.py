@@ -56,6 +56,8 @@ def demo(
     stay: bool,
 ) -> None:
     """Run everything on this machine: a broker, Redis, the worker, the trainer, and a stream of network connections."""
+    if stay and as_json:
+        raise click.UsageError("--stay: not with --json, which prints nothing before the end")
     from training.demo.run import Options, run_demo
 
     summary = run_demo(Options(duration, rate, data, label, bootstrap_servers, redis_url, as_json, stay))

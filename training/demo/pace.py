@@ -7,7 +7,7 @@ from dataclasses import dataclass
 FIRST_MODEL_EVENTS = 2_048
 """The first model is trained on this many events, and none is scored before it serves."""
 EVENTS_PER_VERSION = 5_000
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Pace:
     def may_send(self, sent: int, now: float) -> bool:
         """Whether another event may follow the `sent` ones.
 
-        It may if fewer than 5,000 followed the last decision, or if a decision has not come within 20 seconds of
+        It may if fewer than 5,000 followed the last decision, or if a decision has not come within a minute of
         waiting: the trainer may have died, and then the demo goes on and shows it. Before there is a first model,
         nothing would be gained by going on.
         """

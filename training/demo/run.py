@@ -105,7 +105,8 @@ def run_demo(options: Options) -> dict[str, Any]:
         screen.say(f"status page: {processes.page}   log: {log}")
         seconds = _follow(run)
         summary = _summarise(run, seconds)
-        _stay(run)
+        if options.stay:
+            _stay(run)
         return summary
 
 
@@ -184,18 +185,20 @@ def _summarise(run: _Run, seconds: float) -> dict[str, Any]:
         waited=versions.pace.waited,
         given_up=versions.pace.given_up,
     )
-    run.screen.summary(figures, tell_findings(findings, ALERT_RATE, nouns), troubles)
+    run.screen.summary(figures, tell_findings(findings, ALERT_RATE, nouns), troubles, _where(run))
     stretches = [[one.version, one.scored, one.flagged] for one in findings.stretches]
     details = {"kinds": findings.kinds, "versions": stretches, "troubles": troubles}
     return {**figures, **details, "page": run.processes.page, "log": str(run.log)}
 
 
+def _where(run: _Run) -> str:
+    page, log = run.processes.page, run.log
+    end = "stays up until Ctrl-C" if run.options.stay else "closes now, --stay keeps it up"
+    return f"log: {log}   status page: {page} ({end})"
+
+
 def _stay(run: _Run) -> None:
-    """Say where the page and the log are, and with `stay` keep the page up until Ctrl-C."""
-    if not run.options.stay:
-        run.screen.say(f"log: {run.log}   the page at {run.processes.page} closes now; --stay keeps it up")
-        return
-    run.screen.say(f"log: {run.log}   page: {run.processes.page}, until Ctrl-C")
+    """Keep the page up until Ctrl-C, or until the worker or the trainer ends."""
     try:
         while run.processes.alive:
             time.sleep(0.2)

@@ -57,12 +57,12 @@ class Screen:
             details += f": {'; '.join(event['reasons'])}"
         self._console.print(Text(f"   model {name} {details}", "bold blue"))
 
-    def summary(self, figures: Mapping[str, Any], findings: Sequence[str], troubles: Sequence[str]) -> None:
-        """Print figures as a table, then paragraphs of text."""
+    def summary(self, figures: Mapping[str, Any], findings: Sequence[str], troubles: Sequence[str], where: str) -> None:
+        """Print figures as a table, then paragraphs of text, the last of which says where the page and the log are."""
         grid = Grid(title="offbeat demo", show_header=False)
         for name, value in figures.items():
             grid.add_row(name.replace("_", " "), _value(value))
-        texts = [*((text, "") for text in findings), *((text, "yellow") for text in troubles)]
+        texts = [*((text, "") for text in findings), *((text, "yellow") for text in troubles), (where, "dim")]
         paragraphs = [part for text, style in texts for part in (Text(), Text(text, style))]
         self._console.print(Group(grid, *paragraphs))
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from training.cli import demo
 from training.demo import run
 from training.demo.show import Screen
 
@@ -49,3 +51,9 @@ def test_the_demo_says_where_its_page_and_log_are_and_what_it_found(
     assert '"event": "listening"' in log.read_text()
     assert (summary["events"], summary["scored"]) == (ROWS, ROWS)
     assert "Recall: of the 1 anomalies it flagged" in printed
+
+
+def test_staying_up_without_saying_where_is_refused() -> None:
+    done = CliRunner().invoke(demo, ["--stay", "--json"])
+    assert done.exit_code == 2
+    assert "--stay: not with --json" in done.output

@@ -48,6 +48,16 @@ def test_a_quiet_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> No
     screen.say("text")
     screen.alert(alert("critical"), anomalous=None)
     screen.alert(alert("minor"), anomalous=None)
-    screen.summary({"events": 1}, ["text"], ["text"])
+    screen.summary({"events": 1}, ["text"], ["text"], "text")
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_the_summary_ends_with_what_was_wrong_and_where_the_page_is(printed: tuple[Screen, io.StringIO]) -> None:
+    screen, text = printed
+    screen.summary(
+        {"roc_auc": 0.91, "recall": None}, ["Found: 3."], ["Few versions came."], "page: http://127.0.0.1:1/"
+    )
+    lines = [line for line in text.getvalue().splitlines() if line.strip()]
+    assert lines[-3:] == ["Found: 3.", "Few versions came.", "page: http://127.0.0.1:1/"]
+    assert any("roc auc" in line and "0.91" in line for line in lines)
