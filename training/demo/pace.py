@@ -14,8 +14,8 @@ PATIENCE_S = 60.0
 class Pace:
     """Says whether the next event may be sent. It has no clock: times are monotonic seconds that the caller passes.
 
-    `decided` is the number of events sent or scored when the model was last decided upon: a new version serves from
-    there on, or the gate has refused one. `waited` is the sum of all waits in seconds, and `given_up` how many of them
+    `decided` is the number of events that were scored when the model was last decided upon: a new version was promoted,
+    or the gate refused one. `waited` is the sum of all waits in seconds, and `given_up` how many of them
     ended without a decision.
     """
 

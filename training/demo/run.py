@@ -152,7 +152,7 @@ def _show_wait(run: _Run, now: float, shown: bool) -> bool:
     """Say once that the stream waits, if it does so for long; returns whether that was said of the present wait."""
     waiting = run.versions.pace.waiting_for(now)
     if waiting >= _WAIT_SHOWN_S and not shown:
-        what = "the first model" if run.versions.serving is None else "the trainer, which is behind"
+        what = "the first model" if run.versions.pace.decided is None else "the trainer, which is behind"
         run.screen.say(f"   the stream waits for {what}")
     return waiting >= _WAIT_SHOWN_S
 

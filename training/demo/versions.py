@@ -18,20 +18,19 @@ class Versions:
     pace: Pace
     fine_tunes: int = 0
     refused: list[str] = field(default_factory=list)
-    serving: int | None = None
 
     def take(self, event: dict[str, Any], sent: int, scored: int) -> None:
-        """Take an event of the log; `sent` and `scored` are the numbers of events so far."""
+        """Take an event of the log; `sent` and `scored` are the numbers of events so far.
+
+        A version counts from its promotion. The worker's switch to it would be too late: that comes with the next
+        record, and while the stream waits there is none.
+        """
         match event["event"]:
             case "cold_start":
-                self.serving = event["version"]
                 self.pace.decide(sent)
             case "fine_tune":
                 self.fine_tunes += 1
+                self.pace.decide(scored)
             case "challenger_rejected":
                 self.refused.append("; ".join(event["reasons"]))
                 self.pace.decide(scored)
-            case "switched" if event["version"] != self.serving and event["partition"] == 0:
-                # A threshold that moves is a switch too, but the model is as old as before.
-                self.serving = event["version"]
-                self.pace.decide(event["offset"])

@@ -75,7 +75,7 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
     return {"event": name, **fields}
 
 
-def test_versions_and_refusals_are_decisions_but_a_moved_threshold_is_none() -> None:
+def test_promotions_and_refusals_are_decisions_but_a_moved_threshold_and_a_switch_are_none() -> None:
     versions = Versions(Pace())
     versions.take(event("cold_start", version=1), sent=2_048, scored=0)
     assert versions.pace.decided == 2_048
@@ -83,14 +83,19 @@ def test_versions_and_refusals_are_decisions_but_a_moved_threshold_is_none() -> 
     versions.take(event("switched", version=1, partition=0, offset=3_900), sent=4_000, scored=3_900)
     assert versions.pace.decided == 2_048
     versions.take(event("fine_tune", version=2), sent=5_000, scored=4_900)
-    assert versions.pace.decided == 2_048  # it does not serve yet
-    versions.take(event("switched", version=2, partition=1, offset=0), sent=5_000, scored=4_950)
-    assert versions.pace.decided == 2_048
-    versions.take(event("switched", version=2, partition=0, offset=4_950), sent=5_100, scored=5_000)
-    assert versions.pace.decided == 4_950
+    assert versions.pace.decided == 4_900
     versions.take(event("challenger_rejected", version=3, reasons=["worse", "odd"]), sent=8_000, scored=7_900)
     assert versions.pace.decided == 7_900
     assert (versions.fine_tunes, versions.refused) == (1, ["worse; odd"])
+
+
+def test_a_full_stream_needs_no_record_to_be_freed_by_a_promotion() -> None:
+    """The worker switches at the next record: a stream that waited for the switch would wait for itself."""
+    versions = Versions(Pace(decided=0))
+    assert not versions.pace.may_send(EVENTS_PER_VERSION, 0.0)
+    versions.take(event("fine_tune", version=2), sent=EVENTS_PER_VERSION, scored=EVENTS_PER_VERSION)
+    assert versions.pace.may_send(EVENTS_PER_VERSION, 1.0)
+    assert versions.pace.given_up == 0
 
 
 @pytest.mark.parametrize("waited", [0.0, 3.5])
