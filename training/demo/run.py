@@ -26,6 +26,7 @@ from training.tables.table import Table, read_table
 KDD = Path(__file__).parent / "kdd99_rare_L.parquet"
 KDD_LABEL = "attack"
 KDD_NOT_FEATURES = ("label",)
+KDD_GROUPS = ("service", "flag")
 _START_S = 180.0
 _IDLE_S = 45.0
 _BUSY_S = 240.0
@@ -159,7 +160,7 @@ def _show_wait(run: _Run, now: float, shown: bool) -> bool:
 
 def _summarise(run: _Run, seconds: float) -> dict[str, Any]:
     results, table, versions = run.watcher.results, run.table, run.versions
-    findings = find(results, table)
+    findings = find(results, table, KDD_GROUPS if run.options.data is None else ())
     over = findings.over_target(ALERT_RATE)
     figures: dict[str, Any] = {
         "events": run.player.rows,

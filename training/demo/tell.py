@@ -39,7 +39,15 @@ def tell_findings(findings: Findings, alert_rate: float, nouns: Nouns) -> list[s
         f"({_share(findings.hits, findings.anomalies)})."
     )
     found = [f"{' '.join(_tell_kinds(findings.kinds, nouns))}"] if findings.kinds else []
-    return [*found, f"{precision} {recall}"]
+    return [*found, f"{precision} {recall}", *_tell_groups(findings, nouns)]
+
+
+def _tell_groups(findings: Findings, nouns: Nouns) -> Iterator[str]:
+    """What was flagged without being labelled: rare events and changes, which a label need not call an anomaly."""
+    if findings.groups and findings.hits is not None:
+        named = ", ".join(f"{name} {count:,}" for name, count in findings.groups)
+        rest = findings.flagged - findings.hits
+        yield f"Of the {rest:,} flagged {nouns.events} without a label, the largest groups are: {named}."
 
 
 def _tell_kinds(kinds: dict[str, tuple[int, int]], nouns: Nouns) -> Iterator[str]:
@@ -80,15 +88,14 @@ def tell_troubles(
     troubles = []
     if findings.scored < events:
         troubles.append(f"Only {findings.scored:,} of {events:,} events were scored in the time that the demo takes.")
-    expected = findings.scored // EVENTS_PER_VERSION
     longest = max(findings.stretches, key=lambda stretch: stretch.scored, default=Stretch(0, 0, 0))
     if longest.scored > 2 * EVENTS_PER_VERSION:
-        why = [f"the trainer was too slow, and {given_up} times the demo went on without it"] if given_up else []
+        why = [f"{given_up} times the demo went on without the trainer, which was too slow"] if given_up else []
         if refused:
             why.append(f"the gate refused {len(refused)} challengers (the last one: {refused[-1]})")
         troubles.append(
-            f"Few versions came: {fine_tunes} fine-tunes where {expected} were possible, and version {longest.version} "
-            f"served {longest.scored:,} events. The reason: {'; '.join(why) or 'the log must say'}."
+            f"Version {longest.version} served {longest.scored:,} events, where {EVENTS_PER_VERSION:,} are meant, and "
+            f"{fine_tunes} fine-tunes came in all. The reason: {'; '.join(why) or 'the log must say'}."
         )
     over = findings.over_target(alert_rate)
     if over is not None and not 1 / OFF <= over <= OFF:

@@ -45,6 +45,16 @@ def test_findings_without_labels_have_no_anomalies() -> None:
     assert find(results_of([1, 0], [1, 1]), table) == Findings(2, 1, (Stretch(1, 2, 1),))
 
 
+def test_flagged_events_without_a_label_are_grouped_by_the_columns_named() -> None:
+    columns = {"service": ["http", "http", "ftp", "http", "smtp"], "flag": ["REJ", "REJ", "SF", "SF", "SF"]}
+    table = make_table({**columns, "attack": ["normal", "normal", "normal", "pod", "normal"]}, "attack")
+    found = find(results_of([1, 1, 1, 1, 0], [1] * 5), table, ("service", "flag"))
+    assert found.groups == (("http REJ", 2), ("ftp SF", 1))
+    text = tell_findings(found, 0.02, NOUNS)[-1]
+    assert text == "Of the 3 flagged connections without a label, the largest groups are: http REJ 2, ftp SF 1."
+    assert find(results_of([1, 1, 1, 1, 0], [1] * 5), table).groups == ()
+
+
 def test_two_sentences_name_what_was_found_and_what_was_missed() -> None:
     kinds = {"pod": (90, 100), "land": (10, 20), "satan": (4, 40), "spy": (3, 40), "phf": (0, 4)}
     findings = Findings(10_000, 200, (Stretch(1, 10_000, 200),), anomalies=204, hits=107, kinds=kinds)
@@ -102,8 +112,8 @@ def test_few_versions_are_explained_by_what_kept_them_away() -> None:
     findings = Findings(50_000, 1_000, (Stretch(1, 30_000, 600), Stretch(2, 20_000, 400)))
     slow = QUIET | {"fine_tunes": 1, "given_up": 4, "waited": 80.4}
     few, waited = tell_troubles(findings, 50_000, 0.02, **slow)
-    assert "1 fine-tunes where 10 were possible, and version 1 served 30,000" in few
-    assert "the trainer was too slow, and 4 times the demo went on without it" in few
+    assert "Version 1 served 30,000 events, where 5,000 are meant, and 1 fine-tunes came in all" in few
+    assert "4 times the demo went on without the trainer, which was too slow" in few
     assert "waited 80 s" in waited
     (refused,) = tell_troubles(findings, 50_000, 0.02, **QUIET | {"refused": ["first", "errors are not finite"]})
     assert "the gate refused 2 challengers (the last one: errors are not finite)" in refused
