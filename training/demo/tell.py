@@ -9,8 +9,7 @@ from training.demo.findings import Findings, Stretch
 from training.demo.pace import EVENTS_PER_VERSION
 
 FOUND = 0.5
-MISSED = 0.1
-"""A kind is found if at least half of its events were flagged, and missed if fewer than a tenth were."""
+"""A kind counts as found if at least this share of its events was flagged."""
 OFF = 1.25
 """The alert rate is off if it is more than this factor above or below what was configured."""
 _NAMED = 8
@@ -51,17 +50,15 @@ def _tell_groups(findings: Findings, nouns: Nouns) -> Iterator[str]:
 
 
 def _tell_kinds(kinds: dict[str, tuple[int, int]], nouns: Nouns) -> Iterator[str]:
-    """Two sentences: the kinds that were found, wholly or in part, and those that were missed."""
+    """Two sentences: the kinds that were found, and those that were not or only in part."""
     order = sorted(kinds.items(), key=lambda kind: (-kind[1][1], kind[0]))
     found = [(kind, count) for kind, count in order if count[0] >= FOUND * count[1]]
-    missed = [(kind, count) for kind, count in order if count[0] < MISSED * count[1]]
-    partly = [one for one in order if one not in found and one not in missed]
+    missed = [one for one in order if one not in found]
     yield (
         f"Found, with at least half of their {nouns.events} flagged, were {len(found)} of {len(kinds)} kinds of "
-        f"{nouns.anomalies}{_list(found)}"
-        + (f", and in part {len(partly)} more{_list(partly)}." if partly else ".")
-    )  # fmt: skip
-    yield f"Missed, with fewer than a tenth flagged, were {len(missed)}{_list(missed)}."
+        f"{nouns.anomalies}{_list(found)}."
+    )
+    yield f"Missed wholly or mostly were {len(missed)}{_list(missed)}."
 
 
 def _list(kinds: Sequence[tuple[str, tuple[int, int]]]) -> str:

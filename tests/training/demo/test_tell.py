@@ -61,8 +61,8 @@ def test_two_sentences_name_what_was_found_and_what_was_missed() -> None:
     kinds_text, figures = tell_findings(findings, 0.02, NOUNS)
     assert kinds_text.count(". ") == 1
     found, missed = kinds_text.split(". ")
-    assert "2 of 5 kinds of attacks (pod 90 of 100, land 10 of 20), and in part 1 more (satan 4 of 40)" in found
-    assert "2 (spy 3 of 40, phf 0 of 4)" in missed
+    assert "2 of 5 kinds of attacks (pod 90 of 100, land 10 of 20)" in found
+    assert "3 (satan 4 of 40, spy 3 of 40, phf 0 of 4)" in missed
     assert "of the 200 connections that it flagged, 107 (53.5%) are attacks" in figures
     assert "at random would give 2.0%" in figures
     assert "of the 204 attacks it flagged 107 (52.5%)" in figures
