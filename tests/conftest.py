@@ -28,6 +28,7 @@ SLOW = (
     "contract/test_source.py",
     "core/model/test_kinds.py",
     "test_cli.py",
+    "training/demo/test_run.py",
     "training/evaluate/test_any_input.py",
     "training/evaluate/test_evaluate.py",
     "training/evaluate/test_prequential.py",

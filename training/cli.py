@@ -33,7 +33,7 @@ def trainer(config: Path, log_level: str) -> None:
     "--rate",
     type=click.FloatRange(min=0),
     default=None,
-    help="Events per second; 0 for as fast as possible. Default: the whole file in --duration.",
+    help="Events per second; 0 for as fast as the trainer keeps up. Default: the whole file in --duration.",
 )
 @click.option(
     "--data",
@@ -44,6 +44,7 @@ def trainer(config: Path, log_level: str) -> None:
 @click.option("--bootstrap-servers", help="A real Kafka instead of the embedded broker.")
 @click.option("--redis", "redis_url", help="A real Redis instead of the embedded one.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as one JSON document.")
+@click.option("--stay", is_flag=True, help="Keep the worker and its status page up at the end, until Ctrl-C.")
 def demo(
     duration: float,
     rate: float | None,
@@ -52,10 +53,13 @@ def demo(
     bootstrap_servers: str | None,
     redis_url: str | None,
     as_json: bool,
+    stay: bool,
 ) -> None:
     """Run everything on this machine: a broker, Redis, the worker, the trainer, and a stream of network connections."""
+    if stay and as_json:
+        raise click.UsageError("--stay: not with --json, which prints nothing before the end")
     from training.demo.run import Options, run_demo
 
-    summary = run_demo(Options(duration, rate, data, label, bootstrap_servers, redis_url, as_json))
+    summary = run_demo(Options(duration, rate, data, label, bootstrap_servers, redis_url, as_json, stay))
     if as_json:
         click.echo(json.dumps(summary))

@@ -18,8 +18,8 @@ from worker.ports.log import TopicPartition
 
 @dataclass(slots=True)
 class Results:
-    """The worker's output so far. `score`, `error` and `flagged` are (n,), one value per table row;
-    `score` and `error` are NaN for rows that are not scored yet.
+    """The worker's output so far. `score`, `error`, `flagged` and `version` (of the model) are (n,), one value
+    per table row; `score` and `error` are NaN and `version` is 0 for rows that are not scored yet.
 
     `new_alerts` holds the alerts that have not been shown yet.
     """
@@ -27,6 +27,7 @@ class Results:
     score: npt.NDArray[np.float64]
     error: npt.NDArray[np.float64]
     flagged: npt.NDArray[np.bool_]
+    version: npt.NDArray[np.int64]
     alerts: int = 0
     new_alerts: list[dict[str, Any]] = field(default_factory=list)
 
@@ -41,7 +42,9 @@ class Watcher:
     def __init__(self, bootstrap: str, alerts: str, scores: str, player: Player, rows: int) -> None:
         self._alerts = alerts
         self._player = player
-        self.results = Results(np.full(rows, np.nan), np.full(rows, np.nan), np.zeros(rows, np.bool_))
+        self.results = Results(
+            np.full(rows, np.nan), np.full(rows, np.nan), np.zeros(rows, np.bool_), np.zeros(rows, np.int64)
+        )
         self._reader = RangeReader(Connection(bootstrap), "the demo's topics", quiet=True)
         self._reader.follow(
             {TopicPartition(topic, number): 0 for topic in (alerts, scores) for number in range(PARTITIONS)}
@@ -68,6 +71,7 @@ class Watcher:
         results.score[row] = score["score"]
         results.error[row] = score["reconstruction_error"]
         results.flagged[row] = score["verdict"] == "ANOMALOUS"
+        results.version[row] = score["version"]
 
     def close(self) -> None:
         self._reader.close()
