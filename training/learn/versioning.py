@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from training.learn.calibrate import calibrate
+from training.learn.changes import find_changes, select_new
 from training.learn.fit import fit
 from training.learn.gate import compare
 from training.learn.move_threshold import live_inflation
 from worker.config.settings import Settings
 from worker.core.events.columns import Columns
-from worker.core.model.bundle import Bundle, pack
+from worker.core.model.bundle import Bundle, Change, pack
 from worker.core.model.detector import Detector
 from worker.core.model.histogram import HistogramRing
 from worker.core.model.threshold import Threshold
@@ -30,11 +31,15 @@ _LIBRARIES = ("torch", "numpy", "safetensors")
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A version; it may be promoted if there are no `refusals`, which are the gate's reasons."""
+    """A version; it may be promoted if there are no `refusals`, which are the gate's reasons.
+
+    `changes` are those of the stream that the parent has not told yet; the bundle's manifest holds all.
+    """
 
     bundle: Bundle
     threshold: Threshold
     refusals: list[str]
+    changes: tuple[Change, ...] = ()
 
 
 def train_version(
@@ -48,15 +53,18 @@ def train_version(
     seed: int,
     created_at: str,
     fresh: npt.NDArray[np.bool_] | None = None,
+    times: npt.NDArray[np.int64] | None = None,
     ring: HistogramRing | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train on `rows` in time order; without `calibrate_on`, every fourth block of them is held out to calibrate on.
 
     With a `parent` it is a warm start that passes the gate; the first model of a stream has nothing to be compared
-    with. `fresh` (n,) bool marks the rows that are new to the parent, all by default. The live p-values in `ring` set
+    with. `fresh` (n,) bool marks the rows that are new to the parent, all by default; `times` (n,) are the rows' event
+    times in ms, to date changes. The live p-values in `ring` set
     the new threshold's inflation as they would move the old one's.
     """
+    history = rows
     if calibrate_on is None:
         rows, calibrate_on = split(rows)
     before = parent[0].detector() if parent is not None else None
@@ -82,6 +90,7 @@ def train_version(
         inflation=live_inflation(ring, alert_rate, parent[1].inflation) if parent and ring else 1.0,
     )
     refusals, metrics = _gate(parent, before, detector, threshold, calibrate_on)
+    changes = find_changes(fitted.encoder, history, times)
     bundle = pack(
         version=version,
         kind=fitted.kind,
@@ -93,8 +102,12 @@ def train_version(
         metrics={"loss": fitted.loss, **metrics, "rows": float(len(rows)), "calibration_rows": float(len(errors))},
         libraries={name: installed(name) for name in _LIBRARIES},
         seed=seed,
+        changes=changes,
     )
-    return Trained(bundle, threshold.model_copy(update={"bundle": bundle.digest}), refusals)
+    told = parent[0].manifest.changes if parent is not None else ()
+    old = times[~fresh] if times is not None and fresh is not None else None
+    new = select_new(changes, told, old)
+    return Trained(bundle, threshold.model_copy(update={"bundle": bundle.digest}), refusals, new)
 
 
 def split(rows: Columns) -> tuple[Columns, Columns]:
