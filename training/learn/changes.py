@@ -25,7 +25,9 @@ BEFORE_LEAST, AFTER_LEAST = 200, 32
 RARE, COMMON = 0.001, 0.05
 """A level is new if at most the first share of the rows had it before, and at least the second has it since."""
 _BY_CHANCE = 1e-6
-"""The probability that a level of this share is not met in as many rows; less than this is no accident."""
+"""What is less probable than this is no accident: that a level of its share is not met in as many rows before the
+change, or that a rare one is met as often in those after it.
+"""
 _PARTS = 10
 _BODY, _RANGE = (0.1, 0.9), (0.01, 0.99)
 _APART = 0.05
@@ -85,14 +87,21 @@ def _begin(inside: _Mask, before: float = RARE, after: float | None = None) -> i
     return int(np.argmin(np.concatenate([[0.0], np.cumsum(steps)])))
 
 
-def _is_new(inside: _Mask, begin: int) -> bool:
-    """Whether what holds in the rows `inside` (n,) was absent before row `begin`, and is common since then."""
+def _is_new(inside: _Mask, begin: int, among: int = 1) -> bool:
+    """Whether what holds in the rows `inside` (n,) was absent before row `begin`, and is common since then.
+
+    It is no accident either, though it is one of `among` things that could have been found.
+    """
     before, after = inside[:begin], inside[begin:]
     if len(before) < BEFORE_LEAST or len(after) < AFTER_LEAST or before.mean() > RARE:
         return False
     lasts = after[-max(len(after) // 4, AFTER_LEAST // 2) :].mean()
     share = after.mean()
-    return bool(min(share, lasts) >= COMMON and (1.0 - share) ** len(before) <= _BY_CHANCE)
+    if share < COMMON or lasts <= RARE or (1.0 - share) ** len(before) > _BY_CHANCE:
+        return False
+    count = after.sum()
+    gain = count * np.log(share / RARE) + (len(after) - count) * np.log(max(1.0 - share, RARE) / (1.0 - RARE))
+    return bool(gain >= np.log(among / _BY_CHANCE))
 
 
 def _is_gone(inside: _Mask, begin: int) -> bool:
@@ -108,7 +117,7 @@ def _takes_over(
     n = len(codes)
     common = np.flatnonzero(np.bincount(codes, minlength=len(texts)) >= COMMON * AFTER_LEAST)
     begins = {level: _begin(codes == level) for level in common.tolist()}
-    new = sorted((at, level) for level, at in begins.items() if _is_new(codes == level, at))
+    new = sorted((at, level) for level, at in begins.items() if _is_new(codes == level, at, len(texts)))
     groups: list[list[tuple[int, int]]] = []
     for at, level in new:
         if groups and at - groups[-1][-1][0] <= _APART * n:
