@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from training.learn.calibrate import calibrate
 from training.learn.changes import find_changes, select_new
-from training.learn.fit import fit
+from training.learn.fit import Fitted, fit
 from training.learn.gate import compare
 from training.learn.move_threshold import live_inflation
 from worker.config.settings import Settings
@@ -91,7 +91,27 @@ def train_version(
     )
     refusals, metrics = _gate(parent, before, detector, threshold, calibrate_on)
     changes = find_changes(fitted.encoder, history, times)
-    bundle = pack(
+    metrics |= {"rows": float(len(rows)), "calibration_rows": float(len(errors))}
+    bundle = _pack(fitted, version, parent, created_at, ranges, metrics, seed, changes)
+    return Trained(
+        bundle,
+        threshold.model_copy(update={"bundle": bundle.digest}),
+        refusals,
+        _untold(changes, parent, None if times is None or fresh is None else times[~fresh]),
+    )
+
+
+def _pack(
+    fitted: Fitted,
+    version: int,
+    parent: tuple[Bundle, Threshold] | None,
+    created_at: str,
+    ranges: dict[str, list[int]],
+    metrics: dict[str, float],
+    seed: int,
+    changes: tuple[Change, ...],
+) -> Bundle:
+    return pack(
         version=version,
         kind=fitted.kind,
         encoder=fitted.encoder,
@@ -99,15 +119,17 @@ def train_version(
         parent=parent[0].digest if parent else None,
         created_at=created_at,
         data=ranges,
-        metrics={"loss": fitted.loss, **metrics, "rows": float(len(rows)), "calibration_rows": float(len(errors))},
+        metrics={"loss": fitted.loss, **metrics},
         libraries={name: installed(name) for name in _LIBRARIES},
         seed=seed,
         changes=changes,
     )
-    told = parent[0].manifest.changes if parent is not None else ()
-    old = times[~fresh] if times is not None and fresh is not None else None
-    new = select_new(changes, told, old)
-    return Trained(bundle, threshold.model_copy(update={"bundle": bundle.digest}), refusals, new)
+
+
+def _untold(
+    changes: tuple[Change, ...], parent: tuple[Bundle, Threshold] | None, old_times: npt.NDArray[np.int64] | None
+) -> tuple[Change, ...]:
+    return select_new(changes, parent[0].manifest.changes if parent is not None else (), old_times)
 
 
 def split(rows: Columns) -> tuple[Columns, Columns]:

@@ -64,9 +64,8 @@ def test_identifiers_by_name_are_proposed_as_comments_only_and_counters_by_their
     rows = 200
     result = profile_columns(
         {
-            "total": [
-                i * 10 + i * i % 7 - (i % 10) // 9 * 11 for i in range(rows)
-            ],  # a counter, although it steps back now and then
+            # A counter, although it steps back now and then.
+            "total": [i * 10 + i * i % 7 - (i % 10) // 9 * 11 for i in range(rows)],
             "order_id": [(i * 37) % 401 for i in range(rows)],
             "x": [0.5, 1.0] * 100,
         }
