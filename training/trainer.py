@@ -19,6 +19,7 @@ from training.learn.move_threshold import change_rate, is_due, move_threshold
 from training.learn.schedule import due_after
 from training.learn.versioning import Trained, train_version
 from worker.config.settings import Settings
+from worker.core.alerts.alert import rfc3339
 from worker.core.model.threshold import Threshold
 from worker.core.state.capture import restore_state
 from worker.core.state.commit_metadata import EMPTY, CommitMetadata
@@ -170,6 +171,7 @@ class Trainer:
             seed=self._seed,
             created_at=_now(),
         )
+        _tell(trained)
         if self._promote(trained, "cold_start"):
             self._stores.samples.clear()
 
@@ -189,10 +191,12 @@ class Trainer:
             parent=(parent, threshold),
             ranges=corpus.ranges,
             fresh=corpus.fresh,
+            times=corpus.times,
             seed=self._seed,
             created_at=_now(),
             live=self._live.fresh(states, champion.bundle),
         )
+        _tell(trained)
         if trained.refusals:
             self._stores.registry.put_bundle(trained.bundle)  # kept for inspection
             self._not_before = now + REJECTED_PAUSE * self._settings.fine_tune.at_most_every
@@ -275,6 +279,13 @@ class Trainer:
                     states.append((source, restore_state(snapshot, self._spec, 0, self._settings.bounds)))
                     break
         return states
+
+
+def _tell(trained: Trained) -> None:
+    """Warn of what has changed for good in the stream, once for each change: the model will soon take it as normal."""
+    for change in trained.changes:
+        since = None if change.since is None else rfc3339(change.since)
+        log.warning("stream_changed", version=trained.bundle.manifest.version, **change.model_dump() | {"since": since})
 
 
 def _now() -> str:

@@ -23,6 +23,7 @@ from worker.config.settings import Settings
 from worker.core.events.columns import Columns
 from worker.core.events.decode import Decoded
 from worker.core.events.entity_names import AttributeNames
+from worker.core.model.bundle import Change
 from worker.core.model.detector import MEMBERS, SURPRISES, Detector
 from worker.core.model.serving_model import ServingModel, Signatures, Versions
 from worker.core.model.threshold import Threshold
@@ -49,7 +50,8 @@ class Outcome:
     three members, and those that are as rare as the two surprises; `p_value` (n,)
     float64; `flagged` (n,) bool; `alerted` (n,) bool, the flagged rows that the worker would have published as alerts;
     `version` (n,) int64, the version that scored each row. `served` holds detector and threshold of each version that
-    served. `rejected` counts the challengers that the gate rejected.
+    served. `rejected` counts the challengers that the gate rejected. `changes` are what has changed for good
+    in the rows, each with the version whose training told it.
     """
 
     first: int
@@ -64,6 +66,7 @@ class Outcome:
     learn_seconds: float = 0.0
     score_seconds: float = 0.0
     rejected: int = 0
+    changes: list[tuple[int, Change]] = field(default_factory=list)
 
 
 def warmup_rows(rows: int) -> int:
@@ -130,8 +133,8 @@ class _Run:
 
     def learn_first(self) -> None:
         began = time.perf_counter()
-        first = self._columns.take(slice(0, self.at))
-        self._promote(self._train(first, None, {_SOURCE: [0, self.at - 1]}, None))
+        first, times = self._columns.take(slice(0, self.at)), self._arrivals.times.times[: self.at]
+        self._promote(self._train(first, None, {_SOURCE: [0, self.at - 1]}, None, times))
         self.outcome.learn_seconds += time.perf_counter() - began
         for start in range(0, self.at, _CHUNK):
             self._fold(start, min(self.at, start + _CHUNK))
@@ -142,7 +145,7 @@ class _Run:
         counted = self._serving.bundle.manifest.data
         corpus = corpus_of(self._settings.spec, [("evaluate", self._state)], counted)
         calibrate = corpus.calibrate if len(corpus.calibrate) >= MIN_WARMUP else corpus.fit
-        trained = self._train(corpus.fit, calibrate, corpus.ranges, corpus.fresh)
+        trained = self._train(corpus.fit, calibrate, corpus.ranges, corpus.fresh, corpus.times)
         if trained.refusals:
             self.outcome.rejected += 1
         else:
@@ -155,10 +158,11 @@ class _Run:
         calibrate_on: Columns | None,
         ranges: dict[str, list[int]],
         fresh: npt.NDArray[np.bool_] | None,
+        times: npt.NDArray[np.int64],
     ) -> Trained:
         self._versions += 1
         serving = self._serving
-        return train_version(
+        trained = train_version(
             self._settings,
             rows,
             calibrate_on=calibrate_on,
@@ -166,10 +170,13 @@ class _Run:
             parent=(serving.bundle, serving.threshold) if serving is not None else None,
             ranges=ranges,
             fresh=fresh,
+            times=times,
             seed=self._seed * 10_007,
             created_at=_CREATED,
             live=self._live.fresh([("evaluate", self._state)], self._state.versions.bundle) if serving else None,
         )
+        self.outcome.changes += [(self._versions, change) for change in trained.changes]
+        return trained
 
     def _promote(self, trained: Trained) -> None:
         versions = Versions(trained.bundle.digest, trained.threshold.digest())

@@ -14,6 +14,7 @@ from training.evaluate.ranking_metrics import ranking
 from training.report import time_span
 from training.tables.table import Table
 from worker.config.settings import Settings
+from worker.core.alerts.alert import rfc3339
 
 _DAY_MS = 86_400_000
 
@@ -59,7 +60,18 @@ def summarize(settings: Settings, table: Table, outcome: Outcome, *, timed: bool
         "ranked_by": "reconstruction_error",
         "kinds": None if table.kinds is None else _by_kind(table.kinds[outcome.first :], outcome.flagged),
         "alert_rates": rates,
+        "changes": [
+            {"version": version, **change.model_dump(exclude={"since"}), "since": _since(change.since, timed=timed)}
+            for version, change in outcome.changes
+        ],
     }
+
+
+def _since(since: int | None, *, timed: bool) -> str | None:
+    """When a change began: an event time, or the row if the file has no times, one second a row being assumed."""
+    if since is None:
+        return None
+    return rfc3339(since) if timed else f"row {since // 1_000}"
 
 
 def _days(outcome: Outcome) -> float | None:

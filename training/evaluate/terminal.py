@@ -75,10 +75,19 @@ class Screen:
         if summary["kinds"] is not None:
             console.print(_kinds(summary["kinds"]))
         console.print(_alert_rates(summary["alert_rates"]))
+        for change in summary["changes"]:
+            console.print(Text(describe_change(change), "yellow"))
         if summary["time"] is None:
             console.print("no event times: one second a row is assumed for the cooldown", style="dim")
         if summary["entity"] is None:
             console.print("no event.entity: all rows share one cooldown", style="dim")
+
+
+def describe_change(change: dict[str, Any]) -> str:
+    """A change of the stream in one line."""
+    since = f" since {change['since']}" if change["since"] else ""
+    hint = f" ({change['hint']})" if change["hint"] else ""
+    return f"changed{since}: {change['field']}: {change['after']}; before: {change['before']}{hint}"
 
 
 def _kinds(kinds: list[dict[str, Any]]) -> Grid:

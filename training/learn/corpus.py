@@ -24,14 +24,15 @@ _Rows = tuple[npt.NDArray[np.int64], Columns, npt.NDArray[np.bool_]]
 class Corpus:
     """Rows in time order, and their [first, last] offsets by "topic/partition".
 
-    `fresh` (n,) bool marks the rows to fit that came after all that the champion was fitted on. No model but the first
-    of a stream was ever fitted on a row of `calibrate`.
+    `times` (n,) are the event times of the rows to fit, in ms. `fresh` (n,) bool marks the rows to fit that came after
+    all that the champion was fitted on. No model but the first of a stream was ever fitted on a row of `calibrate`.
     """
 
     fit: Columns
     calibrate: Columns
     ranges: dict[str, list[int]]
     fresh: npt.NDArray[np.bool_]
+    times: npt.NDArray[np.int64]
 
 
 def corpus_of(
@@ -47,7 +48,7 @@ def corpus_of(
     held = [(topic, state) for topic, state in states]
     if not any(len(state.recent) for _, state in held):
         empty = Columns.empty(spec)
-        return Corpus(empty, empty, {}, np.zeros(0, np.bool_))
+        return Corpus(empty, empty, {}, np.zeros(0, np.bool_), np.zeros(0, np.int64))
     fit: list[_Rows] = []
     calibrate: list[_Rows] = []
     for topic, state in held:
@@ -65,14 +66,15 @@ def corpus_of(
         for topic, state in held
         if len(state.recent)
     }
-    columns, fresh = _sort_by_time(fit)
-    return Corpus(columns, _sort_by_time(calibrate)[0], ranges, fresh)
+    columns, fresh, times = _sort_by_time(fit)
+    return Corpus(columns, _sort_by_time(calibrate)[0], ranges, fresh, times)
 
 
 def _take(sample: Reservoir, chosen: npt.NDArray[np.intp], counted: int) -> _Rows:
     return sample.times[chosen], sample.columns.take(chosen), sample.offsets[chosen] > counted
 
 
-def _sort_by_time(rows: list[_Rows]) -> tuple[Columns, npt.NDArray[np.bool_]]:
-    order = np.argsort(np.concatenate([times for times, *_ in rows]), kind="stable")
-    return Columns.concat([columns for _, columns, _ in rows]).take(order), np.concatenate([f for *_, f in rows])[order]
+def _sort_by_time(rows: list[_Rows]) -> tuple[Columns, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    times, fresh = np.concatenate([t for t, *_ in rows]), np.concatenate([f for *_, f in rows])
+    order = np.argsort(times, kind="stable")
+    return Columns.concat([columns for _, columns, _ in rows]).take(order), fresh[order], times[order]

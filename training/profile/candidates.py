@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.profile.data_warnings import UNREADABLE_UNIT, epoch_unit
-from training.profile.fields import Field, words_of
+from training.profile.evidence.names import TIME_WORDS, words_of
+from training.profile.fields import Field
 from training.tables.values import drop_missing, is_time_text
 from worker.core.events.event_time import SECONDS_BELOW
 
@@ -25,7 +26,6 @@ _ADDRESS_WORDS = {
     "ip", "addr", "address", "host", "hostname", "service", "src", "source", "pod", "instance", "mac", "imei", "entity",
 }  # fmt: skip
 """Words in the names of fields that identify a thing only if they hold texts."""
-_TIME_WORDS = {"time", "ts", "timestamp", "date", "datetime", "at", "when", "created", "occurred", "epoch", "utc"}
 _FROM_MS, _TO_MS = 946_684_800_000.0, 4_102_444_800_000.0
 """The years 2000 and 2100 in ms since 1970. A number outside this range is unlikely to be an event's time."""
 _MAX_MISSING = 0.05
@@ -90,7 +90,7 @@ def find_times(fields: Sequence[Field], columns: Mapping[str, Sequence[Any]]) ->
         known = drop_missing(columns[field.name])
         basis, usable = _basis(known, field)
         if basis:
-            good_name = not _TIME_WORDS.isdisjoint(words_of(field.name))
+            good_name = not TIME_WORDS.isdisjoint(words_of(field.name))
             ranked.append((usable, good_name, -field.missing, Candidate(field.name, basis, usable)))
     return [candidate for *_, candidate in sorted(ranked, key=lambda entry: entry[:3], reverse=True)]
 
@@ -101,7 +101,7 @@ def _basis(known: list[Any], field: Field) -> tuple[str, bool]:
         return ("ISO 8601", True) if has_time_of_day else ("dates, without a time of day", False)
     if not field.types or not set(field.types) <= {"integer", "number"}:
         return "", False
-    good_name = not _TIME_WORDS.isdisjoint(words_of(field.name))
+    good_name = not TIME_WORDS.isdisjoint(words_of(field.name))
     if _is_plausible(known) and (good_name or _is_in_order(known)):
         seconds = max(known) < SECONDS_BELOW
         return f"{'seconds' if seconds else 'milliseconds'} since 1970", True

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from training.profile.data_warnings import UNIQUE_VALUES, DataWarning, find_warnings
+from training.profile.evidence.names import IDENTIFIER_WORDS, words_of
 from training.profile.infer import Verdict
 from training.tables.values import drop_missing, is_time_text, type_name
 from worker.core.events.columns import category
 
-_IDENTIFIER_WORDS = {"id", "uuid", "guid", "seq", "sequence", "serial", "number", "no", "offset", "index", "nr"}
 _MAX_SHOWN = 30
 
 
@@ -50,7 +49,7 @@ class Field:
     def is_identifier(self) -> bool:
         """Whether the values are unique integers and the name says that they identify something."""
         unique = set(self.types) == {"integer"} and self.distinct == self.types["integer"] > UNIQUE_VALUES
-        return unique and not _IDENTIFIER_WORDS.isdisjoint(words_of(self.name))
+        return unique and not IDENTIFIER_WORDS.isdisjoint(words_of(self.name))
 
     @property
     def readable_as(self) -> dict[str, Any] | None:
@@ -78,12 +77,6 @@ def describe_field(name: str, values: Sequence[Any], verdict: Verdict) -> Field:
     warnings = tuple(find_warnings(name, known, types, counts))
     distinct = len(counts) if counts is not None else None
     return Field(name, dict(types), missing, distinct, verdict, _summarize(known, types, counts), warnings)
-
-
-def words_of(name: str) -> list[str]:
-    """The words in the last part of a dotted path, in lower case: `src.userId_2` gives user, id, 2."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name.rsplit(".", 1)[-1])
-    return [word.lower() for word in words]
 
 
 def _summarize(known: list[Any], types: Counter[str], counts: Counter[str | None] | None) -> str:

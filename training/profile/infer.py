@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from training.profile.data_warnings import FREE_TEXT_WORDS, UNIQUE_VALUES
+from training.profile.evidence.codes import describe_code
 from training.profile.evidence.periods import choose_periods, parse_times
 from training.profile.evidence.texts import find_unreadable_numbers
 from training.profile.evidence.transforms import choose_transform
@@ -39,7 +40,8 @@ class Verdict:
     """A feature as it stands in a configuration, or None and the reason why the column cannot be one.
 
     `scalar` is False if the worker could not read the field at all, not even as entity or time. `more` are further
-    features of the same field. `later` are those that the user may add under the condition that `reason` names.
+    features of the same field. `later` are those that the user may add under the condition that `reason` names. `note`
+    says why the feature is one of this kind, where that is not plain.
     """
 
     feature: dict[str, Any] | None
@@ -47,6 +49,7 @@ class Verdict:
     scalar: bool = True
     more: tuple[dict[str, Any], ...] = ()
     later: tuple[dict[str, Any], ...] = ()
+    note: str = ""
 
     @property
     def features(self) -> list[dict[str, Any]]:
@@ -87,6 +90,9 @@ def _classify(name: str, values: Sequence[Any], head: int | None) -> Verdict:
     if types <= {"integer", "number"}:
         if _is_clock(first):
             return Verdict(None, "a clock or a counter: it only grows")
+        code = describe_code(name, first) if types == {"integer"} else ""
+        if code:
+            return Verdict({"field": name, "kind": "categorical"}, note=code)
         transform = choose_transform(first)
         return Verdict({"field": name, "kind": "numeric"} | ({"transform": transform} if transform != "none" else {}))
     if types == {"text"} and is_time_text(known):

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.profile.data_warnings import DataWarning
-from training.profile.fields import Field, words_of
+from training.profile.evidence.names import words_of
+from training.profile.fields import Field
 from training.tables.values import drop_missing
 from worker.core.events.columns import category
 

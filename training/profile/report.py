@@ -17,6 +17,7 @@ def summary(profile: Profile) -> list[str]:
     lines = [f"left out: {field.name}: {field.verdict.reason}" for field in profile.left_out]
     used = [field for field in profile.fields if field.verdict.feature is not None]
     lines += [f"left out in part: {field.name}: {field.verdict.reason}" for field in used if field.verdict.reason]
+    lines += [f"read as {field.kind}: {field.name}: {field.verdict.note}" for field in used if field.verdict.note]
     gone = {field.name for field in profile.left_out}
     lines += [f"warning: {warning}" for warning in profile.warnings if warning.field not in gone]
     return [*lines, f"alert_rate: {'. '.join(profile.expectation.describe())}."]
@@ -38,6 +39,7 @@ def document(profile: Profile) -> dict[str, Any]:
                 "feature": field.verdict.feature,
                 "more_features": list(field.verdict.more),
                 "left_out": field.verdict.reason or None,
+                "note": field.verdict.note or None,
                 "values": field.summary,
                 "warnings": [warning.code for warning in field.warnings],
             }

@@ -74,7 +74,7 @@ def _secrets(profile: Profile) -> list[str]:
 
 def _describe(field: Field) -> str:
     missing = [f"{field.missing:.1%} missing"] if field.missing else []
-    reason = [field.verdict.reason] if field.verdict.reason else []
+    reason = [text for text in (field.verdict.note, field.verdict.reason) if text]
     return "; ".join([field.summary, *missing, *(warning.text for warning in field.warnings), *reason])
 
 

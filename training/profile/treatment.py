@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.profile.data_warnings import UNREADABLE_UNIT, DataWarning, epoch_unit
-from training.profile.evidence.counters import looks_like_counter
+from training.profile.evidence.counters import grows_evenly, looks_like_counter
+from training.profile.evidence.names import IDENTIFIER_WORDS, TIME_WORDS, words_of
 from training.profile.evidence.periods import DAY_MS, parse_times
 from training.profile.evidence.structure import MAX_NULL
 from training.profile.fields import Field
@@ -56,25 +57,43 @@ def revise(field: Field, values: Sequence[Any], roles: Roles) -> Field:
     unit = epoch_unit(drop_missing(values)) if field.types and set(field.types) <= {"integer", "number"} else ""
     if unit:
         return replace(field, verdict=Verdict(None, f"a time in {unit} since 1970, {UNREADABLE_UNIT}"))
+    numbers = field.types and set(field.types) <= {"integer", "number"}
+    if numbers and field.name == roles.entity:
+        return replace(field, verdict=Verdict(None, "the entity"))
+    if numbers and (field.is_counter or looks_like_counter(values, roles.entities, roles.times)):
+        return replace(field, verdict=treat_counter(field.name, values, roles))
     if field.kind != "numeric":
         return field
-    if field.name == roles.entity:
-        return replace(field, verdict=Verdict(None, "the entity"))
-    if field.is_counter or looks_like_counter(values, roles.entities, roles.times):
-        return replace(field, verdict=treat_counter(field.name))
     if field.is_identifier:
         return replace(field, verdict=Verdict(None, "an identifier, by its name: no value repeats"))
     return field
 
 
-def treat_counter(name: str) -> Verdict:
-    """The verdict on a counter: its value says nothing, since it leaves the range that the model has seen.
-
-    What tells something is the difference from the entity's last value. A feature of that kind would go into the
-    verdict's `feature` here.
+def treat_counter(name: str, values: Sequence[Any], roles: Roles) -> Verdict:
+    """The verdict on a counter, (n,) `values`: its value says nothing, since it leaves the range that the model has
+    seen. How fast it grows does. An identifier or a clock grows at its own pace, and is left out.
     """
-    reason = "a clock or a counter: it grows steadily, apart from resets, and will leave the range seen so far"
-    return Verdict(None, f"{reason}; what could be learned is how fast it grows")
+    words = words_of(name)
+    if not IDENTIFIER_WORDS.isdisjoint(words):
+        return Verdict(None, "an identifier, by its name, or a sequence: it only grows, which tells nothing")
+    if not TIME_WORDS.isdisjoint(words):
+        return Verdict(None, "a clock or a counter, by its name a clock: it only grows, which tells nothing")
+    own = None if roles.entities is None or looks_like_counter(values, None, roles.times) else roles.entities
+    if grows_evenly(values, own, roles.times):
+        return Verdict(None, "a clock or a counter: it only grows, nearly always by the same step, as identifiers do")
+    feature = {"field": name, "kind": "delta", "counter": True, "per": "second"}
+    note = "a counter: its value grows and will leave the range seen so far, so how fast it grows is read, per second"
+    if roles.entity is None:
+        note += (
+            ", from event to event. No field names the entity: this is right if the events of one record key, or all "
+            "events if records have no keys, come from one producer"
+        )
+    elif own is None:
+        note += (
+            f", since the last event of the same {roles.entity}. It is one counter for all of them, so that a jump "
+            f"shows at the next event of each {roles.entity}"
+        )
+    return Verdict(feature, note=note)
 
 
 def _in_null_object(field: Field, path: str, share: float) -> Field:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from training.report.alert_rates import alert_rates_section
 from training.report.alerts import TopAlert, alert_cards, by_feature
+from training.report.changes import changes_section
 from training.report.charts import Chart, code_map
 from training.report.figures import Confusion, all_figures, by_kind, confusion_section, key_figures
 from training.report.missed import MissedAnomaly, missed_section
@@ -88,6 +89,7 @@ def render(report: Report) -> str:
     sections = [_headline(report, versions, confusion), key_figures(report.summary, share, versions, confusion)]
     if confusion is not None and confusion.rows:
         sections += [confusion_section(confusion), by_kind(report.summary)]
+    sections.append(changes_section(report.summary))
     sections.append(alert_rates_section(report.summary, labelled=confusion is not None))
     if len(drawn.rows):
         sections += [_time(drawn), _scores(drawn, confusion)]

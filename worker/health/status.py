@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.config.settings import Settings
+from worker.core.alerts.alert import rfc3339
+from worker.core.model.bundle import Change
 from worker.health.degradation import records_to_go
 from worker.partitions.assigned import AssignedPartition, Assignment, Phase
 from worker.partitions.model_feed import ModelFeed
@@ -88,6 +90,7 @@ class Status:
                 "drift": latest.threshold.provenance.reason if latest.threshold.provenance.at_bound else None,
                 "provenance": latest.threshold.provenance.model_dump(),
             },
+            "changes": [] if latest is None else [_told(change) for change in latest.bundle.manifest.changes],
             "partitions": [self._partition(assigned) for assigned in self._assignment],
             "recovery": {
                 "blind_seconds_now": round(self._telemetry.blind_now, 3),
@@ -116,6 +119,11 @@ class Status:
             "waiting_for": assigned.waiting_for or None,
             "version": model.version if model is not None else None,
         }
+
+
+def _told(change: Change) -> dict[str, Any]:
+    """A change for good that the model's rows show, with its begin in RFC 3339."""
+    return change.model_dump() | {"since": None if change.since is None else rfc3339(change.since)}
 
 
 def _behind(assigned: AssignedPartition, now: float) -> str:

@@ -10,8 +10,9 @@ import pytest
 
 from training.profile.candidates import estimate_event_rate, find_entities, find_times
 from training.profile.data_warnings import UNREADABLE_UNIT
+from training.profile.evidence.names import words_of
 from training.profile.evidence.periods import parse_times
-from training.profile.fields import Field, describe_field, words_of
+from training.profile.fields import Field, describe_field
 from training.profile.infer import classify_columns
 from training.profile.leaks import find_duplicates, leaks_labels, looks_like_label
 

@@ -60,16 +60,17 @@ def test_roles_never_contradict_features() -> None:
     parse_settings(commented_yaml(result))
 
 
-def test_counters_and_identifiers_by_name_are_proposed_as_comments_only() -> None:
+def test_identifiers_by_name_are_proposed_as_comments_only_and_counters_by_their_growth() -> None:
     rows = 200
     result = profile_columns(
         {
-            "total": [i * 10 - (i % 10) // 9 for i in range(rows)],  # a counter, although it steps back now and then
+            # A counter, although it steps back now and then.
+            "total": [i * 10 + i * i % 7 - (i % 10) // 9 * 11 for i in range(rows)],
             "order_id": [(i * 37) % 401 for i in range(rows)],
             "x": [0.5, 1.0] * 100,
         }
     )
-    assert kinds(result) == {"total": "none", "order_id": "none", "x": "numeric"}
+    assert kinds(result) == {"total": "delta", "order_id": "none", "x": "numeric"}
     assert {("total", "counter"), ("order_id", "unique")} <= codes(result)
 
 
@@ -80,7 +81,7 @@ def test_a_field_that_leaks_the_labels_is_left_out_whatever_its_name() -> None:
         "x": [i % 5 for i in range(200)],
     }
     assert kinds(profile_columns(columns, labels)) == {"verdict_code": "none", "x": "numeric"}
-    assert kinds(profile_columns(columns)) == {"verdict_code": "numeric", "x": "numeric"}
+    assert kinds(profile_columns(columns)) == {"verdict_code": "categorical", "x": "numeric"}
 
 
 def test_of_more_than_500_fields_the_first_are_written() -> None:

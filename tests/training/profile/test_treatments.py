@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,17 @@ def reason(result: Profile, name: str) -> str:
     assert any(line.startswith(f"left out: {name}: {field.verdict.reason}") for line in summary(result))
     assert f"  # {field.verdict.reason}" in commented_yaml(result)
     return field.verdict.reason
+
+
+DELTA = {"field": "bytes_total", "kind": "delta", "counter": True, "per": "second"}
+
+
+def note(result: Profile, name: str) -> str:
+    """Why a field is read as it is. Fails if the command or the file does not say so."""
+    [field] = [field for field in result.fields if field.name == name]
+    assert any(line == f"read as {field.kind}: {name}: {field.verdict.note}" for line in summary(result))
+    assert field.verdict.note in commented_yaml(result)
+    return field.verdict.note
 
 
 def features(result: Profile, name: str) -> list[dict[str, Any]]:
@@ -71,11 +83,61 @@ def test_counters_of_each_entity(resets: tuple[int, ...]) -> None:
         columns["bytes_total"].append(totals[host])
     result = made(columns)
     assert result.entity == "host"
-    assert "a counter" in reason(result, "bytes_total")
-    assert result.configuration["features"] == [
-        {"field": "x", "kind": "numeric"},
-        {"field": "host", "kind": "categorical"},
-    ]
+    assert features(result, "bytes_total") == [DELTA]
+    assert note(result, "bytes_total").startswith("a counter: ")
+    assert "one producer" not in note(result, "bytes_total") and "one counter for all" not in note(
+        result, "bytes_total"
+    )
+
+
+def growing(step: Callable[[int], float]) -> list[float]:
+    return [100 + sum(map(step, range(row + 1))) for row in range(ROWS)]
+
+
+@pytest.mark.parametrize("resets", [(), (200, 450)])
+def test_a_counter_of_all_events_needs_one_producer(resets: tuple[int, ...]) -> None:
+    total, values = 0, list[int]()
+    for row in range(ROWS):
+        total = 0 if row in resets else total + 80 + row * row % 41
+        values.append(total)
+    alone = made({"bytes_total": values})
+    assert features(alone, "bytes_total") == [DELTA] and "come from one producer" in note(alone, "bytes_total")
+    shared = made({"bytes_total": values, "host": [f"h{row % 3}" for row in range(ROWS)]})
+    assert features(shared, "bytes_total") == [DELTA]
+    assert "It is one counter for all of them" in note(shared, "bytes_total")
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("ticket", lambda row: 1),
+        ("seq", lambda row: 1 + row * row % 9),
+        ("ticks", lambda row: 10 + 5 * (row % 50 == 7)),
+    ],
+)
+def test_what_grows_at_its_own_pace_is_no_counter(name: str, step: Callable[[int], float]) -> None:
+    assert reason(made({name: growing(step)}), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "code"),
+    [
+        ("http.status", [200, 404, 500], True),
+        ("type", [1, 2, 3], True),
+        ("dst_port", [53, 80, 443], True),
+        ("level", [10, 20, 40], True),
+        ("answer", [200, 304, 404, 501], True),
+        ("level", [1, 2, 3, 4], False),
+        ("retries", [0, 1, 2, 3], False),
+        ("items", [1, 2, 3, 8, 40], False),
+        ("amount", [100, 150, 200, 500], False),
+        ("dst_port", list(range(1_000, 1_060)), False),
+    ],
+)
+def test_codes_are_categories_and_counts_are_numbers(name: str, values: list[int], code: bool) -> None:
+    result = made({name: [values[row * 7 % len(values)] for row in range(ROWS)]})
+    assert features(result, name) == [{"field": name, "kind": "categorical" if code else "numeric"}]
+    assert bool(next(field for field in result.fields if field.name == name).verdict.note) is code
 
 
 @pytest.mark.parametrize(("unit", "per_second"), [("microseconds", 10**6), ("nanoseconds", 10**9)])

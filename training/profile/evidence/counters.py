@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ _GROWTH = 0.9
 _MAX_RESETS = 0.01
 _RESET = 0.5
 _MIN_PER_ENTITY = 3.0
+_EVEN = 0.9
 
 
 def looks_like_counter(
@@ -27,20 +29,35 @@ def looks_like_counter(
     of an hour, is periodic. Between resets, nine tenths of all change must be growth, so that a few events out of order
     do not hide a counter.
     """
-    rows = np.arange(len(values))
-    if times is not None:
-        rows = np.argsort(times, kind="stable")
-    ordered = [values[row] for row in rows.tolist()]
-    if _grows([value for value in ordered if value is not None]):
+    if _grows(*_series(values, None, times)):
         return True
     if entities is None:
         return False
-    by_entity: dict[str | None, list[Any]] = {}
-    for row, value in zip(rows.tolist(), ordered, strict=True):
-        if value is not None:
-            by_entity.setdefault(entities[row], []).append(value)
-    known = sum(map(len, by_entity.values()))
-    return known >= _MIN_PER_ENTITY * max(1, len(by_entity)) and _grows(*by_entity.values())
+    series = _series(values, entities, times)
+    known = sum(map(len, series))
+    return known >= _MIN_PER_ENTITY * max(1, len(series)) and _grows(*series)
+
+
+def grows_evenly(
+    values: Sequence[Any], entities: Sequence[str | None] | None = None, times: npt.NDArray[np.float64] | None = None
+) -> bool:
+    """Whether nine tenths of the steps of a counter, followed as by `looks_like_counter`, are the same: an identifier
+    that counts events grows by one, a clock in even steps.
+    """
+    steps = Counter(after - before for one in _series(values, entities, times) for before, after in pairwise(one))
+    return bool(steps) and max(steps.values()) >= _EVEN * steps.total()
+
+
+def _series(
+    values: Sequence[Any], entities: Sequence[str | None] | None, times: npt.NDArray[np.float64] | None
+) -> list[list[Any]]:
+    """The known values in the order of time, of all events together or of each entity."""
+    rows = np.arange(len(values)) if times is None else np.argsort(times, kind="stable")
+    series: dict[str | None, list[Any]] = {}
+    for row in rows.tolist():
+        if values[row] is not None:
+            series.setdefault(None if entities is None else entities[row], []).append(values[row])
+    return list(series.values())
 
 
 def _grows(*series: list[Any]) -> bool:

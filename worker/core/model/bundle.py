@@ -34,8 +34,24 @@ class BundleError(ValueError):
     """A bundle that is damaged or of another format, or whose contents do not fit each other."""
 
 
+class Change(BaseModel):
+    """What has changed for good in a field, in words: `before`, and `after` since the event time `since` in ms, None if
+    the rows had no times. `hint` says what it may be; empty if nothing is known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    before: str
+    after: str
+    since: int | None
+    hint: str
+
+
 class Manifest(BaseModel):
-    """`data` holds first and last offsets by "topic/partition"; `metrics` the figures of training and of the gate."""
+    """`data` holds first and last offsets by "topic/partition"; `metrics` the figures of training and of the gate;
+    `changes` what has changed for good within the rows that the model was fitted on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -52,6 +68,7 @@ class Manifest(BaseModel):
     weights_sha256: str
     libraries: dict[str, str]
     seed: int
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,7 @@ def pack(
     metrics: dict[str, float],
     libraries: dict[str, str],
     seed: int,
+    changes: tuple[Change, ...] = (),
 ) -> Bundle:
     """Make a bundle; the same arguments give the same bytes. `data`: [first, last] offsets by "topic/partition"."""
     from safetensors.torch import save
@@ -112,6 +130,7 @@ def pack(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         libraries=libraries,
         seed=seed,
+        changes=changes,
     )
     raw = json.dumps(manifest.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
     return Bundle(manifest, raw, weights)
