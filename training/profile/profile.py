@@ -161,9 +161,7 @@ def _hint_at_standstill(fields: list[Field], columns: Mapping[str, Sequence[Any]
     found = [name for name in numbers if always_changes(columns[name], roles.entities, roles.times)][:_MAX_NOTES]
     if not found:
         return []
-    text = (
-        f"of one {roles.entity} always change: to see one that stands still, add {{field: …, kind: unchanged}} for it"
-    )
+    text = f"of one {roles.entity} always change: to see one stand still, add {{field: …, kind: unchanged}} for it"
     return [DataWarning("unchanged", f"the values of {', '.join(found)} {text}")]
 
 

@@ -52,7 +52,7 @@ def grows_evenly(
 def always_changes(
     values: Sequence[Any], entities: Sequence[str | None], times: npt.NDArray[np.float64] | None = None
 ) -> bool:
-    """Whether the value practically never stays the same from one event of an entity to its next, as a sensor's does."""
+    """Whether the value practically never stays the same from one event of an entity to its next, as of a sensor."""
     series = _series(values, entities, times)
     pairs = [before != after for one in series for before, after in pairwise(one)]
     return len(pairs) >= _MIN_PER_ENTITY * len(series) and sum(pairs) >= _CHANGES * len(pairs) > 0
