@@ -12,6 +12,7 @@ import numpy.typing as npt
 from training.profile.alert_rate import Expectation, suggest_alert_rate
 from training.profile.candidates import Candidate, estimate_event_rate, find_entities, find_times
 from training.profile.data_warnings import DataWarning
+from training.profile.evidence.counters import always_changes
 from training.profile.evidence.noise import find_noise
 from training.profile.evidence.periods import parse_times
 from training.profile.evidence.structure import describe_change_events, find_null_objects
@@ -110,6 +111,7 @@ def profile(source: Source, stream: str) -> Profile:
     kafka = (source.bootstrap, source.topic, source.properties)
     proposed = build_configuration(stream, kafka, {"entity": entity, "time": time}, features, alert_rate)
     warnings = [*_collect_warnings(fields, described, source.table), *_find_noise(fields, columns, entity), *surplus]
+    warnings += _hint_at_standstill(fields, columns, roles)
     warnings += try_decoding(proposed, source.table, source.values)
     return Profile(
         source=source,
@@ -145,6 +147,22 @@ def _find_noise(fields: list[Field], columns: Mapping[str, Sequence[Any]], entit
     kinds = {field.name: field.kind for field in fields if field.kind in ("numeric", "categorical", "boolean")}
     text = "varies evenly and with no other feature, as a random port or hash does: it tells nothing, leave it out"
     return [DataWarning("noise", text, name) for name in find_noise(columns, kinds) if name != entity]
+
+
+def _hint_at_standstill(fields: list[Field], columns: Mapping[str, Sequence[Any]], roles: Roles) -> list[DataWarning]:
+    """A hint at the numbers that always change, so that one that stands still could be seen.
+
+    It is not proposed: on the stream of sensors in the benchmarks such a feature finds the standstill, and costs other
+    kinds of anomaly more than that.
+    """
+    if roles.entities is None:
+        return []
+    numbers = [field.name for field in fields if field.kind == "numeric"]
+    found = [name for name in numbers if always_changes(columns[name], roles.entities, roles.times)][:_MAX_NOTES]
+    if not found:
+        return []
+    text = f"of one {roles.entity} always change: to see one stand still, add {{field: …, kind: unchanged}} for it"
+    return [DataWarning("unchanged", f"the values of {', '.join(found)} {text}")]
 
 
 def _find_leaks(described: Mapping[str, Field], table: Table) -> dict[str, str]:

@@ -61,6 +61,15 @@ def times(step: timedelta) -> list[str]:
     return [(START + row * step).isoformat() for row in range(ROWS)]
 
 
+def test_values_that_always_change_are_hinted_at() -> None:
+    columns: dict[str, list[Any]] = {
+        "host": ["abc"[row % 3] for row in range(ROWS)],
+        "valve": [0.5 * (row // 100) for row in range(ROWS)],
+    }
+    assert warnings(made(columns), None)["unchanged"].startswith("the values of x of one host always change")
+    assert "unchanged" not in warnings(made({"valve": columns["valve"]}), None)  # no entity
+
+
 def test_identifiers_and_free_text() -> None:
     result = made({"ref": [f"r{row}" for row in range(ROWS)], "note": [f"order {row} is late" for row in range(ROWS)]})
     assert reason(result, "ref").startswith("an identifier: ")

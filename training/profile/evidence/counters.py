@@ -16,6 +16,7 @@ _MAX_RESETS = 0.01
 _RESET = 0.5
 _MIN_PER_ENTITY = 3.0
 _EVEN = 0.9
+_CHANGES = 0.98
 
 
 def looks_like_counter(
@@ -46,6 +47,15 @@ def grows_evenly(
     """
     steps = Counter(after - before for one in _series(values, entities, times) for before, after in pairwise(one))
     return bool(steps) and max(steps.values()) >= _EVEN * steps.total()
+
+
+def always_changes(
+    values: Sequence[Any], entities: Sequence[str | None], times: npt.NDArray[np.float64] | None = None
+) -> bool:
+    """Whether the value practically never stays the same from one event of an entity to its next, as of a sensor."""
+    series = _series(values, entities, times)
+    pairs = [before != after for one in series for before, after in pairwise(one)]
+    return len(pairs) >= _MIN_PER_ENTITY * len(series) and sum(pairs) >= _CHANGES * len(pairs) > 0
 
 
 def _series(
