@@ -215,6 +215,7 @@ def test_a_fresh_worker_shows_every_plain_counter_at_zero(server: StatusServer) 
 
 
 PLAIN = {
+    "offbeat_threshold_at_bound": 1.0,
     "offbeat_records_total": 7,
     "offbeat_events_scored_total": 3,
     "offbeat_events_flagged_total": 2,
@@ -259,7 +260,7 @@ def test_what_the_loop_counts_is_what_is_shown(server: StatusServer, behind: Beh
     alert = output("anomaly", "open", "major")
     telemetry.count_commit([alert, alert, output("dead_letter"), output("score")])
     telemetry.set_health(Health(lag={SOURCE: 42}, degraded={"redis": "unreachable since 12:00"}))
-    threshold = SimpleNamespace(cut=9.75, alert_rate=0.002)
+    threshold = SimpleNamespace(cut=9.75, alert_rate=0.002, provenance=SimpleNamespace(at_bound=True))
     model = SimpleNamespace(version=12, created_ms=NOW_MS - 90_000, threshold=threshold)
     telemetry.count_switch(cast(ServingModel, model))
     found = samples(server)

@@ -78,7 +78,10 @@ class Bench:
             bundle="b", alert_rate=alert_rate, cut=1.0, n=9, histogram=((640, 9),), tail=None, provenance=provenance
         )
         versions = SimpleNamespace(bundle="b", threshold="t")
-        self.feed.latest = SimpleNamespace(version=3, kind="denoising", versions=versions, threshold=threshold)
+        bundle = SimpleNamespace(manifest=SimpleNamespace(changes=()))
+        self.feed.latest = SimpleNamespace(
+            version=3, kind="denoising", versions=versions, threshold=threshold, bundle=bundle
+        )
         return self
 
     def metric(self, name: str) -> dict[tuple[str, ...], Any]:
