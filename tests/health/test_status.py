@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from worker.config.settings import Settings
+from worker.core.model.bundle import Change as StreamChange
 from worker.core.model.threshold import Provenance, Threshold
 from worker.core.state.commit_metadata import CommitMetadata
 from worker.core.state.partition_state import PartitionState
@@ -37,6 +38,7 @@ class Bench:
         self.assignment.apply_changes(self.now)
         self.telemetry = Telemetry("flows", monotonic=lambda: self.now)
         self.feed = SimpleNamespace(latest=None, reachable=True, refused=None)
+        self.stream_changes: tuple[StreamChange, ...] = ()
         self.last_turn = self.now
         plain = {"stream": "flows", "features": [{"field": "a", "kind": "numeric"}], "threshold": {"alert_rate": 0.01}}
         settings = Settings.model_validate({**plain, "state": {"snapshot_every": EVERY_S}})
@@ -78,7 +80,7 @@ class Bench:
             bundle="b", alert_rate=alert_rate, cut=1.0, n=9, histogram=((640, 9),), tail=None, provenance=provenance
         )
         versions = SimpleNamespace(bundle="b", threshold="t")
-        bundle = SimpleNamespace(manifest=SimpleNamespace(changes=()))
+        bundle = SimpleNamespace(manifest=SimpleNamespace(changes=self.stream_changes))
         self.feed.latest = SimpleNamespace(
             version=3, kind="denoising", versions=versions, threshold=threshold, bundle=bundle
         )
@@ -214,3 +216,13 @@ def test_another_alert_rate_that_stays_is_degraded_and_names_both() -> None:
     assert (model["alert_rate"], model["alert_rate_configured"]) == (0.02, 0.01)
     bench.with_model().sample(1.0)
     assert "alert_rate" not in bench.telemetry.health.degraded
+
+
+def test_what_has_changed_for_good_in_the_stream_is_told_with_its_begin(bench: Bench) -> None:
+    bench.stream_changes = (
+        StreamChange(field="unit", before="ms", after="s in 100 %", since=WALL_MS, hint="perhaps another unit"),
+        StreamChange(field="proto", before="TCP", after="tcp in 60 %", since=None, hint=""),
+    )
+    first, second = json.loads(json.dumps(bench.with_model().status.status()))["changes"]
+    assert first["since"] == "2026-01-01T00:00:00.000Z" and first["hint"] == "perhaps another unit"
+    assert second == {"field": "proto", "before": "TCP", "after": "tcp in 60 %", "since": None, "hint": ""}
