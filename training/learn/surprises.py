@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worker.core.model.alignment import PREFIX
 from worker.core.model.encoder import Encoded
+from worker.core.model.error_kernel import PART_MOST
 from worker.core.model.extremes import RARE, START, TABLE
 from worker.core.model.layout import Layout
 
@@ -49,7 +50,9 @@ def align(
         value = _at(values, level)
         # Where many rows share a surprise, it is as common as all of them.
         nats = min(level, -float(np.log((values >= value - _TIED).mean() + 1e-9)))
-        point = float(np.exp(value)) - 1.0, _at(logs, max(nats - behind, 0.0))
+        # No surprise counts more than the largest mean error there can be: else a few of them would bend the tail that
+        # the threshold is read from.
+        point = float(np.exp(value)) - 1.0, min(_at(logs, max(nats - behind, 0.0)), float(np.log(PART_MOST)))
         if nats >= _NATS[0] - 0.1 and (not points or point[0] > points[-1][0] + _TIED):
             points.append((point[0], max(point[1], points[-1][1]) if points else point[1]))
     if len(points) < 2:
