@@ -44,17 +44,21 @@ def align(
     A surprise counts as `behind` nats more common than it is: what answers to one value alone must be rarer, because a
     row has many values.
     """
-    logs, values = np.log(errors.astype(np.float64)), np.log(surprises.astype(np.float64) + 1.0)
+    logs, logs_of_surprises = np.log(errors.astype(np.float64)), np.log1p(surprises.astype(np.float64))
+    known, largest = _deepest(len(errors)), float(np.log(PART_MOST))
     points: list[tuple[float, float]] = []
     for level in _NATS.tolist():
-        value = _at(values, level)
+        surprise = float(np.expm1(_at(logs_of_surprises, level)))
+        if level > known:
+            # A surprise is in nats, so it is not rarer than that, however close together the largest ones lie.
+            surprise = max(surprise, float(np.expm1(_at(logs_of_surprises, known))) + level - known)
         # Where many rows share a surprise, it is as common as all of them.
-        nats = min(level, -float(np.log((values >= value - _TIED).mean() + 1e-9)))
+        nats = min(level, -float(np.log((surprises >= surprise - _TIED).mean() + 1e-9)))
         # No surprise counts more than the largest mean error there can be: else a few of them would bend the tail that
         # the threshold is read from.
-        point = float(np.exp(value)) - 1.0, min(_at(logs, max(nats - behind, 0.0)), float(np.log(PART_MOST)))
-        if nats >= _NATS[0] - 0.1 and (not points or point[0] > points[-1][0] + _TIED):
-            points.append((point[0], max(point[1], points[-1][1]) if points else point[1]))
+        error = min(_at(logs, max(nats - behind, 0.0)), largest)
+        if nats >= _NATS[0] - 0.1 and (not points or surprise > points[-1][0] + _TIED):
+            points.append((surprise, max(error, points[-1][1]) if points else error))
     if len(points) < 2:
         points = [(NEVER, 0.0), (2.0 * NEVER, 0.0)]
     return {PREFIX + name: torch.tensor(points, dtype=torch.float64)}
@@ -64,11 +68,15 @@ def _at(values: npt.NDArray[np.float64], nats: float) -> float:
     """The value that a share exp(-nats) of (n,) values reaches. Where fewer than five would, it goes on linearly: an
     exponential tail, with the median excess of the largest 5 %, which a few anomalies among them hardly move.
     """
-    n = len(values)
-    deepest = float(np.log(n / _LEAST_ROWS))
+    n, deepest = len(values), _deepest(len(values))
     if nats <= deepest:
         return float(np.quantile(values, 1.0 - float(np.exp(-nats))))
     ordered = np.sort(values)
     tail = ordered[-max(int(_TAIL * n), min(_TAIL_LEAST, n - 1)) - 1 :]
     per_nat = float(np.clip((np.median(tail) - tail[0]) / np.log(2.0), *_PER_NAT))
     return float(np.quantile(values, 1.0 - _LEAST_ROWS / n)) + per_nat * (nats - deepest)
+
+
+def _deepest(n: int) -> float:
+    """The nats down to which n rows tell how rare a value is."""
+    return float(np.log(n / _LEAST_ROWS))

@@ -99,3 +99,11 @@ def test_an_alignment_rises_whatever_the_rows(n: int, seed: int, behind: float, 
 def test_points_that_do_not_rise_are_refused(points: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="alignment"):
         Alignment("extremes", {PREFIX + "extremes": torch.tensor(points, dtype=torch.float64)})
+
+
+def test_a_surprise_a_little_beyond_all_that_were_seen_is_only_a_little_rarer() -> None:
+    rng = np.random.default_rng(4)
+    errors, nats = np.exp(rng.normal(0, 1, 500)), rng.uniform(4.9, 5.0, 500)
+    aligned = Alignment("extremes", align("extremes", errors.astype(np.float32), nats.astype(np.float32), 0.0))
+    seen, beyond = (float(aligned.errors(np.array([surprise], np.float32))[0]) for surprise in (5.0, 5.5))
+    assert seen < beyond < 2.0 * float(np.quantile(errors, 1.0 - 0.01 * np.exp(-0.5)))
