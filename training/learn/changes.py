@@ -32,7 +32,7 @@ _PARTS = 10
 _BODY, _RANGE = (0.1, 0.9), (0.01, 0.99)
 _APART = 0.05
 """New levels of one field that begin within this share of the rows are one change."""
-_SHOWN = 8
+_SHOWN, _TEXT_MOST = 8, 60
 _FACTORS = (60.0, 100.0, 1e3, 3.6e3, 1e6, 1e9)
 """Minutes, percent, thousands, hours, millions, thousands of millions: what units differ by."""
 _NEAR_FACTOR = 0.15
@@ -55,7 +55,7 @@ def find_changes(encoder: Encoder, columns: Columns, times: npt.NDArray[np.int64
             changes += _goes_missing(name, np.isnan(values[feature]), times)
             changes += _moves(name, values[feature], times)
         elif isinstance(transform, Vocabulary) and not transform.buckets:
-            texts = [*map(repr, transform.top), "other values", "missing", "unseen values"]
+            texts = [*map(_shortened, transform.top), "other values", "missing", "unseen values"]
             changes += _takes_over(name, codes[feature], texts, times)
     return tuple(changes)
 
@@ -200,6 +200,11 @@ def _unit_hint(was: float, now: float) -> str:
     if factor is None:
         return ""
     return f"about {factor:,.0f} times {'larger' if abs(now) > abs(was) else 'smaller'}: perhaps another unit"
+
+
+def _shortened(text: str) -> str:
+    """A level as it is told: quoted, and cut where it is long, because it goes into logs and onto the status page."""
+    return repr(text if len(text) <= _TEXT_MOST else text[: _TEXT_MOST - 1] + "…")
 
 
 def _listed(texts: list[str]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from training.learn.closed_form import fit_conditional, fit_marginal
 from training.learn.count_combinations import Counted, count_combinations
 from training.learn.surprises import NEVER, align, fit_tails
-from training.learn.trim import select_trusted
+from training.learn.trim import select_best, select_trusted
 from training.learn.warm_start import rebase
 from worker.core.events.columns import Columns
 from worker.core.events.spec import FeatureSpec
@@ -155,9 +155,4 @@ def _drop_worst_rows(spec: FeatureSpec, columns: Columns) -> Columns:
     encoded = encoder.transform(columns)
     conditional = Conditional(encoder.layout, fit_conditional(encoder.layout, encoded))
     errors = conditional.feature_errors(conditional.residuals(to_tiles(encoded.x)), encoded.codes)
-    return columns.take(_select_best(errors.sum(1), WORST_SHARE))
-
-
-def _select_best(errors: npt.NDArray[np.float32], worst_share: float) -> npt.NDArray[np.intp]:
-    """The places of all rows but the worst share, in order; of equal errors the first ones stay."""
-    return np.sort(np.argsort(errors, kind="stable")[: len(errors) - int(worst_share * len(errors))])
+    return columns.take(select_best(errors.sum(1), WORST_SHARE))

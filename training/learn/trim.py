@@ -10,6 +10,8 @@ estimator", Computational Statistics & Data Analysis 52(1), 2007.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -40,8 +42,12 @@ def select_trusted(network: Autoencoder, layout: Layout, encoded: Encoded) -> np
     far_out = Marginal(layout, fit_marginal(layout, encoded)).feature_errors(encoded)
     surprises = np.stack([_surprise(each[:, numbers].mean(1)) for each in (errors, far_out)])
     standing_out = surprises.max(0) + 0.5 * surprises.mean(0)
-    kept = len(encoded.x) - int(TRIMMED_SHARE * len(encoded.x))
-    return np.sort(np.argsort(standing_out, kind="stable")[:kept])
+    return select_best(standing_out, TRIMMED_SHARE)
+
+
+def select_best(errors: npt.NDArray[np.floating[Any]], worst_share: float) -> npt.NDArray[np.intp]:
+    """The places of all rows but the worst share, in order; of equal errors the first ones stay."""
+    return np.sort(np.argsort(errors, kind="stable")[: len(errors) - int(worst_share * len(errors))])
 
 
 def _surprise(errors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -103,15 +103,20 @@ def test_the_compiled_lookup_is_the_largest_of_the_tables_whatever_the_batch(siz
     assert alone == found[:5].tolist()
 
 
-def test_a_childs_counts_are_its_parents_and_those_of_its_fresh_rows() -> None:
-    past, fresh = shipments(3_000), shipments(500, seed=9)
-    fresh.values[0][:50] = "new"  # takes a place among the levels and moves the others
+def counted_on(past: Columns, fresh: Columns) -> tuple[dict[str, torch.Tensor], Encoder, dict[str, torch.Tensor]]:
+    """What a parent has counted in the past; its child's encoder, and what that has after the fresh rows."""
     parent = Encoder.fit(PAIR, past)
     encoded = parent.transform(past)
     before = count_combinations(parent, encoded, encoded)
     child = Encoder.fit(PAIR, fresh, parent)
     rows_of_fit = child.transform(fresh)
-    carried = count_combinations(child, rows_of_fit, rows_of_fit, Counted(parent, before))
+    return before, child, count_combinations(child, rows_of_fit, rows_of_fit, Counted(parent, before))
+
+
+def test_a_childs_counts_are_its_parents_and_those_of_its_fresh_rows() -> None:
+    past, fresh = shipments(3_000), shipments(500, seed=9)
+    fresh.values[0][:50] = "new"  # takes a place among the levels and moves the others
+    before, child, carried = counted_on(past, fresh)
     table = next(t for t in tables_of(child.layout) if (t.left, t.right) == (0, 1))
     joint = carried[COUNTS].numpy()[table.first :][: table.rows * table.columns].reshape(table.rows, table.columns)
     together = Columns.concat([past, fresh])
@@ -125,12 +130,7 @@ def test_a_childs_counts_are_its_parents_and_those_of_its_fresh_rows() -> None:
 def test_a_number_that_has_drifted_out_of_its_bins_gets_new_ones() -> None:
     past, fresh = shipments(3_000), shipments(800, seed=9)
     fresh.values[2][:] += 500.0
-    parent = Encoder.fit(PAIR, past)
-    encoded = parent.transform(past)
-    before = count_combinations(parent, encoded, encoded)
-    child = Encoder.fit(PAIR, fresh, parent)
-    rows_of_fit = child.transform(fresh)
-    carried = count_combinations(child, rows_of_fit, rows_of_fit, Counted(parent, before))
+    _, child, carried = counted_on(past, fresh)
     assert carried[EDGES].min() > 400.0
     sizes = {
         (t.left, t.right): carried[COUNTS][t.first : t.first + t.rows * t.columns].sum()

@@ -32,7 +32,6 @@ from worker.core.model.surprise_kernel import (
     LEVEL,
     NUMBER,
     RIGHT,
-    ROWS,
     SIDE,
     bin_numbers,
     largest,
@@ -140,10 +139,10 @@ class Combinations:
         if (counts < 0).any() or (np.diff(self.edges) < 0).any():
             raise ValueError(f"{COUNTS} and {EDGES}: negative counts, or edges out of order")
         self._served = [(table, surprise) for table in tables if (surprise := _surprises(counts, table)) is not None]
-        self._places = np.zeros((len(self._served), 5), np.int64)
+        self._places = np.zeros((len(self._served), 4), np.int64)
         first = 0
         for place, (table, _) in zip(self._places, self._served, strict=True):
-            place[[LEFT, RIGHT, FIRST, ROWS, SIDE]] = table.left, table.right, first, table.rows, table.columns
+            place[[LEFT, RIGHT, FIRST, SIDE]] = table.left, table.right, first, table.columns
             first += table.rows * table.columns
         self._times, self._used = _used_features(layout, [table for table, _ in self._served])
         starts = layout.numeric_starts[:, None].astype(np.float32)
@@ -212,13 +211,10 @@ def _surprises(counts: npt.NDArray[np.float64], table: Table) -> npt.NDArray[np.
         return _ranked(joint)
     if not joint.sum() > 0:
         return None
-    directions = [
-        ranked
-        for each in ((joint, joint.T) if table.both else (joint,))
-        if _dependence(each) > _LEAST_DEPENDENCE
-        for ranked in [_ranked(each) if each is joint else _ranked(each).T]
-    ]
-    return np.maximum.reduce(directions) if directions else None
+    found = [_ranked(joint)] if _dependence(joint) > _LEAST_DEPENDENCE else []
+    if table.both and _dependence(joint.T) > _LEAST_DEPENDENCE:
+        found.append(_ranked(joint.T).T)
+    return np.maximum.reduce(found) if found else None
 
 
 def _ranked(joint: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -140,12 +140,12 @@ class Detector:
         they are mixed by the squares of the errors that count.
         """
         feature_errors, encoded = scores.feature_errors[:, rows], scores.encoded.take(rows)
-        each = feature_errors / np.maximum(feature_errors.sum(2, keepdims=True), LEAST * feature_errors.shape[2])
-        furthest = np.exp(far := self.extremes.feature_surprises(encoded) - self.extremes.surprises(encoded)[:, None])
-        furthest[far < -_CLOSE] = 0.0
-        blames = np.stack((np.tensordot(BLAME, each, 1), self.combinations.blame(encoded), furthest))
+        parts = feature_errors / np.maximum(feature_errors.sum(2, keepdims=True), LEAST * feature_errors.shape[2])
+        behind = scores.surprises[1][rows, None] - self.extremes.feature_surprises(encoded)
+        furthest = np.where(behind <= _CLOSE, np.exp(-behind), 0.0)
+        blames = np.stack((np.tensordot(BLAME, parts, 1), self.combinations.blame(encoded), furthest))
         blames /= np.maximum(blames.sum(2, keepdims=True), 1e-9)
-        weights = np.stack([(each[rows] / scores.errors[rows]) ** 2 for each in scores.equivalents], 1)
+        weights = np.stack([(errors[rows] / scores.errors[rows]) ** 2 for errors in scores.equivalents], 1)
         shares = np.einsum("mw,wmf->mf", weights / weights.sum(1, keepdims=True), blames)
         shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
         expected = encoded.x[:, self._own] - scores.residuals[rows, : len(self._own)]

@@ -11,12 +11,11 @@ import numpy as np
 
 from worker.core.compiled import Flags, Floats, Floats32, Ints, compiled
 
-# Columns of the table of served tables, (T, 5) int64.
+# Columns of the table of served tables, (T, 4) int64.
 LEFT = 0  # the feature that gives the row
 RIGHT = 1  # the feature that gives the column, -1 for none
 FIRST = 2  # the first cell
-ROWS = 3
-SIDE = 4  # how many columns
+SIDE = 3  # how many columns
 # What a feature is, for `largest`.
 NUMBER, LEVEL, ARC = 0, 1, 2
 
@@ -63,7 +62,7 @@ def largest(
     cells: Ints,
     found: Floats32,
 ) -> None:
-    """The largest `surprise` of n rows over T `tables` (T, 5) to `found` (n,), from 0.
+    """The largest `surprise` of n rows over T `tables` (T, 4) to `found` (n,), from 0.
 
     `used` (U, 3) are the features in these tables, what they are, and where they stand: a number's row of `edges` (K,
     E), whose last column is its column of `x`; a level's column of `codes` (n, C); a time's of `arcs` (n, A). `cells`
