@@ -184,6 +184,20 @@ def test_no_calibration_row_was_ever_trained_on(bench: Bench) -> None:
     lasting = set(corpus.fit.values[0]) - recent
     assert 0 < len(lasting) <= 600
     assert corpus.ranges == {"t/0": [0, 5_999]}
+    assert corpus.fresh.all()
+
+
+def test_the_rows_that_came_after_the_champions_are_fresh(bench: Bench) -> None:
+    bench.add_samples(2_048)
+    bench.trainer.tick()
+    bench.advance_stream(6_000, offset=0)
+    (_, state) = bench.trainer._states(bench.commits)[0]
+    state.recent.half_life = 3_000.0
+    corpus = corpus_of(SPEC, [("t", state)], {"t/0": (0, 4_499), "t/1": (0, 9_999)})
+    old = {*state.recent.columns.values[0][state.recent.offsets <= 4_499]}
+    old |= {*state.lasting.columns.values[0][state.lasting.offsets <= 4_499]}
+    assert 0.0 < corpus.fresh.mean() < 1.0
+    assert [value in old for value in corpus.fit.values[0]] == (~corpus.fresh).tolist()
 
 
 def test_a_changed_alert_rate_takes_effect_at_the_start_and_after_a_rollback(bench: Bench) -> None:

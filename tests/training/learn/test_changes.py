@@ -117,3 +117,11 @@ def test_the_parents_changes_are_not_told_again(field: str, since: int | None, n
     change = Change(field=field, before="", after="", since=since, hint="")
     assert (select_new([change], told, np.array([1_000, 10_000])) == (change,)) is new
     assert select_new([change], [], None) == (change,)
+
+
+def test_a_long_level_is_cut_where_it_is_told() -> None:
+    ms, proto = stream(0)
+    proto[600:] = "secret " * 500
+    [change] = found(ms, proto)
+    assert change.field == "proto" and change.after.startswith("'secret secret") and "…' in 100%" in change.after
+    assert len(change.after) < 100
