@@ -80,6 +80,8 @@ def flagged_at(outcome: Outcome, alert_rate: float) -> npt.NDArray[np.bool_]:
 
 def threshold_at(threshold: Threshold, alert_rate: float) -> Threshold:
     """The threshold at another alert rate: cut anew from the same calibration, with the same inflation."""
+    if alert_rate == threshold.alert_rate:  # cut anew, a threshold at its bound would move a little
+        return threshold
     return with_inflation(threshold.model_copy(update={"alert_rate": alert_rate}), threshold.inflation)
 
 

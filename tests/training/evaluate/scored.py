@@ -31,7 +31,8 @@ fine_tune: {events: 300}
 
 
 def events() -> list[dict[str, Any]]:
-    """`N` events of four shops, some seven seconds apart; b depends on a. Anomalies come in threes of one shop."""
+    """`N` events of four shops, some seven seconds apart; b depends on a. Anomalies come in threes of one shop,
+    the last of them after the cooldown."""
     g = np.random.default_rng(5)
     a, noise = g.normal(5.0, 2.0, N), g.normal(0.0, 0.2, N)
     at = START_MS + np.cumsum(g.integers(0, 14_000, N))
@@ -39,7 +40,7 @@ def events() -> list[dict[str, Any]]:
     for i in range(N):
         event: dict[str, Any] = {"at": int(at[i]), "shop": f"shop-{g.integers(4)}", "a": float(a[i])}
         event |= {"b": float(2.0 * a[i] + noise[i]), "c": str(g.choice(["x", "y", "z"])), "kind": "normal"}
-        if i > 400 and i % 40 < 3:
+        if i > 400 and i % 40 in (0, 1, 12):
             kind = KINDS[i // 40 % len(KINDS)]
             event |= {"shop": f"shop-{i // 40 % 4}", "kind": kind}
             event |= OFF[kind]
